@@ -1,0 +1,29 @@
+//! What the kernel programs and the daemon agree on: the records that cross the ring buffer, the
+//! offsets table the loader fills in, the names of maps and programs, and the limits.
+//!
+//! Nothing here touches std or aya, so that both sides can use it. Reading records (feature
+//! `decode`) is checked: bytes from the kernel are untrusted input.
+#![no_std]
+
+pub mod limits;
+pub mod offsets;
+pub mod wire;
+
+#[cfg(feature = "decode")]
+pub mod decode;
+
+/// Names of the maps and globals in the kernel object, as the loader looks them up.
+pub mod names {
+    /// Ring buffer that carries every record, all CPUs, in reservation order.
+    pub const RING: &str = "RING";
+    /// Array with one scratch buffer a possible CPU, in which the exec record is built.
+    pub const SCRATCH: &str = "SCRATCH";
+    /// LRU hash: what the LSM or fentry hook saw of an exec that has not committed yet.
+    pub const PENDING: &str = "PENDING";
+    /// Per-CPU array of record counters, indexed by `RecordKind`.
+    pub const COUNTERS: &str = "COUNTERS";
+    /// Read-only global: the field offsets of the running kernel.
+    pub const OFFSETS: &str = "OFFSETS";
+    /// Read-only global: limits set by the operator.
+    pub const SETTINGS: &str = "SETTINGS";
+}

@@ -1,0 +1,35 @@
+//! Limits of a record. Each bounds a loop the verifier must see the end of, or memory per CPU.
+
+/// Most bytes of argv a record can carry (64 KiB). Scratch memory per CPU grows with it.
+pub const ARGV_BYTES_MAX: u32 = 64 * 1024;
+
+/// Ancestors walked in the kernel, the parent included. Deeper chains are continued in userland.
+pub const KERNEL_ANCESTORS_MAX: usize = 16;
+
+/// Most components of one path. Linux allows paths of 4096 bytes; 64 covers what is met in practice
+/// and keeps the verifier's work on 5.10 below its limit. A longer path is marked as cut.
+pub const PATH_COMPONENTS_MAX: u32 = 64;
+
+/// Most bytes of one path, separators included (`PATH_MAX`).
+pub const PATH_BYTES_MAX: u32 = 4096;
+
+/// Longest name of one directory entry with its NUL (`NAME_MAX` + 1).
+pub const NAME_BYTES_MAX: u32 = 256;
+
+/// Levels of the cgroup tree walked from the leaf.
+pub const CGROUP_DEPTH_MAX: u32 = 16;
+
+/// Largest step in which user memory is read: one page, since a page may be missing.
+pub const ARGV_CHUNK_BYTES: u32 = 4096;
+
+/// Size of the variable part of an exec record: a power of two, so that a mask bounds a position.
+pub const HEAP_BYTES: usize = 128 * 1024;
+
+/// Bytes behind the heap that a write starting at its last byte may still touch.
+pub const HEAP_SLACK_BYTES: usize = ARGV_CHUNK_BYTES as usize;
+
+const _: () = assert!(HEAP_BYTES.is_power_of_two());
+const _: () = assert!(
+    HEAP_BYTES > ARGV_BYTES_MAX as usize + 6 * PATH_BYTES_MAX as usize,
+    "the heap holds the longest argv and every path"
+);

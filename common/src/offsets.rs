@@ -1,0 +1,177 @@
+//! The table of field offsets. The loader fills it from the running kernel's BTF and hands it to
+//! the kernel programs as a read-only global, so that the verifier sees constants and prunes the
+//! branches of fields this kernel does not have.
+
+/// Offset of a field that the running kernel does not have.
+pub const MISSING: u32 = u32::MAX;
+
+macro_rules! offsets {
+    ($($(#[$meta:meta])* $field:ident = $structure:literal . $member:literal $(| $alias:literal)* ; $need:ident,)*) => {
+        /// Byte offsets, [`MISSING`] where there is none. One `u32` a field, in the order of
+        /// [`FIELDS`].
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Offsets { $($(#[$meta])* pub $field: u32,)* }
+
+        /// How each field of [`Offsets`] is found, in the same order.
+        pub const FIELDS: &[Field] = &[
+            $(Field {
+                name: stringify!($field),
+                structure: $structure,
+                members: &[$member $(, $alias)*],
+                need: Need::$need,
+            },)*
+        ];
+    };
+}
+
+/// Where the offset of one field comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Name in [`Offsets`].
+    pub name: &'static str,
+    /// Kernel structure.
+    pub structure: &'static str,
+    /// Member, dotted through embedded structures; older or newer names follow.
+    pub members: &'static [&'static str],
+    /// What happens without it.
+    pub need: Need,
+}
+
+/// How much a field is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Capture is refused: the record would be wrong without it.
+    Required,
+    /// The part of the record that comes from it is absent, and `doctor` says so.
+    Optional,
+}
+
+offsets! {
+    task_pid = "task_struct"."pid"; Required,
+    task_tgid = "task_struct"."tgid"; Required,
+    task_real_parent = "task_struct"."real_parent"; Required,
+    task_group_leader = "task_struct"."group_leader"; Required,
+    /// `real_start_time` before 5.5.
+    task_start_boottime = "task_struct"."start_boottime" | "real_start_time"; Required,
+    task_comm = "task_struct"."comm"; Required,
+    task_mm = "task_struct"."mm"; Required,
+    task_fs = "task_struct"."fs"; Required,
+    task_cred = "task_struct"."cred"; Required,
+    task_signal = "task_struct"."signal"; Required,
+    task_exit_code = "task_struct"."exit_code"; Required,
+    task_nsproxy = "task_struct"."nsproxy"; Optional,
+    task_thread_pid = "task_struct"."thread_pid"; Optional,
+    task_loginuid = "task_struct"."loginuid"; Optional,
+    task_sessionid = "task_struct"."sessionid"; Optional,
+    task_cgroups = "task_struct"."cgroups"; Optional,
+
+    mm_arg_start = "mm_struct"."arg_start"; Required,
+    mm_arg_end = "mm_struct"."arg_end"; Required,
+    mm_exe_file = "mm_struct"."exe_file"; Required,
+
+    fs_root = "fs_struct"."root"; Required,
+    fs_pwd = "fs_struct"."pwd"; Required,
+    path_mnt = "path"."mnt"; Required,
+    path_dentry = "path"."dentry"; Required,
+    dentry_parent = "dentry"."d_parent"; Required,
+    dentry_name = "dentry"."d_name.name"; Required,
+    dentry_hash_pprev = "dentry"."d_hash.pprev"; Optional,
+    vfsmount_root = "vfsmount"."mnt_root"; Required,
+    mount_mnt = "mount"."mnt"; Required,
+    mount_parent = "mount"."mnt_parent"; Required,
+    mount_mountpoint = "mount"."mnt_mountpoint"; Required,
+
+    file_path = "file"."f_path"; Required,
+    file_inode = "file"."f_inode"; Required,
+    inode_mode = "inode"."i_mode"; Required,
+    inode_uid = "inode"."i_uid"; Required,
+    inode_gid = "inode"."i_gid"; Required,
+    inode_ino = "inode"."i_ino"; Required,
+    inode_nlink = "inode"."i_nlink"; Optional,
+    inode_size = "inode"."i_size"; Optional,
+    inode_sb = "inode"."i_sb"; Required,
+    sb_dev = "super_block"."s_dev"; Required,
+
+    cred_uid = "cred"."uid"; Required,
+    cred_gid = "cred"."gid"; Required,
+    cred_suid = "cred"."suid"; Required,
+    cred_sgid = "cred"."sgid"; Required,
+    cred_euid = "cred"."euid"; Required,
+    cred_egid = "cred"."egid"; Required,
+    cred_fsuid = "cred"."fsuid"; Required,
+    cred_fsgid = "cred"."fsgid"; Required,
+    cred_securebits = "cred"."securebits"; Optional,
+    cred_cap_inheritable = "cred"."cap_inheritable"; Optional,
+    cred_cap_permitted = "cred"."cap_permitted"; Optional,
+    cred_cap_effective = "cred"."cap_effective"; Optional,
+    cred_cap_bset = "cred"."cap_bset"; Optional,
+    cred_cap_ambient = "cred"."cap_ambient"; Optional,
+    cred_user_ns = "cred"."user_ns"; Optional,
+
+    signal_live = "signal_struct"."live"; Required,
+    signal_tty = "signal_struct"."tty"; Optional,
+    signal_pids = "signal_struct"."pids"; Optional,
+    tty_driver = "tty_struct"."driver"; Optional,
+    tty_index = "tty_struct"."index"; Optional,
+    tty_driver_major = "tty_driver"."major"; Optional,
+    tty_driver_minor_start = "tty_driver"."minor_start"; Optional,
+
+    pid_level = "pid"."level"; Optional,
+    pid_numbers = "pid"."numbers"; Optional,
+    upid_nr = "upid"."nr"; Optional,
+    upid_ns = "upid"."ns"; Optional,
+
+    nsproxy_uts = "nsproxy"."uts_ns"; Optional,
+    nsproxy_ipc = "nsproxy"."ipc_ns"; Optional,
+    nsproxy_mnt = "nsproxy"."mnt_ns"; Optional,
+    nsproxy_net = "nsproxy"."net_ns"; Optional,
+    /// Since 5.6.
+    nsproxy_time = "nsproxy"."time_ns"; Optional,
+    nsproxy_cgroup = "nsproxy"."cgroup_ns"; Optional,
+    uts_inum = "uts_namespace"."ns.inum"; Optional,
+    ipc_inum = "ipc_namespace"."ns.inum"; Optional,
+    mnt_inum = "mnt_namespace"."ns.inum"; Optional,
+    net_inum = "net"."ns.inum"; Optional,
+    time_inum = "time_namespace"."ns.inum"; Optional,
+    cgroup_ns_inum = "cgroup_namespace"."ns.inum"; Optional,
+    pid_ns_inum = "pid_namespace"."ns.inum"; Optional,
+    user_ns_inum = "user_namespace"."ns.inum"; Optional,
+
+    css_set_dfl_cgrp = "css_set"."dfl_cgrp"; Optional,
+    css_set_subsys = "css_set"."subsys"; Optional,
+    css_cgroup = "cgroup_subsys_state"."cgroup"; Optional,
+    cgroup_kn = "cgroup"."kn"; Optional,
+    kernfs_name = "kernfs_node"."name"; Optional,
+    /// `__parent` since 6.15.
+    kernfs_parent = "kernfs_node"."__parent" | "parent"; Optional,
+    kernfs_id = "kernfs_node"."id"; Optional,
+
+    bprm_file = "linux_binprm"."file"; Required,
+    bprm_filename = "linux_binprm"."filename"; Required,
+    bprm_interp = "linux_binprm"."interp"; Required,
+    bprm_argc = "linux_binprm"."argc"; Required,
+}
+
+/// What is not a plain field offset. Kept beside [`Offsets`] in one read-only global.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The field offsets.
+    pub fields: Offsets,
+    /// Byte of `linux_binprm` that holds the bit `is_check` (6.14 and later), or [`MISSING`].
+    pub bprm_is_check_byte: u32,
+    /// Mask of the bit in that byte.
+    pub bprm_is_check_mask: u32,
+    /// Bytes of one `struct upid`.
+    pub upid_bytes: u32,
+    /// Index of the pids controller in `css_set.subsys` (cgroup v1), or [`MISSING`].
+    pub pids_subsystem: u32,
+}
+
+impl Offsets {
+    /// How many fields there are.
+    pub const COUNT: usize = FIELDS.len();
+}
+
+const _: () = assert!(size_of::<Offsets>() == 4 * Offsets::COUNT);

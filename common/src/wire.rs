@@ -1,0 +1,353 @@
+//! The records the kernel programs put into the ring buffer. Native endian, `repr(C)`, no implicit
+//! padding; sizes are asserted below, since both sides are compiled by different compilers.
+//!
+//! A record is a [`Header`], a fixed part by kind ([`Fork`], [`Exit`], [`Exec`]) and, for an exec,
+//! a heap of variable bytes that the [`Span`]s and [`PathSpan`]s of the fixed part point into.
+
+use crate::limits::{HEAP_BYTES, HEAP_SLACK_BYTES, KERNEL_ANCESTORS_MAX};
+
+/// Version of this layout. A pinned ring may outlive the daemon that made it.
+pub const WIRE_VERSION: u16 = 1;
+
+/// Kinds of record, also the index of their counter in the `COUNTERS` map.
+#[repr(u16)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// A process was created (`sched_process_fork`, not for threads).
+    Fork = 0,
+    /// A program was executed (`sched_process_exec`).
+    Exec = 1,
+    /// The last thread of a process ended (`sched_process_exit`).
+    Exit = 2,
+}
+
+/// How many kinds there are: entries of the `COUNTERS` map.
+pub const RECORD_KINDS: usize = 3;
+
+macro_rules! wire_struct {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident : $ty:ty,)* }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy)]
+        #[cfg_attr(feature = "decode", derive(
+            Debug, PartialEq,
+            zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout,
+        ))]
+        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+    };
+}
+
+wire_struct! {
+    /// Starts every record.
+    pub struct Header {
+        /// [`WIRE_VERSION`].
+        pub version: u16,
+        /// A [`RecordKind`].
+        pub kind: u16,
+        /// Bytes of the whole record, this header included.
+        pub bytes: u32,
+        /// Number of this record among those of its kind and CPU, from 1. A gap is a loss.
+        pub sequence: u64,
+        /// Nanoseconds since boot, suspend included (`bpf_ktime_get_boot_ns`).
+        pub boot_ns: u64,
+        /// CPU that wrote the record.
+        pub cpu: u32,
+        /// Zero.
+        pub reserved: u32,
+    }
+}
+
+wire_struct! {
+    /// A process, as the kernel knows it: safe against reuse of the pid.
+    pub struct ProcessId {
+        /// Start of the group leader, nanoseconds since boot (`task_struct.start_boottime`).
+        pub start_ns: u64,
+        /// Thread group id in the initial pid namespace.
+        pub tgid: u32,
+        /// Zero.
+        pub reserved: u32,
+    }
+}
+
+wire_struct! {
+    /// A new process and the one that made it.
+    pub struct Fork {
+        /// The process that called fork, vfork or clone.
+        pub parent: ProcessId,
+        /// The new process.
+        pub child: ProcessId,
+    }
+}
+
+wire_struct! {
+    /// The end of a process.
+    pub struct Exit {
+        /// The process that ended.
+        pub process: ProcessId,
+        /// `task_struct.exit_code`: exit status shifted left by 8, or the signal in the low 7 bits.
+        pub exit_code: u32,
+        /// Zero.
+        pub reserved: u32,
+    }
+}
+
+wire_struct! {
+    /// Variable bytes: where in the heap, and how many.
+    pub struct Span {
+        /// Position in the heap, in bytes.
+        pub start: u32,
+        /// Length in bytes.
+        pub bytes: u32,
+    }
+}
+
+wire_struct! {
+    /// A path in the heap: names from the leaf to the root, each ended by NUL.
+    pub struct PathSpan {
+        /// The names.
+        pub span: Span,
+        /// Set of `PATH_*`.
+        pub flags: u32,
+        /// Zero.
+        pub reserved: u32,
+    }
+}
+
+/// The walk stopped at a limit of depth or bytes: leading directories are missing.
+pub const PATH_CUT: u32 = 1;
+/// The walk ended at the root of a mount tree that is not below the root of the process.
+pub const PATH_UNREACHABLE: u32 = 2;
+/// A read of kernel memory failed: the path is not complete.
+pub const PATH_FAULT: u32 = 4;
+/// The walk was done (an absent path has no flag at all).
+pub const PATH_PRESENT: u32 = 8;
+
+wire_struct! {
+    /// What the inode of a file says.
+    pub struct FileFacts {
+        /// Inode number.
+        pub inode: u64,
+        /// Size in bytes.
+        pub size: u64,
+        /// Device of the file system, in the kernel's encoding (`major << 20 | minor`).
+        pub device: u32,
+        /// Owner in the initial user namespace.
+        pub uid: u32,
+        /// Group in the initial user namespace.
+        pub gid: u32,
+        /// Type and permission bits (`i_mode`).
+        pub mode: u32,
+        /// Hard links; 0 for a file that has no name any more.
+        pub links: u32,
+        /// Set of `FILE_*`.
+        pub flags: u32,
+    }
+}
+
+/// The facts were read; without this flag the rest of [`FileFacts`] says nothing.
+pub const FILE_PRESENT: u32 = 1;
+/// The directory entry is unhashed: deleted, or never had a name.
+pub const FILE_UNHASHED: u32 = 2;
+/// The entry is its own parent and has no place in a directory tree (memfd, pipes and the like).
+pub const FILE_ANONYMOUS: u32 = 4;
+
+wire_struct! {
+    /// Credentials of a task (`struct cred`), ids in the initial user namespace.
+    pub struct Credentials {
+        /// Real user.
+        pub uid: u32,
+        /// Real group.
+        pub gid: u32,
+        /// Saved user.
+        pub suid: u32,
+        /// Saved group.
+        pub sgid: u32,
+        /// Effective user.
+        pub euid: u32,
+        /// Effective group.
+        pub egid: u32,
+        /// User for file access.
+        pub fsuid: u32,
+        /// Group for file access.
+        pub fsgid: u32,
+        /// `SECBIT_*`.
+        pub securebits: u32,
+        /// Inode number of the user namespace.
+        pub user_namespace: u32,
+        /// Inheritable capabilities, bit n for capability n.
+        pub cap_inheritable: u64,
+        /// Permitted capabilities.
+        pub cap_permitted: u64,
+        /// Effective capabilities.
+        pub cap_effective: u64,
+        /// Bounding set.
+        pub cap_bounding: u64,
+        /// Ambient capabilities.
+        pub cap_ambient: u64,
+    }
+}
+
+wire_struct! {
+    /// Inode numbers of the namespaces of a task; 0 where this kernel has none.
+    pub struct Namespaces {
+        /// Mount namespace.
+        pub mnt: u32,
+        /// Pid namespace the task lives in.
+        pub pid: u32,
+        /// Network namespace.
+        pub net: u32,
+        /// UTS (host name) namespace.
+        pub uts: u32,
+        /// IPC namespace.
+        pub ipc: u32,
+        /// Cgroup namespace.
+        pub cgroup: u32,
+        /// Time namespace.
+        pub time: u32,
+        /// User namespace.
+        pub user: u32,
+    }
+}
+
+wire_struct! {
+    /// One ancestor, read from the chain of `real_parent` at the moment of the exec.
+    pub struct Ancestor {
+        /// Which process.
+        pub process: ProcessId,
+        /// Name of its group leader's task (`comm`), ended by NUL.
+        pub comm: [u8; 16],
+    }
+}
+
+wire_struct! {
+    /// The fixed part of an exec record.
+    pub struct Exec {
+        /// Set of `EXEC_*`.
+        pub flags: u32,
+        /// Thread id before the exec; differs from the pid when a non-leader thread executed.
+        pub old_tid: u32,
+        /// The process that executes, start time of its group leader.
+        pub process: ProcessId,
+        /// Pid in the innermost pid namespace.
+        pub vpid: u32,
+        /// Process group.
+        pub pgid: u32,
+        /// Session.
+        pub sid: u32,
+        /// Login uid of the audit subsystem; `u32::MAX` when unset.
+        pub loginuid: u32,
+        /// Session id of the audit subsystem; `u32::MAX` when unset.
+        pub sessionid: u32,
+        /// Arguments as the kernel counted them (`linux_binprm.argc`).
+        pub argc: u32,
+        /// Bytes of all arguments with their NULs (`mm.arg_end - mm.arg_start`).
+        pub argv_bytes: u64,
+        /// Device number of the controlling terminal, when [`EXEC_TTY`] is set.
+        pub tty_major: u32,
+        /// Its minor number.
+        pub tty_minor: u32,
+        /// Id of the cgroup whose path follows (`kernfs_node.id`).
+        pub cgroup_id: u64,
+        /// Name of the task after the exec, ended by NUL.
+        pub comm: [u8; 16],
+        /// Credentials after the exec.
+        pub credentials: Credentials,
+        /// Credentials before the exec, when [`EXEC_CREDENTIALS_BEFORE`] is set.
+        pub before: Credentials,
+        /// Namespaces of the task.
+        pub namespaces: Namespaces,
+        /// The file that was asked for, when [`EXEC_HOOK`] is set.
+        pub file: FileFacts,
+        /// The binary that was loaded: the interpreter of a script.
+        pub binary: FileFacts,
+        /// Path of `file`, when [`EXEC_HOOK`] is set and it is not the binary.
+        pub file_path: PathSpan,
+        /// Path of `binary`.
+        pub binary_path: PathSpan,
+        /// Working directory.
+        pub cwd: PathSpan,
+        /// Arguments, each ended by NUL; shorter than `argv_bytes` when cut.
+        pub argv: Span,
+        /// Name given to the system call (`linux_binprm.filename`).
+        pub filename: Span,
+        /// Name of the interpreter as given in the script (`linux_binprm.interp`).
+        pub interpreter: Span,
+        /// Names of the cgroups from the leaf to the root, each ended by NUL.
+        pub cgroup: Span,
+        /// Entries of `ancestors` that are filled.
+        pub ancestors_count: u32,
+        /// Zero.
+        pub reserved: u32,
+        /// Ancestors, the parent first.
+        pub ancestors: [Ancestor; KERNEL_ANCESTORS_MAX],
+    }
+}
+
+/// The LSM or fentry hook saw this exec: `file`, `file_path` and `before` come from it.
+pub const EXEC_HOOK: u32 = 1;
+/// `before` is filled.
+pub const EXEC_CREDENTIALS_BEFORE: u32 = 2;
+/// A page of the arguments could not be read: `argv` ends before it.
+pub const EXEC_ARGV_FAULT: u32 = 4;
+/// The process has a controlling terminal.
+pub const EXEC_TTY: u32 = 8;
+/// The file asked for is not the binary that was loaded (`#!` script, binfmt_misc).
+pub const EXEC_INTERPRETED: u32 = 16;
+/// The chain of ancestors goes on above the last entry.
+pub const EXEC_ANCESTORS_CUT: u32 = 32;
+
+/// An exec record as the kernel builds it, per CPU. Only the used part of the heap is sent.
+#[repr(C)]
+pub struct ExecScratch {
+    /// Header of the record.
+    pub header: Header,
+    /// Fixed part.
+    pub exec: Exec,
+    /// Variable bytes.
+    pub heap: [u8; HEAP_BYTES + HEAP_SLACK_BYTES],
+}
+
+/// What the hook saw of an exec, kept until it commits. Key: thread id of the caller.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Pending {
+    /// Address of the `linux_binprm`: an entry of another attempt never matches.
+    pub bprm: u64,
+    /// Inode address of the file asked for: tells a script from a binary.
+    pub inode: u64,
+    /// Facts of the file asked for.
+    pub file: FileFacts,
+    /// Credentials of the caller.
+    pub before: Credentials,
+    /// Flags of the path.
+    pub path_flags: u32,
+    /// Bytes used in `path`.
+    pub path_bytes: u32,
+    /// Names from the leaf to the root; the second half takes a write that starts at the end.
+    pub path: [u8; crate::limits::PATH_BYTES_MAX as usize + crate::limits::NAME_BYTES_MAX as usize],
+}
+
+/// What the operator set, for the kernel programs.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Settings {
+    /// Most bytes of argv to carry, at most [`crate::limits::ARGV_BYTES_MAX`].
+    pub argv_bytes_max: u32,
+}
+
+/// Counters of one CPU and kind.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Counter {
+    /// Records made: the sequence number of the newest one.
+    pub made: u64,
+    /// Records that did not fit into the ring.
+    pub ring_full: u64,
+}
+
+const _: () = assert!(size_of::<Header>() == 32);
+const _: () = assert!(size_of::<Fork>() == 32);
+const _: () = assert!(size_of::<Exit>() == 24);
+const _: () = assert!(size_of::<Credentials>() == 80);
+const _: () = assert!(size_of::<FileFacts>() == 40);
+const _: () = assert!(size_of::<Exec>() == 960);

@@ -1,0 +1,3 @@
+//! Configuration: YAML in, validated settings out, with every mistake named at once.
+
+pub mod model;

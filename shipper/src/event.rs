@@ -1,0 +1,428 @@
+//! The event: what one record of the stream says, typed, complete, and free of any output format.
+//!
+//! Bytes stay bytes: paths and arguments are what the kernel had, and each format decides how to
+//! show those that are not UTF-8. What was cut, looked up later or not checked says so here.
+
+use std::sync::Arc;
+
+/// Bytes of a path, an argument or a name, as the kernel had them.
+pub type Bytes = Box<[u8]>;
+
+/// Nanoseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WallTime(pub u64);
+
+/// A record of the stream.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A program was executed.
+    Exec(Box<Exec>),
+    /// Records were lost, and how many.
+    Loss(Loss),
+}
+
+/// 128-bit identity, printed as 32 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(pub [u8; 16]);
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::fmt::Debug for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+/// A process for as long as the machine has been up: never a bare pid.
+///
+/// Start times are kept in clock ticks of 10 ms (`USER_HZ` is 100 on every architecture we build
+/// for), the resolution of /proc, so that a process seen by the kernel and by /proc is the same.
+/// A pid is not reused within one tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessKey {
+    /// Thread group id in the initial pid namespace.
+    pub pid: u32,
+    /// Start of the group leader in clock ticks since boot (/proc/PID/stat field 22).
+    pub start_ticks: u64,
+}
+
+/// Where a piece of data came from, from the surest to none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// Read in the kernel at the moment of the exec.
+    Kernel,
+    /// From an earlier event of that process.
+    Event,
+    /// Looked up in /proc afterwards; may have changed in between.
+    Procfs,
+    /// Could not be had.
+    Unknown,
+}
+
+impl Source {
+    /// The word events carry.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Kernel => "kernel",
+            Source::Event => "event",
+            Source::Procfs => "procfs",
+            Source::Unknown => "unknown",
+        }
+    }
+}
+
+/// A program execution that succeeded.
+#[derive(Clone, Debug)]
+pub struct Exec {
+    /// The same exec read twice has the same id.
+    pub id: Id,
+    /// When it was executed, wall clock as the daemon had it on reading.
+    pub time: WallTime,
+    /// The same moment in nanoseconds since boot, which no clock change moves.
+    pub boot_ns: u64,
+    /// When the daemon read the record.
+    pub read: WallTime,
+    /// CPU of the record; sequence numbers count per CPU.
+    pub cpu: u32,
+    /// Number of this exec on its CPU since capture began.
+    pub sequence: u64,
+    /// The machine.
+    pub host: Arc<Host>,
+    /// The process after the exec.
+    pub process: Process,
+    /// The file asked for: the script, not its interpreter.
+    pub file: ExecutedFile,
+    /// The binary that was loaded in its stead, for a script.
+    pub interpreter: Option<ExecutedFile>,
+    /// Ancestors, the parent first.
+    pub ancestry: Vec<Ancestor>,
+    /// The chain goes on above the last ancestor listed.
+    pub ancestry_cut: bool,
+    /// Container id from the cgroup path.
+    pub container_id: Option<String>,
+}
+
+/// The process of an exec.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Which process.
+    pub key: ProcessKey,
+    /// Its identity across hosts and boots.
+    pub entity_id: Id,
+    /// When it started (forked).
+    pub start: WallTime,
+    /// Thread that called exec.
+    pub tid: u32,
+    /// Pid in the innermost pid namespace; `None` where the kernel does not tell.
+    pub vpid: Option<u32>,
+    /// Task name after the exec (`comm`, at most 15 bytes).
+    pub comm: Bytes,
+    /// Path of the loaded binary (of the interpreter for a script).
+    pub executable: Path,
+    /// Arguments.
+    pub args: Args,
+    /// Working directory.
+    pub working_directory: Path,
+    /// Credentials after the exec.
+    pub credentials: Credentials,
+    /// Credentials before it, where the capture mode can tell.
+    pub credentials_before: Option<Credentials>,
+    /// Names for the ids, only where the process shares the host's user and mount namespace.
+    pub names: Option<Names>,
+    /// Login uid of the audit subsystem.
+    pub loginuid: Option<u32>,
+    /// Session id of the audit subsystem.
+    pub audit_session: Option<u32>,
+    /// Process group id.
+    pub pgid: u32,
+    /// Session id: the pid of the session leader.
+    pub sid: u32,
+    /// Controlling terminal, device (major, minor).
+    pub tty: Option<(u32, u32)>,
+    /// Inode numbers of the namespaces.
+    pub namespaces: Namespaces,
+    /// Id of the cgroup.
+    pub cgroup_id: u64,
+    /// Path of the cgroup in its hierarchy.
+    pub cgroup: Bytes,
+}
+
+/// A path with what is known to be wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Path {
+    /// Absolute, as seen from the root of the process. Empty when nothing is known.
+    pub bytes: Bytes,
+    /// Leading directories are missing (too deep or too long), or a read failed.
+    pub cut: bool,
+    /// Not below the root directory of the process (detached mount, outside a chroot).
+    pub unreachable: bool,
+}
+
+impl Path {
+    /// The last component: what follows the last `/`.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        basename(&self.bytes)
+    }
+}
+
+/// What follows the last `/`.
+#[must_use]
+pub fn basename(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
+}
+
+/// Arguments, argv[0] included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Args {
+    /// The arguments that were read; the last one may be cut.
+    pub list: Vec<Bytes>,
+    /// How many there are.
+    pub count: u32,
+    /// Bytes of all of them with their NULs.
+    pub bytes_total: u64,
+    /// Not all bytes were kept, by the operator's limit.
+    pub truncated: bool,
+    /// Not all bytes could be read.
+    pub faulted: bool,
+}
+
+/// A file that was executed.
+#[derive(Clone, Debug)]
+pub struct ExecutedFile {
+    /// Its path.
+    pub path: Path,
+    /// What its inode says; `None` when it could not be had.
+    pub facts: Option<FileFacts>,
+    /// Where the facts came from.
+    pub source: Source,
+}
+
+impl ExecutedFile {
+    /// Whether the file belongs to somebody else than root; `None` when the owner is not known.
+    #[must_use]
+    pub fn not_root_owned(&self) -> Option<bool> {
+        self.facts.as_ref().map(|facts| facts.uid != 0)
+    }
+}
+
+/// What an inode says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Owner, as the initial user namespace numbers it.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Inode number.
+    pub inode: u64,
+    /// Device (major, minor).
+    pub device: (u32, u32),
+    /// Hard links.
+    pub links: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// The file has no name any more.
+    pub deleted: bool,
+    /// An anonymous file in memory (`memfd_create`).
+    pub memfd: bool,
+}
+
+/// All ids and capability sets of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// Real user.
+    pub uid: u32,
+    /// Real group.
+    pub gid: u32,
+    /// Effective user.
+    pub euid: u32,
+    /// Effective group.
+    pub egid: u32,
+    /// Saved user.
+    pub suid: u32,
+    /// Saved group.
+    pub sgid: u32,
+    /// User for file access.
+    pub fsuid: u32,
+    /// Group for file access.
+    pub fsgid: u32,
+    /// `SECBIT_*`.
+    pub securebits: u32,
+    /// Capability sets, bit n for capability n.
+    pub capabilities: Capabilities,
+}
+
+/// The five capability sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Inheritable.
+    pub inheritable: u64,
+    /// Permitted.
+    pub permitted: u64,
+    /// Effective.
+    pub effective: u64,
+    /// Bounding.
+    pub bounding: u64,
+    /// Ambient.
+    pub ambient: u64,
+}
+
+/// Names for ids, from the host's user and group databases.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Effective user.
+    pub euid: Option<Arc<str>>,
+    /// Real user.
+    pub uid: Option<Arc<str>>,
+    /// Saved user.
+    pub suid: Option<Arc<str>>,
+    /// Effective group.
+    pub egid: Option<Arc<str>>,
+    /// Real group.
+    pub gid: Option<Arc<str>>,
+    /// Saved group.
+    pub sgid: Option<Arc<str>>,
+    /// The login uid.
+    pub loginuid: Option<Arc<str>>,
+    /// Owner of the file asked for.
+    pub file_owner: Option<Arc<str>>,
+    /// Group of the file asked for.
+    pub file_group: Option<Arc<str>>,
+}
+
+/// Inode numbers of namespaces; 0 where the kernel has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Namespaces {
+    /// Mounts.
+    pub mnt: u32,
+    /// Pids.
+    pub pid: u32,
+    /// Network.
+    pub net: u32,
+    /// Host name.
+    pub uts: u32,
+    /// System V IPC and POSIX queues.
+    pub ipc: u32,
+    /// Cgroups.
+    pub cgroup: u32,
+    /// Clocks.
+    pub time: u32,
+    /// Users.
+    pub user: u32,
+}
+
+/// One ancestor of the process.
+#[derive(Clone, Debug)]
+pub struct Ancestor {
+    /// Which process.
+    pub key: ProcessKey,
+    /// Its identity across hosts and boots.
+    pub entity_id: Id,
+    /// When it started.
+    pub start: WallTime,
+    /// Task name.
+    pub comm: Bytes,
+    /// Path of its executable.
+    pub executable: Option<Bytes>,
+    /// Its arguments.
+    pub args: Option<Arc<Args>>,
+    /// Where executable and arguments came from; `Kernel` when only identity and `comm` are known.
+    pub source: Source,
+}
+
+/// The machine, as it presents itself.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Host name.
+    pub name: String,
+    /// /etc/machine-id.
+    pub id: String,
+    /// Random id of this boot.
+    pub boot_id: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Machine architecture, as uname tells it.
+    pub architecture: String,
+    /// `ID` of os-release.
+    pub os_platform: String,
+    /// `NAME` of os-release.
+    pub os_name: String,
+    /// `VERSION_ID` of os-release.
+    pub os_version: String,
+    /// `PRETTY_NAME` of os-release.
+    pub os_full: String,
+}
+
+/// Where records were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LossStage {
+    /// The ring buffer was full.
+    RingFull,
+    /// The kernel did not run our program because it was already running on that CPU.
+    KernelRecursion,
+    /// A record from the kernel could not be read.
+    Undecodable,
+}
+
+impl LossStage {
+    /// The word events and metrics carry.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LossStage::RingFull => "ring_full",
+            LossStage::KernelRecursion => "kernel_recursion",
+            LossStage::Undecodable => "undecodable",
+        }
+    }
+}
+
+/// What was lost: execs themselves, or forks and exits, whose loss makes ancestry less sure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LossKind {
+    /// Program executions: events that are missing from the stream.
+    Exec,
+    /// New processes: an ancestor may be missing.
+    Fork,
+    /// Ended processes: an entry of the process table stays too long.
+    Exit,
+}
+
+impl LossKind {
+    /// The word events and metrics carry.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LossKind::Exec => "exec",
+            LossKind::Fork => "fork",
+            LossKind::Exit => "exit",
+        }
+    }
+}
+
+/// A report that records were lost.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    /// Identity of the report.
+    pub id: Id,
+    /// When the loss was noticed.
+    pub time: WallTime,
+    /// The machine.
+    pub host: Arc<Host>,
+    /// Where.
+    pub stage: LossStage,
+    /// What.
+    pub kind: LossKind,
+    /// How many records, at least 1.
+    pub count: u64,
+    /// Not before this moment.
+    pub first: WallTime,
+    /// Not after this moment.
+    pub last: WallTime,
+}

@@ -1,0 +1,9 @@
+//! shipper: an audit-log shipper for Linux. It records program executions in the kernel, enriches
+//! each with host, user and ancestry, and delivers the records to sinks.
+//!
+//! The modules are declared in the order in which an event travels.
+
+pub mod event;
+pub mod format;
+pub mod sink;
+pub mod config;
