@@ -11,7 +11,11 @@ macro_rules! offsets {
         /// [`FIELDS`].
         #[repr(C)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub struct Offsets { $($(#[$meta])* pub $field: u32,)* }
+        pub struct Offsets { $(
+            #[doc = concat!("`", $structure, ".", $member, "`.")]
+            $(#[$meta])*
+            pub $field: u32,
+        )* }
 
         /// How each field of [`Offsets`] is found, in the same order.
         pub const FIELDS: &[Field] = &[
@@ -153,7 +157,8 @@ offsets! {
     bprm_argc = "linux_binprm"."argc"; Required,
 }
 
-/// What is not a plain field offset. Kept beside [`Offsets`] in one read-only global.
+/// All the loader tells the kernel programs about the running kernel, in one read-only global:
+/// `u32` words, so that the loader can hand it over as a slice ([`LAYOUT_WORDS`] long).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -174,4 +179,8 @@ impl Offsets {
     pub const COUNT: usize = FIELDS.len();
 }
 
+/// Length of [`Layout`] in words.
+pub const LAYOUT_WORDS: usize = Offsets::COUNT + 4;
+
 const _: () = assert!(size_of::<Offsets>() == 4 * Offsets::COUNT);
+const _: () = assert!(size_of::<Layout>() == 4 * LAYOUT_WORDS);

@@ -299,6 +299,8 @@ pub const EXEC_ANCESTORS_CUT: u32 = 32;
 /// An exec record as the kernel builds it, per CPU. Only the used part of the heap is sent.
 #[repr(C)]
 pub struct ExecScratch {
+    /// Bytes of the heap in use. Not part of the record.
+    pub used: u64,
     /// Header of the record.
     pub header: Header,
     /// Fixed part.
@@ -313,19 +315,24 @@ pub struct ExecScratch {
 pub struct Pending {
     /// Address of the `linux_binprm`: an entry of another attempt never matches.
     pub bprm: u64,
-    /// Inode address of the file asked for: tells a script from a binary.
-    pub inode: u64,
+    /// Bytes used in `path`.
+    pub path_bytes: u64,
+    /// Set of `PENDING_*`.
+    pub flags: u32,
+    /// Set of `PATH_*`.
+    pub path_flags: u32,
     /// Facts of the file asked for.
     pub file: FileFacts,
     /// Credentials of the caller.
     pub before: Credentials,
-    /// Flags of the path.
-    pub path_flags: u32,
-    /// Bytes used in `path`.
-    pub path_bytes: u32,
-    /// Names from the leaf to the root; the second half takes a write that starts at the end.
+    /// Names from the leaf to the root, with room for a name that starts at the last byte.
     pub path: [u8; crate::limits::PATH_BYTES_MAX as usize + crate::limits::NAME_BYTES_MAX as usize],
 }
+
+/// `file` and `path` are filled (LSM or fentry hook).
+pub const PENDING_FILE: u32 = 1;
+/// `before` is filled.
+pub const PENDING_BEFORE: u32 = 2;
 
 /// What the operator set, for the kernel programs.
 #[repr(C)]

@@ -3,7 +3,14 @@
 //!
 //! The modules are declared in the order in which an event travels.
 
+pub mod capture;
 pub mod event;
+pub mod enrich;
+pub mod deliver;
 pub mod format;
 pub mod sink;
+
 pub mod config;
+
+pub mod pipeline;
+pub mod commands;

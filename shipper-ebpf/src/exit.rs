@@ -1,0 +1,37 @@
+//! Ends of processes.
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use common::wire::{Exit, Header, RecordKind};
+
+use crate::maps;
+use crate::read::field;
+use crate::task::process_id;
+
+/// `trace_sched_process_exit(struct task_struct *p, ...)`, called by `do_exit` of every thread after
+/// it counted itself out of `signal->live`. Two threads that end together may both see zero; the
+/// daemon takes the second report for the same.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn shipper_exit(ctx: RawTracePointContext) -> i32 {
+    let _ = try_exit(ctx.arg(0));
+    0
+}
+
+#[repr(C)]
+struct Record {
+    header: Header,
+    exit: Exit,
+}
+
+fn try_exit(task: u64) -> Option<()> {
+    let signal: u64 = field!(task, task_signal)?;
+    let live: i32 = field!(signal, signal_live)?;
+    if live != 0 {
+        return None; // Other threads go on.
+    }
+    let exit =
+        Exit { process: process_id(task)?, exit_code: field!(task, task_exit_code)?, reserved: 0 };
+    let header = maps::header(RecordKind::Exit, size_of::<Record>() as u32)?;
+    maps::send(RecordKind::Exit, &Record { header, exit });
+    Some(())
+}

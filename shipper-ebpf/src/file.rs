@@ -1,0 +1,134 @@
+//! Files: what the inode says, and the walk that makes a path.
+//!
+//! `bpf_d_path` is allowed in few hooks and not in raw tracepoints, so the path is walked here: from
+//! the entry up to the root of the process, over mount points, as `prepend_path` in fs/d_path.c does.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use common::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX, PATH_COMPONENTS_MAX};
+use common::offsets::MISSING;
+use common::wire::{
+    FILE_ANONYMOUS, FILE_PRESENT, FILE_UNHASHED, FileFacts, PATH_CUT, PATH_FAULT, PATH_PRESENT,
+    PATH_UNREACHABLE,
+};
+
+use crate::layout::offset;
+use crate::read::field;
+
+/// A `struct path`.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub mount: u64,
+    pub dentry: u64,
+}
+
+/// Reads the `struct path` at an address.
+#[inline(always)]
+pub fn place(path: u64) -> Option<Place> {
+    Some(Place { mount: field!(path, path_mnt)?, dentry: field!(path, path_dentry)? })
+}
+
+/// Address of the `struct path` of a `struct file`.
+#[inline(always)]
+pub fn path_of(file: u64) -> u64 {
+    if file == 0 { 0 } else { file + u64::from(offset!(file_path)) }
+}
+
+/// Where a walk begins and where it ends.
+pub struct Walk {
+    pub from: Place,
+    pub root: Place,
+}
+
+/// Fills the facts of a `struct file`.
+#[inline(never)]
+pub fn read_facts(file: u64, out: *mut FileFacts) -> u64 {
+    let Some(inode): Option<u64> = field!(file, file_inode) else { return 0 };
+    let sb: u64 = field!(inode, inode_sb).unwrap_or(0);
+    let (Some(uid), Some(mode)) = (field!(inode, inode_uid), field!(inode, inode_mode)) else {
+        return 0;
+    };
+    let mode: u16 = mode;
+    let mut flags = FILE_PRESENT;
+    if let Some(place) = place(path_of(file)) {
+        let hash = offset!(dentry_hash_pprev);
+        if hash != MISSING && crate::read::read::<u64>(place.dentry, hash) == Some(0) {
+            flags |= FILE_UNHASHED;
+        }
+        if field!(place.dentry, dentry_parent) == Some(place.dentry) {
+            flags |= FILE_ANONYMOUS;
+        }
+    }
+    let facts = FileFacts {
+        inode: field!(inode, inode_ino).unwrap_or(0),
+        size: field!(inode, inode_size).unwrap_or(0),
+        device: field!(sb, sb_dev).unwrap_or(0),
+        uid,
+        gid: field!(inode, inode_gid).unwrap_or(0),
+        mode: u32::from(mode),
+        links: field!(inode, inode_nlink).unwrap_or(1),
+        flags,
+    };
+    // SAFETY: `out` points into a map value.
+    unsafe { *out = facts };
+    1
+}
+
+/// Writes the names from the leaf to the root, each with its NUL, at `heap[*used..]`, and advances
+/// `used`. `MASK + 1` is the size of the heap, a power of two; behind it is room for one name.
+/// Returns the flags of the path.
+#[inline(always)]
+pub fn walk<const MASK: usize>(heap: *mut u8, used: *mut u64, walk: &Walk) -> u32 {
+    let Walk { from: Place { mut mount, mut dentry }, root } = *walk;
+    // SAFETY: `used` is in the caller's map value.
+    let begin = unsafe { core::ptr::read_volatile(used) };
+    for _ in 0..PATH_COMPONENTS_MAX {
+        if dentry == root.dentry && mount == root.mount {
+            return PATH_PRESENT;
+        }
+        let Some(top): Option<u64> = field!(mount, vfsmount_root) else {
+            return PATH_PRESENT | PATH_FAULT;
+        };
+        if dentry == top {
+            // The root of this file system: go on at the mount point, in the parent mount.
+            let this = mount - u64::from(offset!(mount_mnt));
+            let Some(parent): Option<u64> = field!(this, mount_parent) else {
+                return PATH_PRESENT | PATH_FAULT;
+            };
+            if parent == this {
+                return PATH_PRESENT | PATH_UNREACHABLE;
+            }
+            dentry = field!(this, mount_mountpoint).unwrap_or(0);
+            mount = parent + u64::from(offset!(mount_mnt));
+            continue;
+        }
+        let (Some(parent), Some(name)) = (
+            field!(dentry, dentry_parent) as Option<u64>,
+            field!(dentry, dentry_name) as Option<u64>,
+        ) else {
+            return PATH_PRESENT | PATH_FAULT;
+        };
+        // SAFETY: the position is read past the compiler and masked, so that the verifier sees it
+        // inside the heap, with slack for one name behind it.
+        unsafe {
+            let position = core::ptr::read_volatile(used);
+            if position - begin >= u64::from(PATH_BYTES_MAX) {
+                return PATH_PRESENT | PATH_CUT;
+            }
+            let written = bpf_probe_read_kernel_str(
+                heap.add(position as usize & MASK).cast(),
+                NAME_BYTES_MAX,
+                name as *const _,
+            );
+            if written <= 0 {
+                return PATH_PRESENT | PATH_FAULT;
+            }
+            core::ptr::write_volatile(used, position + written as u64);
+        }
+        if parent == dentry {
+            // A file outside every tree: memfd, pipe.
+            return PATH_PRESENT | PATH_UNREACHABLE;
+        }
+        dentry = parent;
+    }
+    PATH_PRESENT | PATH_CUT
+}

@@ -1,0 +1,35 @@
+//! New processes.
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use common::wire::{Fork, Header, RecordKind};
+
+use crate::maps;
+use crate::read::field;
+use crate::task::process_id;
+
+/// `trace_sched_process_fork(struct task_struct *parent, struct task_struct *child)`, called by
+/// `kernel_clone` before the child runs: its record comes before every other of the child.
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn shipper_fork(ctx: RawTracePointContext) -> i32 {
+    let _ = try_fork(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+#[repr(C)]
+struct Record {
+    header: Header,
+    fork: Fork,
+}
+
+fn try_fork(parent: u64, child: u64) -> Option<()> {
+    let pid: u32 = field!(child, task_pid)?;
+    let tgid: u32 = field!(child, task_tgid)?;
+    if pid != tgid {
+        return None; // A thread.
+    }
+    let fork = Fork { parent: process_id(parent)?, child: process_id(child)? };
+    let header = maps::header(RecordKind::Fork, size_of::<Record>() as u32)?;
+    maps::send(RecordKind::Fork, &Record { header, fork });
+    Some(())
+}

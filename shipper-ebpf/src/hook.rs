@@ -1,0 +1,92 @@
+//! What must be seen before the exec commits: the file asked for and the caller's credentials.
+//!
+//! `security_bprm_creds_for_exec` (5.8 and later) is called once for each attempt, with `bprm->file`
+//! still the file asked for. `bprm_check_security` would be called again for each interpreter.
+
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task};
+use aya_ebpf::macros::{fentry, lsm, raw_tracepoint};
+use aya_ebpf::programs::{FEntryContext, LsmContext, RawTracePointContext};
+use common::limits::PATH_BYTES_MAX;
+use common::offsets::MISSING;
+use common::wire::{PENDING_BEFORE, PENDING_FILE, Pending};
+
+use crate::file::{Walk, path_of, place, read_facts, walk};
+use crate::layout::{offset, word};
+use crate::maps::{BLANK, PENDING};
+use crate::read::{field, read};
+use crate::task::read_credentials;
+
+/// LSM hook `int bprm_creds_for_exec(struct linux_binprm *bprm)`. Never refuses.
+#[lsm(hook = "bprm_creds_for_exec")]
+pub fn shipper_lsm(ctx: LsmContext) -> i32 {
+    let _ = try_hook(ctx.arg::<u64>(0), true);
+    0
+}
+
+/// The function that calls the LSM hooks, same argument.
+#[fentry(function = "security_bprm_creds_for_exec")]
+pub fn shipper_fentry(ctx: FEntryContext) -> i32 {
+    let _ = try_hook(ctx.arg::<u64>(0), true);
+    0
+}
+
+/// `trace_sched_prepare_exec(struct task_struct *task, struct linux_binprm *bprm)`, called by
+/// `begin_new_exec` (6.10 and later) while the old credentials are still in force. By then
+/// `bprm->file` may be the interpreter, so only the credentials are taken.
+#[raw_tracepoint(tracepoint = "sched_prepare_exec")]
+pub fn shipper_prepare(ctx: RawTracePointContext) -> i32 {
+    let _ = try_hook(ctx.arg::<u64>(1), false);
+    0
+}
+
+#[inline(always)]
+fn try_hook(bprm: u64, with_file: bool) -> Option<()> {
+    // execveat(AT_EXECVE_CHECK), 6.14 and later, asks and does not execute.
+    let check_byte = word!(bprm_is_check_byte);
+    if check_byte != MISSING {
+        let bits: u8 = read(bprm, check_byte)?;
+        if u32::from(bits) & word!(bprm_is_check_mask) != 0 {
+            return None;
+        }
+    }
+    // SAFETY: helper without arguments.
+    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
+    // The entry belongs to this thread alone until it executes or tries again, so that it can be
+    // filled in place even where this program may be preempted.
+    PENDING.insert(tid, BLANK.get(0)?, 0).ok()?;
+    let pending = PENDING.get_ptr_mut(tid)?;
+    // SAFETY: a map value that only this thread uses.
+    let pending: &mut Pending = unsafe { &mut *pending };
+    pending.bprm = bprm;
+
+    // SAFETY: helper without arguments.
+    let task = unsafe { bpf_get_current_task() };
+    let cred: u64 = field!(task, task_cred)?;
+    if read_credentials(cred, &raw mut pending.before) != 0 {
+        pending.flags |= PENDING_BEFORE;
+    }
+    if with_file {
+        let file: u64 = field!(bprm, bprm_file)?;
+        if read_facts(file, &raw mut pending.file) == 0 {
+            return None;
+        }
+        let fs: u64 = field!(task, task_fs)?;
+        let range = Walk {
+            from: place(path_of(file))?,
+            root: place(fs + u64::from(offset!(fs_root)))?,
+        };
+        pending.path_flags = walk_pending(pending, &range) as u32;
+        pending.flags |= PENDING_FILE;
+    }
+    Some(())
+}
+
+#[inline(never)]
+fn walk_pending(pending: *mut Pending, range: &Walk) -> u64 {
+    const MASK: usize = PATH_BYTES_MAX as usize - 1;
+    // SAFETY: the caller's map value.
+    unsafe {
+        let heap = (&raw mut (*pending).path).cast::<u8>();
+        u64::from(walk::<MASK>(heap, &raw mut (*pending).path_bytes, range))
+    }
+}

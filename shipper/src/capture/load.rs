@@ -1,0 +1,175 @@
+//! Loading and attaching the kernel programs. aya is used here and in `ring`.
+
+use std::io;
+use std::path::Path;
+
+use aya::programs::{FEntry, Lsm, Program, ProgramError, RawTracePoint};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
+use common::names;
+
+use super::layout::KernelLayout;
+use super::{CaptureError, Mode, ModeError, Options};
+
+/// The object of shipper-ebpf, as committed beside its sources.
+static OBJECT: &[u8] =
+    aya::include_bytes_aligned!("../../../shipper-ebpf/prebuilt/shipper.bpf.o");
+
+/// Execs that may be between the hook and their commit at once, a possible CPU. A task on a CPU has
+/// one; a few more may be preempted in between. An entry that is evicted costs that exec the facts
+/// from the hook, not the event.
+const PENDING_PER_CPU: u32 = 32;
+
+/// Fewest pending entries: the kernel keeps free lists a CPU and evicts early when the map is small.
+const PENDING_MIN: u32 = 512;
+
+/// Programs every mode has, and the tracepoint of each.
+const BASE: [(&str, &str); 3] = [
+    ("shipper_fork", "sched_process_fork"),
+    ("shipper_exec", "sched_process_exec"),
+    ("shipper_exit", "sched_process_exit"),
+];
+
+/// Creates the maps and parses the programs; nothing runs yet.
+pub fn load(options: &Options, layout: &KernelLayout, cpus: u32) -> Result<Ebpf, CaptureError> {
+    let settings = [options.argv_bytes_max];
+    let pending = PENDING_MIN.max(PENDING_PER_CPU.saturating_mul(cpus));
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(None)
+        .override_global(names::OFFSETS, layout.words.as_slice(), true)
+        .override_global(names::SETTINGS, settings.as_slice(), true)
+        .map_max_entries(names::RING, options.ring_buffer_bytes)
+        .map_max_entries(names::SCRATCH, cpus)
+        .map_max_entries(names::PENDING, pending);
+    loader.load(OBJECT).map_err(refused)
+}
+
+/// Loads and attaches the tracepoint programs.
+pub fn attach_base(ebpf: &mut Ebpf) -> Result<(), CaptureError> {
+    for (name, tracepoint) in BASE {
+        attach_tracepoint(ebpf, name, tracepoint)
+            .map_err(|error| CaptureError::Attach { program: name, reason: explain(&error) })?;
+    }
+    Ok(())
+}
+
+/// Adds to the tracepoints what the mode needs.
+pub fn attach_mode(ebpf: &mut Ebpf, mode: Mode, layout: &KernelLayout) -> Result<(), ModeError> {
+    let refused = |error: ProgramError| ModeError::Refused(explain(&error));
+    match mode {
+        Mode::Lsm => {
+            let btf = kernel_btf()?;
+            let program: &mut Lsm = program(ebpf, "shipper_lsm").map_err(refused)?;
+            program.load("bprm_creds_for_exec", &btf).map_err(refused)?;
+            program.attach().map_err(refused)?;
+        }
+        Mode::Fentry => {
+            let btf = kernel_btf()?;
+            let program: &mut FEntry = program(ebpf, "shipper_fentry").map_err(refused)?;
+            program.load("security_bprm_creds_for_exec", &btf).map_err(refused)?;
+            program.attach().map_err(refused)?;
+        }
+        Mode::Tracepoint => {
+            if layout.has_prepare_exec {
+                attach_tracepoint(ebpf, "shipper_prepare", "sched_prepare_exec").map_err(refused)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes away what [`attach_mode`] added.
+pub fn detach_mode(ebpf: &mut Ebpf, mode: Mode) {
+    let name = match mode {
+        Mode::Lsm => "shipper_lsm",
+        Mode::Fentry => "shipper_fentry",
+        Mode::Tracepoint => "shipper_prepare",
+    };
+    if let Some(program) = ebpf.program_mut(name) {
+        // Not loaded is what is wanted.
+        let _ = match program {
+            Program::Lsm(program) => program.unload(),
+            Program::FEntry(program) => program.unload(),
+            Program::RawTracePoint(program) => program.unload(),
+            _ => Ok(()),
+        };
+    }
+}
+
+/// Takes away the tracepoint programs.
+pub fn detach_base(ebpf: &mut Ebpf) {
+    for (name, _) in BASE {
+        if let Some(Program::RawTracePoint(program)) = ebpf.program_mut(name) {
+            // Not loaded is what is wanted.
+            let _ = program.unload();
+        }
+    }
+}
+
+fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<(), ProgramError> {
+    let program: &mut RawTracePoint = program(ebpf, name)?;
+    program.load()?;
+    program.attach(tracepoint)?;
+    Ok(())
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    ebpf.program_mut(name).ok_or(ProgramError::UnexpectedProgramType)?.try_into()
+}
+
+fn kernel_btf() -> Result<Btf, ModeError> {
+    Btf::from_sys_fs().map_err(|error| ModeError::Refused(format!("kernel BTF: {error}")))
+}
+
+/// One line for people. The verifier's log is long and goes to the debug log.
+fn explain(error: &ProgramError) -> String {
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            tracing::debug!(%verifier_log, "kernel refused a program");
+            let tail = verifier_log.to_string();
+            // Where the verifier had something to say, its last words are the reason.
+            let last = tail.lines().rfind(|line| {
+                !line.is_empty() && !line.starts_with("processed") && !line.starts_with("verification")
+                    && !line.starts_with("stack depth")
+            });
+            match (io_error.raw_os_error(), last) {
+                (Some(EPERM), _) | (_, None) => format!("the kernel refused the program: {io_error}"),
+                (_, Some(last)) => format!("the verifier refused the program: {io_error}: {last}"),
+            }
+        }
+        ProgramError::SyscallError(error) => format!("{} failed: {}", error.call, error.io_error),
+        other => other.to_string(),
+    }
+}
+
+const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
+
+fn refused(error: EbpfError) -> CaptureError {
+    let reason = match &error {
+        EbpfError::MapError(aya::maps::MapError::CreateError { name, io_error }) => {
+            format!("map {} cannot be created: {io_error}", name)
+        }
+        other => other.to_string(),
+    };
+    let hint = match super::privileges::missing() {
+        Some(missing) => missing,
+        None if lockdown_forbids() => "the kernel is in lockdown mode `confidentiality`, which \
+            forbids reading kernel memory: boot with lockdown=integrity or none"
+            .to_owned(),
+        None => String::new(),
+    };
+    CaptureError::Load { reason, hint }
+}
+
+/// Lockdown `confidentiality` refuses `bpf_probe_read_kernel`.
+fn lockdown_forbids() -> bool {
+    read_trimmed(Path::new("/sys/kernel/security/lockdown"))
+        .is_ok_and(|text| text.contains("[confidentiality]"))
+}
+
+fn read_trimmed(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path).map(|text| text.trim().to_owned())
+}

@@ -1,0 +1,159 @@
+//! Loss, counted exactly: the kernel numbers records per CPU and kind, and numbers that are missing
+//! here were lost there.
+
+use common::wire::{RECORD_KINDS, RecordKind};
+
+/// Records that were lost, of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// What was lost.
+    pub kind: RecordKind,
+    /// How many.
+    pub count: u64,
+    /// Not before this moment, nanoseconds since boot.
+    pub first_boot_ns: u64,
+    /// Not after this moment.
+    pub last_boot_ns: u64,
+}
+
+/// Numbers of one CPU and kind.
+#[derive(Clone, Copy, Default)]
+struct Lane {
+    /// Highest number seen or given up.
+    last: u64,
+    /// Time of that record.
+    last_boot_ns: u64,
+    /// What the kernel's counter showed at the last look.
+    head: u64,
+}
+
+/// The numbers seen so far, and the gaps not yet reported.
+pub struct Sequences {
+    lanes: [Vec<Lane>; RECORD_KINDS],
+    gaps: [Option<Gap>; RECORD_KINDS],
+}
+
+const KINDS: [RecordKind; RECORD_KINDS] = [RecordKind::Fork, RecordKind::Exec, RecordKind::Exit];
+
+impl Sequences {
+    /// For CPUs `0..cpus`.
+    #[must_use]
+    pub fn new(cpus: usize) -> Self {
+        Sequences {
+            lanes: std::array::from_fn(|_| vec![Lane::default(); cpus]),
+            gaps: [None; RECORD_KINDS],
+        }
+    }
+
+    /// A record arrived. Numbers of one CPU and kind arrive in ascending order.
+    pub fn seen(&mut self, kind: RecordKind, cpu: u32, number: u64, boot_ns: u64) {
+        let Some(lane) = self.lanes[kind as usize].get_mut(cpu as usize) else { return };
+        let missing = number.saturating_sub(lane.last + 1);
+        let since = lane.last_boot_ns;
+        if number > lane.last {
+            lane.last = number;
+            lane.last_boot_ns = boot_ns;
+        }
+        self.lose(kind, missing, since, boot_ns);
+    }
+
+    /// Looks at the kernel's counters (`heads[kind][cpu]`), after the ring was read until empty.
+    ///
+    /// Numbers that the previous look already showed and that still did not arrive are lost: a
+    /// record is on its way for microseconds, looks are a second apart. `settled` says that no
+    /// record can be on its way any more (capture is detached).
+    pub fn look(&mut self, heads: &[Vec<u64>; RECORD_KINDS], now_boot_ns: u64, settled: bool) {
+        for kind in KINDS {
+            for cpu in 0..self.lanes[kind as usize].len() {
+                let head = heads[kind as usize].get(cpu).copied().unwrap_or(0);
+                let lane = &mut self.lanes[kind as usize][cpu];
+                let due = if settled { head } else { lane.head };
+                lane.head = head;
+                let missing = due.saturating_sub(lane.last);
+                let since = lane.last_boot_ns;
+                if missing > 0 {
+                    lane.last = due;
+                    lane.last_boot_ns = now_boot_ns;
+                }
+                self.lose(kind, missing, since, now_boot_ns);
+            }
+        }
+    }
+
+    /// What was lost since the last call.
+    pub fn take_gaps(&mut self) -> impl Iterator<Item = Gap> {
+        std::mem::take(&mut self.gaps).into_iter().flatten()
+    }
+
+    fn lose(&mut self, kind: RecordKind, count: u64, first: u64, last: u64) {
+        if count == 0 {
+            return;
+        }
+        let gap = self.gaps[kind as usize].get_or_insert(Gap {
+            kind,
+            count: 0,
+            first_boot_ns: first,
+            last_boot_ns: last,
+        });
+        gap.count += count;
+        gap.first_boot_ns = gap.first_boot_ns.min(first);
+        gap.last_boot_ns = gap.last_boot_ns.max(last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(sequences: &mut Sequences) -> Vec<(RecordKind, u64)> {
+        sequences.take_gaps().map(|gap| (gap.kind, gap.count)).collect()
+    }
+
+    fn heads(exec: u64) -> [Vec<u64>; RECORD_KINDS] {
+        [vec![0], vec![exec], vec![0]]
+    }
+
+    #[test]
+    fn numbers_in_a_row_are_no_loss() {
+        let mut sequences = Sequences::new(2);
+        for number in 1..=5 {
+            sequences.seen(RecordKind::Exec, 0, number, number);
+            sequences.seen(RecordKind::Exec, 1, number, number);
+        }
+        assert_eq!(counts(&mut sequences), []);
+    }
+
+    #[test]
+    fn a_gap_counts_what_is_missing_per_kind_and_says_when() {
+        let mut sequences = Sequences::new(1);
+        sequences.seen(RecordKind::Exec, 0, 1, 100);
+        sequences.seen(RecordKind::Exec, 0, 5, 500);
+        sequences.seen(RecordKind::Fork, 0, 3, 600);
+        let gaps: Vec<Gap> = sequences.take_gaps().collect();
+        assert_eq!(gaps.iter().map(|gap| gap.count).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!((gaps[1].first_boot_ns, gaps[1].last_boot_ns), (100, 500));
+        assert_eq!(counts(&mut sequences), []);
+    }
+
+    #[test]
+    fn the_end_of_a_storm_is_lost_only_at_the_second_look() {
+        let mut sequences = Sequences::new(1);
+        sequences.seen(RecordKind::Exec, 0, 10, 1);
+        sequences.look(&heads(14), 2, false);
+        assert_eq!(counts(&mut sequences), [], "may still be on its way");
+        sequences.seen(RecordKind::Exec, 0, 12, 3);
+        sequences.look(&heads(14), 4, false);
+        assert_eq!(counts(&mut sequences), [(RecordKind::Exec, 1 + 2)]);
+        sequences.look(&heads(14), 5, false);
+        assert_eq!(counts(&mut sequences), []);
+        sequences.seen(RecordKind::Exec, 0, 15, 6);
+        assert_eq!(counts(&mut sequences), []);
+    }
+
+    #[test]
+    fn once_detached_one_look_settles_it() {
+        let mut sequences = Sequences::new(1);
+        sequences.look(&heads(7), 1, true);
+        assert_eq!(counts(&mut sequences), [(RecordKind::Exec, 7)]);
+    }
+}
