@@ -1,0 +1,15 @@
+//! The harness of the tests that cross a process or machine boundary. The tests themselves are
+//! under `tests/tests/`.
+
+pub mod guest;
+
+/// Says that the calling test is skipped on this machine, and why; the test returns afterwards.
+///
+/// # Panics
+///
+/// When `CI` is set: a CI machine is set up to run everything, so a skip there is a failure.
+pub fn skip(reason: &str) {
+    println!("SKIPPED: {reason}");
+    let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    assert!(!in_ci, "skipped in CI, where every test must run: {reason}");
+}
