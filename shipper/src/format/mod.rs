@@ -1,0 +1,5 @@
+//! Formats: an event, or its JSON, turned into the bytes that a sink or a person gets.
+
+pub mod ecs;
+pub mod pretty;
+pub mod visible;
