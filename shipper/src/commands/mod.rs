@@ -1,0 +1,3 @@
+//! The subcommands. `anyhow` is used here and nowhere else.
+
+pub mod tail;
