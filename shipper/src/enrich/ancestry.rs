@@ -1,0 +1,221 @@
+//! The chain of ancestors of one exec: who started it, and what each of them was.
+//!
+//! Lineage comes from the table, which saw the forks: a parent that ended before the exec is still
+//! named, where the kernel's own chain already shows whoever adopted the child. Where the table knows
+//! nothing the kernel's chain goes on, and /proc is asked last.
+
+use common::decode::comm;
+use common::wire;
+
+use super::clock::{Clock, ticks};
+use super::identity::Identities;
+use super::procfs::Procfs;
+use super::table::{ARGS_BYTES_MAX, Table};
+use crate::event::{Ancestor, Bytes, ProcessKey, Source};
+
+/// The key of a process as the kernel names it.
+#[must_use]
+pub fn key(process: &wire::ProcessId) -> ProcessKey {
+    ProcessKey { pid: process.tgid, start_ticks: ticks(process.start_ns) }
+}
+
+/// A chain, the parent first, and whether it goes on above the last one.
+pub struct Chain {
+    /// The ancestors.
+    pub list: Vec<Ancestor>,
+    /// There are more above.
+    pub cut: bool,
+}
+
+/// What the chain is made from.
+pub struct Walker<'a> {
+    /// Who made whom.
+    pub table: &'a mut Table,
+    /// For processes older than the daemon that the first scan missed.
+    pub procfs: &'a Procfs,
+    /// For entity ids.
+    pub identities: &'a Identities,
+    /// For start times.
+    pub clock: Clock,
+    /// Most ancestors listed.
+    pub depth_max: usize,
+}
+
+impl Walker<'_> {
+    /// Walks up from `process`. `kernel` is the chain the kernel saw at the exec.
+    pub fn walk(&mut self, process: ProcessKey, kernel: &[wire::Ancestor]) -> Chain {
+        let mut list: Vec<Ancestor> = Vec::new();
+        let mut below = process;
+        loop {
+            let Some(parent) = self.parent_of(below, process, kernel) else {
+                return Chain { list, cut: false };
+            };
+            // A chain never visits a process twice; guard against a table that says otherwise.
+            let cycle = parent == process || list.iter().any(|seen| seen.key == parent);
+            if list.len() == self.depth_max || cycle {
+                return Chain { list, cut: true };
+            }
+            list.push(self.describe(parent, kernel));
+            below = parent;
+        }
+    }
+
+    fn parent_of(
+        &self,
+        below: ProcessKey,
+        process: ProcessKey,
+        kernel: &[wire::Ancestor],
+    ) -> Option<ProcessKey> {
+        if let Some((Some(parent), ..)) = self.table.get(below) {
+            return Some(parent);
+        }
+        if below == process {
+            return kernel.first().map(|ancestor| key(&ancestor.process));
+        }
+        if let Some(at) = kernel.iter().position(|ancestor| key(&ancestor.process) == below)
+            && let Some(ancestor) = kernel.get(at + 1)
+        {
+            return Some(key(&ancestor.process));
+        }
+        let stat = self.procfs.stat(below.pid).filter(|stat| stat.key == below && stat.ppid != 0)?;
+        self.procfs.stat(stat.ppid).map(|parent| parent.key)
+    }
+
+    fn describe(&mut self, key: ProcessKey, kernel: &[wire::Ancestor]) -> Ancestor {
+        let seen = kernel.iter().find(|ancestor| self::key(&ancestor.process) == key);
+        let mut known = self.table.get(key).filter(|(_, program, _)| program.is_some());
+        if known.is_none() && seed(self.table, self.procfs, key.pid) == Some(key) {
+            known = self.table.get(key);
+        }
+        let (program, source) = match known {
+            Some((_, Some(program), source)) => (Some(program), source),
+            _ => (None, if seen.is_some() { Source::Kernel } else { Source::Unknown }),
+        };
+        let name = match (&program, seen) {
+            (Some(program), _) => program.name.clone(),
+            (None, Some(ancestor)) => Bytes::from(comm(&ancestor.comm)),
+            (None, None) => Bytes::default(),
+        };
+        let start = match seen {
+            Some(ancestor) => self.clock.wall(ancestor.process.start_ns),
+            None => self.clock.wall_of_ticks(key.start_ticks),
+        };
+        Ancestor {
+            key,
+            entity_id: self.identities.process(key),
+            start,
+            comm: name,
+            executable: program.as_ref().and_then(|program| program.executable.clone()),
+            args: program.and_then(|program| program.args.clone()),
+            source,
+        }
+    }
+}
+
+/// Puts a living process into the table, from /proc. Its parent is put in by key only.
+pub fn seed(table: &mut Table, procfs: &Procfs, pid: u32) -> Option<ProcessKey> {
+    let stat = procfs.stat(pid)?;
+    let parent = match stat.ppid {
+        0 => None,
+        ppid => procfs.stat(ppid).map(|parent| parent.key),
+    };
+    let executable = procfs.executable(pid);
+    let args = procfs.args(pid, ARGS_BYTES_MAX);
+    let name = super::full_name(&stat.comm, executable.as_deref());
+    let program = table.program(name, executable, args.as_ref());
+    table.found(stat.key, parent, Some(program));
+    // What was read belongs to this process only if it is still the same.
+    procfs.is_alive(stat.key).then_some(stat.key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const NS: u64 = 10_000_000;
+
+    fn ancestor(pid: u32, name: &str) -> wire::Ancestor {
+        let mut comm = [0; 16];
+        comm[..name.len()].copy_from_slice(name.as_bytes());
+        let process = wire::ProcessId { start_ns: u64::from(pid) * NS, tgid: pid, reserved: 0 };
+        wire::Ancestor { process, comm }
+    }
+
+    fn pkey(pid: u32) -> ProcessKey {
+        ProcessKey { pid, start_ticks: u64::from(pid) }
+    }
+
+    fn walk(table: &mut Table, depth_max: usize, kernel: &[wire::Ancestor]) -> (Vec<(u32, String, Source)>, bool) {
+        let identities = Identities::new("h", "b");
+        let procfs = Procfs::new(Path::new("/nonexistent"));
+        let clock = Clock::now();
+        let mut walker = Walker { table, procfs: &procfs, identities: &identities, clock, depth_max };
+        let chain = walker.walk(pkey(100), kernel);
+        let names = chain
+            .list
+            .into_iter()
+            .map(|a| (a.key.pid, String::from_utf8_lossy(&a.comm).into_owned(), a.source))
+            .collect();
+        (names, chain.cut)
+    }
+
+    fn exec(table: &mut Table, pid: u32, name: &str) {
+        let program = table.program(name.as_bytes().into(), None, None);
+        table.exec(pkey(pid), None, program);
+    }
+
+    #[test]
+    fn a_parent_that_ended_before_the_exec_is_named_not_the_adopter() {
+        let mut table = Table::new(100);
+        exec(&mut table, 1, "init");
+        table.fork(pkey(1), pkey(50));
+        exec(&mut table, 50, "cron");
+        table.fork(pkey(50), pkey(100));
+        table.exit(pkey(50));
+        let (names, cut) = walk(&mut table, 16, &[ancestor(1, "init")]);
+        let expected = [(50, "cron".into(), Source::Event), (1, "init".into(), Source::Event)];
+        assert_eq!((names.as_slice(), cut), (&expected[..], false));
+    }
+
+    #[test]
+    fn what_only_the_kernel_saw_has_a_name_and_says_so() {
+        let mut table = Table::new(100);
+        let (names, _) = walk(&mut table, 16, &[ancestor(9, "sh"), ancestor(1, "init")]);
+        assert_eq!(names, [(9, "sh".into(), Source::Kernel), (1, "init".into(), Source::Kernel)]);
+    }
+
+    #[test]
+    fn the_table_and_the_kernel_continue_each_other() {
+        let mut table = Table::new(100);
+        exec(&mut table, 60, "make");
+        table.fork(pkey(60), pkey(100)); // The table does not know who made 60.
+        let (names, _) = walk(&mut table, 16, &[ancestor(60, "make"), ancestor(7, "sshd")]);
+        assert_eq!(names, [(60, "make".into(), Source::Event), (7, "sshd".into(), Source::Kernel)]);
+    }
+
+    #[test]
+    fn a_parent_nobody_knows_is_unknown_not_left_out() {
+        let mut table = Table::new(100);
+        table.fork(pkey(70), pkey(100));
+        let (names, cut) = walk(&mut table, 16, &[]);
+        assert_eq!((names.as_slice(), cut), (&[(70, String::new(), Source::Unknown)][..], false));
+    }
+
+    #[test]
+    fn a_deep_chain_is_cut_with_a_mark_and_a_cycle_ends() {
+        let mut table = Table::new(1000);
+        for pid in (101..150).rev() {
+            table.fork(pkey(pid + 1), pkey(pid));
+        }
+        table.fork(pkey(101), pkey(100));
+        let (names, cut) = walk(&mut table, 5, &[]);
+        assert_eq!((names.len(), cut), (5, true));
+        let mut table = Table::new(10);
+        table.fork(pkey(100), pkey(101));
+        table.fork(pkey(101), pkey(100));
+        let (names, cut) = walk(&mut table, 5, &[]);
+        assert_eq!((names.len(), cut), (1, true));
+    }
+}

@@ -1,0 +1,393 @@
+//! From a kernel record to an event: names, identity, container, ancestry. Never talks to the kernel
+//! programs; asks /proc only for what neither record nor table knows.
+
+pub mod ancestry;
+pub mod clock;
+mod container;
+mod host;
+mod identity;
+pub mod procfs;
+mod table;
+mod users;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use common::decode::{ExecRecord, WalkedPath, comm};
+use common::wire::{self, EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_HOOK, EXEC_INTERPRETED, EXEC_TTY};
+
+use crate::event::{
+    Args, Bytes, Capabilities, Credentials, Exec, ExecutedFile, FileFacts, Host, Id, Loss, LossKind,
+    LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, basename,
+};
+use ancestry::{Walker, key, seed};
+use clock::{Clock, wall_now};
+use identity::Identities;
+use procfs::{Procfs, split_args};
+use table::{ENTRIES_MAX, Table};
+use users::Users;
+
+/// Longest task name: `TASK_COMM_LEN` without its NUL. A name this long may be cut.
+const COMM_BYTES_MAX: usize = 15;
+
+/// Turns records into events.
+pub struct Enricher {
+    host: Arc<Host>,
+    identities: Identities,
+    clock: Clock,
+    users: Users,
+    procfs: Procfs,
+    table: Table,
+    depth_max: usize,
+    own: OwnNamespaces,
+}
+
+/// The daemon's own namespaces: the host's, where it is run as it should be.
+struct OwnNamespaces {
+    user: Option<u32>,
+    mnt: Option<u32>,
+}
+
+impl Enricher {
+    /// Reads what the machine says of itself. `depth_max`: ancestors listed with an exec.
+    #[must_use]
+    pub fn new(depth_max: usize) -> Self {
+        let host = host::read();
+        Enricher {
+            identities: Identities::new(&host.id, &host.boot_id),
+            host: Arc::new(host),
+            clock: Clock::now(),
+            users: Users::open(Path::new("/etc")),
+            procfs: Procfs::new(Path::new("/proc")),
+            table: Table::new(ENTRIES_MAX),
+            depth_max,
+            own: OwnNamespaces { user: own_namespace("user"), mnt: own_namespace("mnt") },
+        }
+    }
+
+    /// Takes in all processes there are. Capture must have begun before, so that none falls between.
+    pub fn seed(&mut self) {
+        for pid in self.procfs.pids() {
+            seed(&mut self.table, &self.procfs, pid);
+        }
+    }
+
+    /// Looks at what changes slowly: clock offset, user database, host name. About once a second.
+    pub fn refresh(&mut self) {
+        self.clock = Clock::now();
+        self.users.refresh();
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        if name != self.host.name {
+            self.host = Arc::new(Host { name, ..(*self.host).clone() });
+        }
+    }
+
+    /// A process was made.
+    pub fn fork(&mut self, fork: &wire::Fork) {
+        self.table.fork(key(&fork.parent), key(&fork.child));
+    }
+
+    /// A process ended.
+    pub fn exit(&mut self, exit: &wire::Exit) {
+        self.table.exit(key(&exit.process));
+    }
+
+    /// Exit records were lost: entries of processes that are gone would stay for ever.
+    pub fn reconcile(&mut self) {
+        let procfs = &self.procfs;
+        self.table.reconcile(|key| procfs.is_alive(key));
+    }
+
+    /// Processes in the table, and how many had to go for lack of room.
+    #[must_use]
+    pub fn table_size(&self) -> (usize, u64) {
+        (self.table.len(), self.table.evicted())
+    }
+
+    /// A report of lost records.
+    #[must_use]
+    pub fn loss(
+        &self,
+        stage: LossStage,
+        kind: LossKind,
+        count: u64,
+        first_boot_ns: u64,
+        last_boot_ns: u64,
+    ) -> Loss {
+        Loss {
+            id: self.identities.loss(kind.as_str(), stage.as_str(), last_boot_ns),
+            time: self.clock.wall(last_boot_ns),
+            host: self.host.clone(),
+            stage,
+            kind,
+            count,
+            first: self.clock.wall(first_boot_ns),
+            last: self.clock.wall(last_boot_ns),
+        }
+    }
+
+    /// An execution.
+    #[must_use]
+    pub fn exec(&mut self, record: &ExecRecord<'_>) -> Exec {
+        let raw = &record.exec;
+        let process = key(&raw.process);
+        let binary_path = path(record.path(raw.binary_path));
+        let working_directory = path(record.path(raw.cwd));
+        let filename = record.bytes(raw.filename);
+        let here = self.own.mnt == Some(raw.namespaces.mnt);
+
+        let binary = ExecutedFile {
+            source: if file_facts(&raw.binary, &binary_path).is_some() { Source::Kernel } else { Source::Unknown },
+            facts: file_facts(&raw.binary, &binary_path),
+            path: binary_path.clone(),
+        };
+        let interpreted = raw.flags & EXEC_INTERPRETED != 0;
+        let (file, interpreter) = if interpreted {
+            let file = if raw.flags & EXEC_HOOK != 0 {
+                let path = path(record.path(raw.file_path));
+                ExecutedFile { facts: file_facts(&raw.file, &path), path, source: Source::Kernel }
+            } else {
+                self.look_up(process, filename, &working_directory, here)
+            };
+            (file, Some(binary))
+        } else {
+            (binary, None)
+        };
+
+        let name = full_name(comm(&raw.comm), Some(filename));
+        let args = args(record);
+        let program = self.table.program(name.clone(), Some(binary_path.bytes.clone()), Some(&args));
+        let parent = record.ancestors().first().map(|ancestor| key(&ancestor.process));
+        self.table.exec(process, parent, program);
+        let chain = Walker {
+            table: &mut self.table,
+            procfs: &self.procfs,
+            identities: &self.identities,
+            clock: self.clock,
+            depth_max: self.depth_max,
+        }
+        .walk(process, record.ancestors());
+
+        let credentials = credentials(&raw.credentials);
+        let loginuid = (raw.loginuid != u32::MAX).then_some(raw.loginuid);
+        let same_users = here && self.own.user == Some(raw.namespaces.user);
+        let names = same_users.then(|| self.names(&credentials, loginuid, file.facts.as_ref()));
+        Exec {
+            id: self.identities.exec(process, record.header.boot_ns),
+            time: self.clock.wall(record.header.boot_ns),
+            boot_ns: record.header.boot_ns,
+            read: wall_now(),
+            cpu: record.header.cpu,
+            sequence: record.header.sequence,
+            host: self.host.clone(),
+            process: Process {
+                key: process,
+                entity_id: self.identities.process(process),
+                start: self.clock.wall(raw.process.start_ns),
+                tid: raw.old_tid,
+                vpid: (raw.vpid != 0).then_some(raw.vpid),
+                comm: name,
+                executable: binary_path,
+                args,
+                working_directory,
+                credentials,
+                credentials_before: (raw.flags & EXEC_CREDENTIALS_BEFORE != 0)
+                    .then(|| self::credentials(&raw.before)),
+                names,
+                loginuid,
+                audit_session: (raw.sessionid != u32::MAX).then_some(raw.sessionid),
+                pgid: raw.pgid,
+                sid: raw.sid,
+                tty: (raw.flags & EXEC_TTY != 0).then_some((raw.tty_major, raw.tty_minor)),
+                namespaces: namespaces(&raw.namespaces),
+                cgroup_id: raw.cgroup_id,
+                cgroup: cgroup_path(record.bytes(raw.cgroup)),
+            },
+            file,
+            interpreter,
+            ancestry: chain.list,
+            ancestry_cut: chain.cut,
+            container_id: container::id(cgroup_names(record.bytes(raw.cgroup))),
+        }
+    }
+
+    /// The entity id of a process that the table knows by its pid alone.
+    #[must_use]
+    pub fn entity_of(&self, pid: u32) -> Option<Id> {
+        self.table.newest(pid).map(|key| self.identities.process(key))
+    }
+
+    /// The script's own file, which the kernel has let go of when the exec commits (tracepoint mode).
+    fn look_up(
+        &self,
+        process: ProcessKey,
+        filename: &[u8],
+        cwd: &EventPath,
+        here: bool,
+    ) -> ExecutedFile {
+        match self.procfs.executed_file(process, filename, &cwd.bytes, here) {
+            Some((facts, bytes)) => ExecutedFile {
+                path: EventPath { bytes, ..EventPath::default() },
+                facts: Some(facts),
+                source: Source::Procfs,
+            },
+            None => ExecutedFile {
+                path: EventPath { bytes: join(&cwd.bytes, filename), ..EventPath::default() },
+                facts: None,
+                source: Source::Unknown,
+            },
+        }
+    }
+
+    fn names(&self, ids: &Credentials, loginuid: Option<u32>, file: Option<&FileFacts>) -> Names {
+        Names {
+            euid: self.users.user(ids.euid),
+            uid: self.users.user(ids.uid),
+            suid: self.users.user(ids.suid),
+            egid: self.users.group(ids.egid),
+            gid: self.users.group(ids.gid),
+            sgid: self.users.group(ids.sgid),
+            loginuid: loginuid.and_then(|uid| self.users.user(uid)),
+            file_owner: file.and_then(|facts| self.users.user(facts.uid)),
+            file_group: file.and_then(|facts| self.users.group(facts.gid)),
+        }
+    }
+}
+
+/// The task's name, or the whole name of the file where the task's is its beginning, cut at 15 bytes.
+#[must_use]
+pub fn full_name(comm: &[u8], path: Option<&[u8]>) -> Bytes {
+    let whole = path.map(basename).unwrap_or_default();
+    if comm.len() == COMM_BYTES_MAX && whole.starts_with(comm) { whole.into() } else { comm.into() }
+}
+
+fn own_namespace(name: &str) -> Option<u32> {
+    // `user:[4026531837]`
+    let link = std::fs::read_link(format!("/proc/self/ns/{name}")).ok()?;
+    link.to_str()?.rsplit_once('[')?.1.strip_suffix(']')?.parse().ok()
+}
+
+fn join(cwd: &[u8], name: &[u8]) -> Bytes {
+    if name.starts_with(b"/") { name.into() } else { [cwd, b"/", name].concat().into() }
+}
+
+fn path(walked: Option<WalkedPath<'_>>) -> EventPath {
+    let Some(walked) = walked else { return EventPath::default() };
+    let mut bytes = Vec::new();
+    for name in walked.names() {
+        // A cut path does not begin at the root, and does not look as if it did.
+        if !(bytes.is_empty() && walked.is_cut()) {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(name);
+    }
+    if bytes.is_empty() {
+        bytes.push(b'/');
+    }
+    EventPath { bytes: bytes.into(), cut: walked.is_cut(), unreachable: walked.is_unreachable() }
+}
+
+fn file_facts(raw: &wire::FileFacts, path: &EventPath) -> Option<FileFacts> {
+    if raw.flags & wire::FILE_PRESENT == 0 {
+        return None;
+    }
+    let anonymous = raw.flags & wire::FILE_ANONYMOUS != 0;
+    let memfd = anonymous && path.name().starts_with(b"memfd:");
+    Some(FileFacts {
+        uid: raw.uid,
+        gid: raw.gid,
+        mode: raw.mode,
+        inode: raw.inode,
+        device: (raw.device >> 20, raw.device & 0xf_ffff),
+        links: raw.links,
+        size: raw.size,
+        deleted: !anonymous && (raw.links == 0 || raw.flags & wire::FILE_UNHASHED != 0),
+        memfd,
+    })
+}
+
+fn credentials(raw: &wire::Credentials) -> Credentials {
+    Credentials {
+        uid: raw.uid,
+        gid: raw.gid,
+        euid: raw.euid,
+        egid: raw.egid,
+        suid: raw.suid,
+        sgid: raw.sgid,
+        fsuid: raw.fsuid,
+        fsgid: raw.fsgid,
+        securebits: raw.securebits,
+        capabilities: Capabilities {
+            inheritable: raw.cap_inheritable,
+            permitted: raw.cap_permitted,
+            effective: raw.cap_effective,
+            bounding: raw.cap_bounding,
+            ambient: raw.cap_ambient,
+        },
+    }
+}
+
+fn namespaces(raw: &wire::Namespaces) -> Namespaces {
+    Namespaces {
+        mnt: raw.mnt,
+        pid: raw.pid,
+        net: raw.net,
+        uts: raw.uts,
+        ipc: raw.ipc,
+        cgroup: raw.cgroup,
+        time: raw.time,
+        user: raw.user,
+    }
+}
+
+fn args(record: &ExecRecord<'_>) -> Args {
+    let raw = &record.exec;
+    let bytes = record.bytes(raw.argv);
+    let faulted = raw.flags & EXEC_ARGV_FAULT != 0;
+    Args {
+        list: split_args(bytes),
+        count: raw.argc,
+        bytes_total: raw.argv_bytes,
+        truncated: !faulted && (bytes.len() as u64) < raw.argv_bytes,
+        faulted,
+    }
+}
+
+/// Names of a cgroup path, the leaf first.
+fn cgroup_names(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|&byte| byte == 0).filter(|name| !name.is_empty())
+}
+
+fn cgroup_path(bytes: &[u8]) -> Bytes {
+    let names: Vec<&[u8]> = cgroup_names(bytes).collect();
+    let mut path = Vec::with_capacity(bytes.len() + 1);
+    for name in names.iter().rev() {
+        path.push(b'/');
+        path.extend_from_slice(name);
+    }
+    if path.is_empty() {
+        path.push(b'/');
+    }
+    path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cut_by_the_kernel_is_completed_from_the_file_and_no_other_is_touched() {
+        let name = |comm: &str, path: &str| {
+            String::from_utf8_lossy(&full_name(comm.as_bytes(), Some(path.as_bytes()))).into_owned()
+        };
+        assert_eq!(name("systemd-tmpfile", "/bin/systemd-tmpfiles"), "systemd-tmpfiles");
+        assert_eq!(name("systemd-tmpfile", "/bin/other"), "systemd-tmpfile");
+        assert_eq!(name("sh", "/bin/shipper"), "sh");
+    }
+
+    #[test]
+    fn cgroup_names_become_a_path_from_the_root() {
+        assert_eq!(&*cgroup_path(b"leaf\0mid\0top\0"), b"/top/mid/leaf");
+        assert_eq!(&*cgroup_path(b""), b"/");
+    }
+}

@@ -1,0 +1,252 @@
+//! What /proc says of a process. It is asked for what the kernel's records do not know: processes
+//! older than the daemon, and the script file in tracepoint mode. Everything from here may have
+//! changed since the exec and is marked as such.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat, statat};
+use rustix::io::Errno;
+
+use crate::event::{Args, Bytes, FileFacts, ProcessKey};
+
+/// Longest stat line: comm is at most 64 bytes, the rest are numbers.
+const STAT_BYTES_MAX: u64 = 4096;
+
+/// A /proc, the real one or a test's.
+pub struct Procfs {
+    root: PathBuf,
+}
+
+/// Identity and parent of a process, from its stat line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Which process.
+    pub key: ProcessKey,
+    /// Its parent's pid now; 0 for the first process.
+    pub ppid: u32,
+    /// Task name.
+    pub comm: Bytes,
+}
+
+impl Procfs {
+    /// The /proc mounted there.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Procfs { root: root.to_owned() }
+    }
+
+    fn path(&self, pid: u32, entry: &str) -> PathBuf {
+        self.root.join(format!("{pid}/{entry}"))
+    }
+
+    /// All processes there are.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        let Ok(entries) = std::fs::read_dir(&self.root) else { return Vec::new() };
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    }
+
+    /// Identity and parent; `None` when there is no such process (any more).
+    #[must_use]
+    pub fn stat(&self, pid: u32) -> Option<Stat> {
+        parse_stat(&read_limited(&self.path(pid, "stat"), STAT_BYTES_MAX).ok()?)
+    }
+
+    /// Whether this very process still lives.
+    #[must_use]
+    pub fn is_alive(&self, key: ProcessKey) -> bool {
+        self.stat(key.pid).is_some_and(|stat| stat.key == key)
+    }
+
+    /// Path of the executable; `None` for kernel threads and processes that are gone.
+    #[must_use]
+    pub fn executable(&self, pid: u32) -> Option<Bytes> {
+        let link = std::fs::read_link(self.path(pid, "exe")).ok()?.into_os_string().into_vec();
+        let name = link.strip_suffix(b" (deleted)").unwrap_or(&link);
+        Some(name.into())
+    }
+
+    /// Arguments, as the process presents them, of at most so many bytes.
+    #[must_use]
+    pub fn args(&self, pid: u32, bytes_max: usize) -> Option<Args> {
+        let limit = u64::try_from(bytes_max).ok()?;
+        let mut bytes = read_limited(&self.path(pid, "cmdline"), limit + 1).ok()?;
+        let truncated = bytes.len() > bytes_max;
+        bytes.truncate(bytes_max);
+        if bytes.is_empty() {
+            return None;
+        }
+        let list = split_args(&bytes);
+        Some(Args {
+            count: u32::try_from(list.len()).unwrap_or(u32::MAX),
+            bytes_total: bytes.len() as u64,
+            list,
+            truncated,
+            faulted: false,
+        })
+    }
+
+    /// The file a process asked to execute by this name: its facts and its path, with links resolved
+    /// where that is certain. `cwd` is the working directory the kernel reported; `here` says that the
+    /// process has our mount namespace, so that our own view serves when it is gone already.
+    #[must_use]
+    pub fn executed_file(
+        &self,
+        key: ProcessKey,
+        filename: &[u8],
+        cwd: &[u8],
+        here: bool,
+    ) -> Option<(FileFacts, Bytes)> {
+        if let Some(fd) = filename.strip_prefix(b"/dev/fd/") {
+            return self.file_of_descriptor(key, fd);
+        }
+        let absolute = if filename.starts_with(b"/") {
+            filename.to_vec()
+        } else {
+            [cwd, b"/", filename].concat()
+        };
+        let inside = self.is_alive(key).then(|| open_directory(&self.path(key.pid, "root"))).flatten();
+        let root = match inside {
+            Some(root) => root,
+            None if here => open_directory(Path::new("/"))?,
+            None => return None,
+        };
+        let file = open_in_root(root.as_fd(), &absolute).ok()?;
+        let facts = facts(file.as_fd())?;
+        let path = if here { path_of(file.as_fd()) } else { None };
+        Some((facts, path.unwrap_or_else(|| absolute.into())))
+    }
+
+    /// `N` or `N/relative/path`, as `execveat` names what it was given by descriptor.
+    fn file_of_descriptor(&self, key: ProcessKey, name: &[u8]) -> Option<(FileFacts, Bytes)> {
+        if !self.is_alive(key) {
+            return None;
+        }
+        let path = self.path(key.pid, "fd").join(OsStr::from_bytes(name));
+        let file = openat(rustix::fs::CWD, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        Some((facts(file.as_fd())?, path_of(file.as_fd())?))
+    }
+}
+
+fn open_directory(path: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(rustix::fs::CWD, path, flags, Mode::empty()).ok()
+}
+
+/// Opens a path as a process with that root would, absolute links included; O_PATH, so that neither
+/// a FIFO nor a device is really opened.
+fn open_in_root(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    match openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+        // Before 5.6, or forbidden by a seccomp filter that does not know it.
+        Err(Errno::NOSYS) => {
+            let relative = path.iter().position(|&byte| byte != b'/').map_or(&b"."[..], |at| &path[at..]);
+            openat(root, relative, flags, Mode::empty())
+        }
+        result => result,
+    }
+}
+
+/// The path of an open file, as the kernel knows it now.
+fn path_of(file: BorrowedFd<'_>) -> Option<Bytes> {
+    use std::os::fd::AsRawFd as _;
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let target = readlinkat(rustix::fs::CWD, link, Vec::new()).ok()?.into_bytes();
+    let path = target.strip_suffix(b" (deleted)").unwrap_or(&target);
+    path.starts_with(b"/").then(|| path.into())
+}
+
+fn facts(file: BorrowedFd<'_>) -> Option<FileFacts> {
+    let stat = statat(file, "", AtFlags::EMPTY_PATH).ok()?;
+    Some(FileFacts {
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mode: stat.st_mode,
+        inode: stat.st_ino,
+        device: (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev)),
+        links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        deleted: stat.st_nlink == 0,
+        memfd: false,
+    })
+}
+
+/// Bytes of NUL-terminated arguments, split. Empty arguments stay.
+#[must_use]
+pub fn split_args(bytes: &[u8]) -> Vec<Bytes> {
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+    bytes.split(|&byte| byte == 0).map(Bytes::from).collect()
+}
+
+/// `pid (comm) state ppid ... starttime ...`. The name may hold spaces, parentheses and newlines, so
+/// the last `)` ends it.
+fn parse_stat(line: &[u8]) -> Option<Stat> {
+    let open = line.iter().position(|&byte| byte == b'(')?;
+    let close = line.iter().rposition(|&byte| byte == b')')?;
+    let pid = std::str::from_utf8(line.get(..open)?).ok()?.trim().parse().ok()?;
+    let comm = line.get(open + 1..close)?;
+    let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    // After the name: state is field 3, ppid 4, starttime 22.
+    let ppid = fields.nth(1)?.parse().ok()?;
+    let start_ticks = fields.nth(17)?.parse().ok()?;
+    Some(Stat { key: ProcessKey { pid, start_ticks }, ppid, comm: comm.into() })
+}
+
+fn read_limited(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_and_newlines_does_not_confuse_the_stat_line() {
+        let line = b"42 (a) b\n(c)) S 7 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 99 0\n";
+        let stat = parse_stat(line).expect("a stat line");
+        assert_eq!(stat.key, ProcessKey { pid: 42, start_ticks: 12345 });
+        assert_eq!((stat.ppid, &*stat.comm), (7, &b"a) b\n(c)"[..]));
+        for broken in [&b""[..], b"42", b"42 (x", b"42 (x)", b"x (x) S 1", b")("] {
+            assert_eq!(parse_stat(broken), None);
+        }
+    }
+
+    #[test]
+    fn empty_arguments_are_kept() {
+        let args = |bytes: &[u8]| split_args(bytes).iter().map(|a| a.to_vec()).collect::<Vec<_>>();
+        assert_eq!(args(b"a\0\0b\0"), [&b"a"[..], b"", b"b"]);
+        assert_eq!(args(b"\0"), [b""]);
+        assert_eq!(args(b"cut sho"), [b"cut sho"]);
+        assert!(args(b"").is_empty());
+    }
+
+    #[test]
+    fn this_process_is_found_in_proc_and_its_file_by_name() {
+        let procfs = Procfs::new(Path::new("/proc"));
+        let stat = procfs.stat(std::process::id()).expect("myself");
+        assert!(procfs.is_alive(stat.key));
+        assert!(!procfs.is_alive(ProcessKey { start_ticks: stat.key.start_ticks + 1, ..stat.key }));
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("script"), "#!/bin/sh\n").expect("writable");
+        std::os::unix::fs::symlink("script", dir.path().join("link")).expect("writable");
+        let cwd = dir.path().canonicalize().expect("exists").into_os_string().into_vec();
+        let (facts, path) =
+            procfs.executed_file(stat.key, b"./link", &cwd, true).expect("the script");
+        assert_eq!(facts.size, 10);
+        assert!(path.ends_with(b"/script"), "the link is resolved: {path:?}");
+        let gone = ProcessKey { pid: stat.key.pid, start_ticks: 1 };
+        assert!(procfs.executed_file(gone, b"./link", &cwd, false).is_none());
+        assert!(procfs.executed_file(gone, b"./link", &cwd, true).is_some());
+    }
+}

@@ -1,0 +1,365 @@
+//! The process table: who made whom, and what each runs. Fed by fork, exec and exit, seeded from
+//! /proc at start. It answers for processes that ended long before the question.
+//!
+//! An entry stays while its process lives or has descendants in the table. Entries and bytes are
+//! bounded; what the bounds cost is counted, and shows in events as a less sure source.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::event::{Args, Bytes, ProcessKey, Source};
+
+/// Most entries. A busy build host has some thousands; 65,536 take about 20 MB.
+pub const ENTRIES_MAX: usize = 65_536;
+
+/// Most bytes of one process's arguments kept for its descendants' events.
+pub const ARGS_BYTES_MAX: usize = 4096;
+
+/// Most bytes of all programs together; beyond it arguments are cut to the first.
+const PROGRAM_BYTES_MAX: usize = 24 << 20;
+
+/// What a process runs. Shared by a process and those it forked.
+#[derive(Debug)]
+pub struct Program {
+    /// Name: the task's, or the file's where that is longer.
+    pub name: Bytes,
+    /// Path of the binary; `None` for kernel threads.
+    pub executable: Option<Bytes>,
+    /// Arguments; `None` for kernel threads.
+    pub args: Option<Arc<Args>>,
+    bytes: usize,
+    budget: Arc<AtomicUsize>,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.budget.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+struct Entry {
+    parent: Option<ProcessKey>,
+    program: Option<Arc<Program>>,
+    source: Source,
+    children: u32,
+    exited: bool,
+}
+
+/// The table.
+pub struct Table {
+    entries: HashMap<ProcessKey, Entry>,
+    /// Newest process of each pid.
+    by_pid: HashMap<u32, ProcessKey>,
+    /// Ended processes that still have descendants, oldest first; may hold keys already removed.
+    ended: VecDeque<ProcessKey>,
+    entries_max: usize,
+    budget: Arc<AtomicUsize>,
+    evicted: u64,
+}
+
+impl Table {
+    /// An empty table of at most so many entries.
+    #[must_use]
+    pub fn new(entries_max: usize) -> Self {
+        Table {
+            entries: HashMap::new(),
+            by_pid: HashMap::new(),
+            ended: VecDeque::new(),
+            entries_max,
+            budget: Arc::new(AtomicUsize::new(0)),
+            evicted: 0,
+        }
+    }
+
+    /// Makes a program, its arguments cut to what the table keeps.
+    #[must_use]
+    pub fn program(&self, name: Bytes, executable: Option<Bytes>, args: Option<&Args>) -> Arc<Program> {
+        let room = PROGRAM_BYTES_MAX.saturating_sub(self.budget.load(Ordering::Relaxed));
+        let args = args.map(|args| Arc::new(cut(args, ARGS_BYTES_MAX.min(room))));
+        let bytes = name.len()
+            + executable.as_ref().map_or(0, |path| path.len())
+            + args.as_ref().map_or(0, |args| args.list.iter().map(|arg| arg.len() + 16).sum());
+        self.budget.fetch_add(bytes, Ordering::Relaxed);
+        Arc::new(Program { name, executable, args, bytes, budget: self.budget.clone() })
+    }
+
+    /// A process was made. It runs what its parent runs until it executes.
+    pub fn fork(&mut self, parent: ProcessKey, child: ProcessKey) {
+        let (program, source) = match self.entries.get(&parent) {
+            Some(entry) => (entry.program.clone(), entry.source),
+            None => (None, Source::Unknown),
+        };
+        self.insert(child, Some(parent), program, source);
+    }
+
+    /// A process executes a program. `parent` counts when the process is not known yet.
+    pub fn exec(&mut self, key: ProcessKey, parent: Option<ProcessKey>, program: Arc<Program>) {
+        match self.entries.get_mut(&key) {
+            Some(entry) => {
+                entry.program = Some(program);
+                entry.source = Source::Event;
+            }
+            None => self.insert(key, parent, Some(program), Source::Event),
+        }
+    }
+
+    /// A process found in /proc; what events said of it stays.
+    pub fn found(&mut self, key: ProcessKey, parent: Option<ProcessKey>, program: Option<Arc<Program>>) {
+        match self.entries.get_mut(&key) {
+            Some(entry) => {
+                if entry.program.is_none() {
+                    entry.program = program;
+                    entry.source = Source::Procfs;
+                }
+            }
+            None => self.insert(key, parent, program, Source::Procfs),
+        }
+    }
+
+    /// A process ended.
+    pub fn exit(&mut self, key: ProcessKey) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        if entry.exited {
+            return;
+        }
+        entry.exited = true;
+        if entry.children == 0 {
+            self.remove(key);
+        } else {
+            self.ended.push_back(key);
+        }
+    }
+
+    /// Ends every process that `alive` denies: after exit records were lost.
+    pub fn reconcile(&mut self, alive: impl Fn(ProcessKey) -> bool) {
+        let gone: Vec<ProcessKey> = self
+            .entries
+            .iter()
+            .filter(|(key, entry)| !entry.exited && !alive(**key))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in gone {
+            self.exit(key);
+        }
+    }
+
+    /// Parent and program of a process.
+    #[must_use]
+    pub fn get(&self, key: ProcessKey) -> Option<(Option<ProcessKey>, Option<Arc<Program>>, Source)> {
+        self.entries.get(&key).map(|entry| (entry.parent, entry.program.clone(), entry.source))
+    }
+
+    /// The newest process of a pid.
+    #[must_use]
+    pub fn newest(&self, pid: u32) -> Option<ProcessKey> {
+        self.by_pid.get(&pid).copied()
+    }
+
+    /// Entries now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Entries that had to go, or could not come in, for lack of room.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    fn insert(
+        &mut self,
+        key: ProcessKey,
+        parent: Option<ProcessKey>,
+        program: Option<Arc<Program>>,
+        source: Source,
+    ) {
+        if let Some(older) = self.by_pid.get(&key.pid).copied()
+            && older != key
+        {
+            self.exit(older); // Its own exit was lost.
+        }
+        if self.entries.contains_key(&key) {
+            return;
+        }
+        if self.entries.len() >= self.entries_max && !self.evict() {
+            self.evicted += 1;
+            return;
+        }
+        if let Some(entry) = parent.and_then(|parent| self.entries.get_mut(&parent)) {
+            entry.children += 1;
+        }
+        self.by_pid.insert(key.pid, key);
+        self.entries.insert(key, Entry { parent, program, source, children: 0, exited: false });
+    }
+
+    /// Forgets the process that ended longest ago. False when none of those left has ended.
+    fn evict(&mut self) -> bool {
+        while let Some(key) = self.ended.pop_front() {
+            if self.entries.get(&key).is_some_and(|entry| entry.exited) {
+                self.evicted += 1;
+                self.remove(key);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Removes an entry, and every ended ancestor whose last descendant it was.
+    fn remove(&mut self, key: ProcessKey) {
+        let mut next = Some(key);
+        while let Some(key) = next.take() {
+            let Some(entry) = self.entries.remove(&key) else { break };
+            if self.by_pid.get(&key.pid) == Some(&key) {
+                self.by_pid.remove(&key.pid);
+            }
+            if let Some(parent) = entry.parent
+                && let Some(above) = self.entries.get_mut(&parent)
+            {
+                above.children = above.children.saturating_sub(1);
+                if above.exited && above.children == 0 {
+                    next = Some(parent);
+                }
+            }
+        }
+        // Keys of removed entries gather in the queue of the ended.
+        if self.ended.len() > 2 * self.entries.len() + 64 {
+            let entries = &self.entries;
+            self.ended.retain(|key| entries.get(key).is_some_and(|entry| entry.exited));
+        }
+    }
+}
+
+/// The first arguments that fit, with the mark of a cut.
+fn cut(args: &Args, bytes_max: usize) -> Args {
+    let mut left = bytes_max;
+    let mut list = Vec::with_capacity(args.list.len());
+    for arg in &args.list {
+        if arg.len() + 1 > left {
+            list.push(Bytes::from(&arg[..left]));
+            return Args { list, truncated: true, ..*args };
+        }
+        left -= arg.len() + 1;
+        list.push(arg.clone());
+    }
+    Args { list, ..*args }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(pid: u32) -> ProcessKey {
+        ProcessKey { pid, start_ticks: u64::from(pid) * 10 }
+    }
+
+    fn program(table: &Table, name: &str) -> Arc<Program> {
+        table.program(name.as_bytes().into(), Some(format!("/bin/{name}").into_bytes().into()), None)
+    }
+
+    fn name(table: &Table, pid: u32) -> Option<String> {
+        let (_, program, _) = table.get(key(pid))?;
+        Some(String::from_utf8_lossy(&program?.name).into_owned())
+    }
+
+    #[test]
+    fn a_child_runs_what_its_parent_ran_until_it_executes() {
+        let mut table = Table::new(10);
+        table.exec(key(1), None, program(&table, "sh"));
+        table.fork(key(1), key(2));
+        assert_eq!(name(&table, 2).as_deref(), Some("sh"));
+        table.exec(key(2), None, program(&table, "ls"));
+        assert_eq!((name(&table, 1).as_deref(), name(&table, 2).as_deref()), (Some("sh"), Some("ls")));
+        assert_eq!(table.get(key(2)).and_then(|(parent, ..)| parent), Some(key(1)));
+    }
+
+    #[test]
+    fn a_parent_that_ended_is_kept_as_long_as_a_descendant_lives() {
+        let mut table = Table::new(10);
+        table.exec(key(1), None, program(&table, "a"));
+        table.fork(key(1), key(2));
+        table.fork(key(2), key(3));
+        table.exit(key(1));
+        table.exit(key(2));
+        assert_eq!((name(&table, 1).as_deref(), table.len()), (Some("a"), 3));
+        table.exit(key(3));
+        assert_eq!(table.len(), 0);
+        assert_eq!(table.evicted(), 0);
+    }
+
+    #[test]
+    fn a_pid_that_is_used_again_is_another_process() {
+        let mut table = Table::new(10);
+        table.exec(key(5), None, program(&table, "old"));
+        let again = ProcessKey { pid: 5, start_ticks: 999 };
+        table.fork(key(1), again);
+        assert_eq!(table.newest(5), Some(again));
+        assert!(table.get(key(5)).is_none(), "its exit was lost, it is gone all the same");
+    }
+
+    #[test]
+    fn a_full_table_forgets_the_ended_first_and_counts() {
+        let mut table = Table::new(3);
+        table.exec(key(1), None, program(&table, "a"));
+        table.fork(key(1), key(2));
+        table.exit(key(1));
+        table.fork(key(2), key(3));
+        table.fork(key(2), key(4));
+        assert!(table.get(key(1)).is_none());
+        assert_eq!((table.len(), table.evicted()), (3, 1));
+        table.fork(key(2), key(6));
+        assert!(table.get(key(6)).is_none(), "nothing has ended: no room");
+        assert_eq!((table.len(), table.evicted()), (3, 2));
+    }
+
+    #[test]
+    fn lost_exits_are_made_good_by_a_look_at_proc() {
+        let mut table = Table::new(10);
+        for pid in 1..5 {
+            table.exec(key(pid), None, program(&table, "x"));
+        }
+        table.reconcile(|key| key.pid % 2 == 0);
+        assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn arguments_are_cut_to_what_the_table_keeps_and_the_budget_is_given_back() {
+        let mut table = Table::new(10);
+        let args = Args {
+            list: vec![b"a".as_slice().into(), vec![b'x'; 10_000].into()],
+            count: 2,
+            bytes_total: 10_003,
+            ..Args::default()
+        };
+        let program = table.program(b"x".as_slice().into(), None, Some(&args));
+        let kept = program.args.clone().expect("arguments");
+        assert!(kept.truncated && kept.count == 2);
+        assert_eq!(kept.list.iter().map(|arg| arg.len()).sum::<usize>(), ARGS_BYTES_MAX - 1);
+        table.exec(key(1), None, program);
+        assert!(table.budget.load(Ordering::Relaxed) > 0);
+        table.exit(key(1));
+        assert_eq!(table.budget.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn chains_that_end_from_the_middle_leave_nothing_behind() {
+        let mut table = Table::new(1000);
+        table.exec(key(1), None, program(&table, "init"));
+        // A daemon that forks and exits, over and over.
+        for pid in 2..500 {
+            table.fork(key(pid - 1), key(pid));
+            table.exit(key(pid - 1));
+        }
+        assert_eq!(table.len(), 499);
+        table.exit(key(499));
+        assert_eq!(table.len(), 0);
+        assert!(table.ended.len() <= 64);
+    }
+}
