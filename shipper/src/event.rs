@@ -138,10 +138,10 @@ pub struct Process {
     pub loginuid: Option<u32>,
     /// Session id of the audit subsystem.
     pub audit_session: Option<u32>,
-    /// Process group id.
-    pub pgid: u32,
-    /// Session id: the pid of the session leader.
-    pub sid: u32,
+    /// Leader of the process group.
+    pub group_leader: Leader,
+    /// Leader of the session.
+    pub session_leader: Leader,
     /// Controlling terminal, device (major, minor).
     pub tty: Option<(u32, u32)>,
     /// Inode numbers of the namespaces.
@@ -150,6 +150,15 @@ pub struct Process {
     pub cgroup_id: u64,
     /// Path of the cgroup in its hierarchy.
     pub cgroup: Bytes,
+}
+
+/// The process that gave a process group or a session its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// Its pid, which is the id of the group or session; 0 when the kernel does not tell.
+    pub pid: u32,
+    /// Its identity; `None` when no process of that pid is known (any more).
+    pub entity_id: Option<Id>,
 }
 
 /// A path with what is known to be wrong with it.
@@ -367,7 +376,9 @@ pub enum LossStage {
     RingFull,
     /// The kernel did not run our program because it was already running on that CPU.
     KernelRecursion,
-    /// A record from the kernel could not be read.
+    /// The kernel program could not read the process it was about.
+    Unreadable,
+    /// A record from the kernel could not be understood.
     Undecodable,
 }
 
@@ -378,6 +389,7 @@ impl LossStage {
         match self {
             LossStage::RingFull => "ring_full",
             LossStage::KernelRecursion => "kernel_recursion",
+            LossStage::Unreadable => "unreadable",
             LossStage::Undecodable => "undecodable",
         }
     }
@@ -392,6 +404,19 @@ pub enum LossKind {
     Fork,
     /// Ended processes: an entry of the process table stays too long.
     Exit,
+}
+
+impl LossStage {
+    /// What happened, to follow "records were lost: ".
+    #[must_use]
+    pub fn explain(self) -> &'static str {
+        match self {
+            LossStage::RingFull => "the ring buffer was full (capture.ring_buffer_bytes)",
+            LossStage::KernelRecursion => "the kernel did not run the program for them",
+            LossStage::Unreadable => "the process could not be read in the kernel",
+            LossStage::Undecodable => "they could not be understood",
+        }
+    }
 }
 
 impl LossKind {

@@ -17,8 +17,8 @@ use common::decode::{ExecRecord, WalkedPath, comm};
 use common::wire::{self, EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_HOOK, EXEC_INTERPRETED, EXEC_TTY};
 
 use crate::event::{
-    Args, Bytes, Capabilities, Credentials, Exec, ExecutedFile, FileFacts, Host, Id, Loss, LossKind,
-    LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, basename,
+    Args, Bytes, Capabilities, Credentials, Exec, ExecutedFile, FileFacts, Host, Leader, Loss,
+    LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, basename,
 };
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
@@ -196,8 +196,8 @@ impl Enricher {
                 names,
                 loginuid,
                 audit_session: (raw.sessionid != u32::MAX).then_some(raw.sessionid),
-                pgid: raw.pgid,
-                sid: raw.sid,
+                group_leader: self.leader(raw.pgid),
+                session_leader: self.leader(raw.sid),
                 tty: (raw.flags & EXEC_TTY != 0).then_some((raw.tty_major, raw.tty_minor)),
                 namespaces: namespaces(&raw.namespaces),
                 cgroup_id: raw.cgroup_id,
@@ -211,10 +211,9 @@ impl Enricher {
         }
     }
 
-    /// The entity id of a process that the table knows by its pid alone.
-    #[must_use]
-    pub fn entity_of(&self, pid: u32) -> Option<Id> {
-        self.table.newest(pid).map(|key| self.identities.process(key))
+    fn leader(&self, pid: u32) -> Leader {
+        let entity_id = self.table.newest(pid).map(|key| self.identities.process(key));
+        Leader { pid, entity_id }
     }
 
     /// The script's own file, which the kernel has let go of when the exec commits (tracepoint mode).

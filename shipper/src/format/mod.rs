@@ -2,4 +2,5 @@
 
 pub mod ecs;
 pub mod pretty;
+mod text;
 pub mod visible;

@@ -1,0 +1,286 @@
+//! The small field sets that ECS events are put together from.
+
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+
+use super::super::text::Shown;
+use crate::event::{Bytes, Capabilities, Exec, Host, Id, Leader, Loss, WallTime};
+
+/// `event.*`.
+#[derive(Serialize)]
+pub struct EventFields<'a> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    category: &'a [&'static str],
+    #[serde(rename = "type", skip_serializing_if = "<[_]>::is_empty")]
+    types: &'a [&'static str],
+    action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    id: Id,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<WallTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
+    module: &'static str,
+    dataset: &'static str,
+}
+
+impl<'a> EventFields<'a> {
+    /// Of an execution.
+    pub fn exec(exec: &'a Exec) -> Self {
+        EventFields {
+            kind: "event",
+            category: &["process"],
+            types: &["start"],
+            action: "exec",
+            outcome: Some("success"),
+            reason: None,
+            id: exec.id,
+            created: Some(exec.read),
+            sequence: Some(exec.sequence),
+            module: "shipper",
+            dataset: "shipper.process",
+        }
+    }
+
+    /// Of a report of lost records.
+    pub fn loss(loss: &Loss) -> Self {
+        let (count, kind) = (loss.count, loss.kind.as_str());
+        let records = if count == 1 { "record was" } else { "records were" };
+        EventFields {
+            kind: "pipeline_error",
+            category: &[],
+            types: &[],
+            action: "events-lost",
+            outcome: None,
+            reason: Some(format!("{count} {kind} {records} lost: {}", loss.stage.explain())),
+            id: loss.id,
+            created: None,
+            sequence: None,
+            module: "shipper",
+            dataset: "shipper.process",
+        }
+    }
+}
+
+/// `host.*`. Empty strings, what the machine does not tell, are left out.
+#[derive(Serialize)]
+pub struct HostFields<'a> {
+    name: &'a str,
+    hostname: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    id: &'a str,
+    architecture: &'a str,
+    boot: Keyed<&'a str>,
+    os: OsFields<'a>,
+}
+
+#[derive(Serialize)]
+struct OsFields<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    kernel: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    platform: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    version: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    full: &'a str,
+}
+
+impl<'a> HostFields<'a> {
+    /// Of this machine.
+    pub fn new(host: &'a Host) -> Self {
+        HostFields {
+            name: &host.name,
+            hostname: &host.name,
+            id: &host.id,
+            architecture: &host.architecture,
+            boot: Keyed { id: &host.boot_id },
+            os: OsFields {
+                kind: "linux",
+                kernel: &host.kernel,
+                platform: &host.os_platform,
+                name: &host.os_name,
+                version: &host.os_version,
+                full: &host.os_full,
+            },
+        }
+    }
+}
+
+/// `{ "id": ... }`.
+#[derive(Serialize)]
+pub struct Keyed<T> {
+    /// The id.
+    pub id: T,
+}
+
+/// A user or group: id and, where known, name.
+#[derive(Serialize)]
+pub struct Ids<'a> {
+    id: Shown<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+}
+
+impl<'a> Ids<'a> {
+    /// With or without a name.
+    pub fn new(id: u32, name: Option<&'a str>) -> Self {
+        Ids { id: Shown(id), name }
+    }
+}
+
+/// `process.group_leader` and `process.session_leader`.
+#[derive(Serialize)]
+pub struct Leaders {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_leader: Option<LeaderFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_leader: Option<LeaderFields>,
+}
+
+#[derive(Serialize)]
+struct LeaderFields {
+    pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entity_id: Option<Id>,
+}
+
+impl Leaders {
+    /// A leader of pid 0 is left out: a kernel thread's, or one the kernel does not tell.
+    pub fn new(group: Leader, session: Leader) -> Self {
+        let fields = |leader: Leader| {
+            (leader.pid != 0)
+                .then_some(LeaderFields { pid: leader.pid, entity_id: leader.entity_id })
+        };
+        Leaders { group_leader: fields(group), session_leader: fields(session) }
+    }
+}
+
+/// `process.tty`.
+#[derive(Serialize)]
+pub struct Terminal {
+    char_device: CharDevice,
+}
+
+#[derive(Serialize)]
+struct CharDevice {
+    major: u32,
+    minor: u32,
+}
+
+impl Terminal {
+    /// By device number.
+    pub fn new((major, minor): (u32, u32)) -> Self {
+        Terminal { char_device: CharDevice { major, minor } }
+    }
+}
+
+/// `major:minor`.
+pub struct Device(pub (u32, u32));
+
+impl Serialize for Device {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (major, minor) = self.0;
+        serializer.collect_str(&format_args!("{major}:{minor}"))
+    }
+}
+
+/// The arguments joined by single spaces, as the rules of SIEMs expect it; `process.args` is exact.
+pub struct CommandLine<'a>(pub &'a [Bytes]);
+
+impl Serialize for CommandLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let joined = self.0.join(&b' ');
+        match String::from_utf8(joined) {
+            Ok(text) => serializer.serialize_str(&text),
+            Err(error) => serializer.serialize_str(&String::from_utf8_lossy(error.as_bytes())),
+        }
+    }
+}
+
+/// Names of the capabilities by bit, from `linux/capability.h` (6.18; none was added since 5.9).
+const CAPABILITIES: [&str; 41] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
+
+/// A capability set as names. A bit without a name shows in `shipper.credentials.capabilities`.
+pub struct CapabilityNames(pub u64);
+
+impl Serialize for CapabilityNames {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for (bit, name) in CAPABILITIES.iter().enumerate() {
+            if self.0 & (1 << bit) != 0 {
+                list.serialize_element(name)?;
+            }
+        }
+        list.end()
+    }
+}
+
+/// The five sets as 16 hexadecimal digits each, as /proc/PID/status shows them.
+pub struct CapabilitySets(pub Capabilities);
+
+impl Serialize for CapabilitySets {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Capabilities { inheritable, permitted, effective, bounding, ambient } = self.0;
+        let mut map = serializer.serialize_map(Some(5))?;
+        for (name, set) in [
+            ("inheritable", inheritable),
+            ("permitted", permitted),
+            ("effective", effective),
+            ("bounding", bounding),
+            ("ambient", ambient),
+        ] {
+            map.serialize_entry(name, &format_args!("{set:016x}"))?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,366 @@
+//! Wires and supervises: capture and enrichment on a thread of their own, one task a sink. The only
+//! place that starts threads and tasks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use common::decode::{Record, decode};
+use common::wire::RecordKind;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::capture::{Capture, CaptureError, Lost, LostStage, Options};
+use crate::config::{Settings, SinkSettings};
+use crate::deliver::{self, Control, Delivered};
+use crate::enrich::Enricher;
+use crate::enrich::clock::boot_now_ns;
+use crate::event::{Event, Loss, LossKind, LossStage};
+use crate::sink::Sink;
+use crate::sink::console::ConsoleSink;
+use crate::sink::file::{FileError, FileSettings, FileSink};
+
+/// Memory the events in one sink's queue may take. When it is full, the ring fills, and what then
+/// does not fit is counted by the kernel.
+const QUEUE_BYTES_MAX: usize = 8 << 20;
+
+/// After a wake-up, how long the ring may fill before it is read: one wake-up for many records.
+const RING_LINGER: Duration = Duration::from_millis(10);
+
+/// How often losses and slow changes are looked for.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long sinks may take to deliver the rest when the daemon stops.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why the daemon ends.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// Capture cannot be done, or can no longer be done.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// A sink cannot be used at all.
+    #[error("sink {name}: {source}")]
+    Sink {
+        /// Which.
+        name: String,
+        /// Why.
+        source: FileError,
+    },
+    /// The system refuses threads or signals.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Events were not delivered before the daemon had to stop.
+    #[error("{count} events were not delivered to sink {sink} before shutdown and are lost")]
+    Undelivered {
+        /// Which sink.
+        sink: String,
+        /// How many events.
+        count: u64,
+    },
+}
+
+/// What was captured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    execs: u64,
+    lost: u64,
+}
+
+/// Captures and delivers until SIGINT or SIGTERM.
+///
+/// # Errors
+/// What made it impossible to begin or to go on.
+pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> {
+    let system = |what| move |source| PipelineError::System { what, source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(system("the runtime cannot be started"))?;
+    let (control, watched) = watch::channel(Control::default());
+
+    let mut senders = Vec::new();
+    let mut tasks: Vec<(String, JoinHandle<Delivered>)> = Vec::new();
+    let mut housekeepers = Vec::new();
+    for sink in open_sinks(settings)? {
+        let OpenSink { name, mut sink, housekeeper } = sink;
+        if let Some(housekeeper) = housekeeper {
+            let thread = std::thread::Builder::new()
+                .name("housekeeper".to_owned())
+                .spawn(move || housekeeper.run())
+                .map_err(system("a thread cannot be started"))?;
+            housekeepers.push(thread);
+        }
+        let (sender, mut receiver) = deliver::queue(QUEUE_BYTES_MAX);
+        senders.push(sender);
+        let mut watched = watched.clone();
+        let task_name = name.clone();
+        let task = runtime.spawn(async move {
+            deliver::run(&task_name, sink.as_mut(), &mut receiver, &mut watched).await
+        });
+        tasks.push((name, task));
+    }
+
+    let stop = Arc::new(AtomicBool::new(false));
+    watch_signals(&runtime, control, stop.clone()).map_err(system("signals cannot be watched"))?;
+
+    let capture = Capture::start(options)?;
+    announce(&capture);
+    let handle = runtime.handle().clone();
+    let depth_max = settings.enrich.ancestry_depth_max;
+    let work = move || Work::new(capture, depth_max, senders, handle).run(&stop);
+    let counts = std::thread::Builder::new()
+        .name("capture".to_owned())
+        .spawn(work)
+        .map_err(system("a thread cannot be started"))?
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+
+    // The queues are closed now: every task ends when its sink has the rest, or at its deadline.
+    let mut undelivered = None;
+    for (name, task) in tasks {
+        let delivered = runtime.block_on(task).unwrap_or_else(|error| {
+            tracing::error!(sink = name, %error, "the delivery task ended badly");
+            Delivered { sent: 0, left: 1 }
+        });
+        tracing::info!(sink = name, events = delivered.sent, "delivered");
+        if delivered.left > 0 {
+            undelivered =
+                Some(PipelineError::Undelivered { sink: name, count: delivered.left });
+        }
+    }
+    for thread in housekeepers {
+        if thread.join().is_err() {
+            tracing::error!("the thread that compresses rotated files ended badly");
+        }
+    }
+    let counts = counts?;
+    tracing::info!(execs = counts.execs, lost = counts.lost, "capture ended");
+    undelivered.map_or(Ok(()), Err)
+}
+
+struct OpenSink {
+    name: String,
+    sink: Box<dyn Sink>,
+    housekeeper: Option<crate::sink::file::Housekeeper>,
+}
+
+fn open_sinks(settings: &Settings) -> Result<Vec<OpenSink>, PipelineError> {
+    settings
+        .sinks
+        .iter()
+        .map(|sink| match sink {
+            SinkSettings::File(file) => {
+                let (mut sink, housekeeper) = FileSink::new(FileSettings {
+                    path: file.path.clone(),
+                    rotate_bytes: file.rotate_bytes,
+                    rotate_interval: file.rotate_interval,
+                    compress: file.compress,
+                    keep_files: file.keep_files,
+                    keep_bytes: file.keep_bytes,
+                    keep_age: file.keep_age,
+                });
+                sink.open()
+                    .map_err(|source| PipelineError::Sink { name: file.name.clone(), source })?;
+                Ok(OpenSink {
+                    name: file.name.clone(),
+                    sink: Box::new(sink),
+                    housekeeper: Some(housekeeper),
+                })
+            }
+            SinkSettings::Console(console) => Ok(OpenSink {
+                name: console.name.clone(),
+                sink: Box::new(ConsoleSink::new(console.output)),
+                housekeeper: None,
+            }),
+        })
+        .collect()
+}
+
+/// SIGINT and SIGTERM stop, a second one leaves at once; SIGHUP reopens files.
+fn watch_signals(
+    runtime: &tokio::runtime::Runtime,
+    control: watch::Sender<Control>,
+    stop: Arc<AtomicBool>,
+) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let _context = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    runtime.spawn(async move {
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => {
+                    tracing::info!("SIGHUP: reopening files");
+                    control.send_modify(|control| control.reopens += 1);
+                    continue;
+                }
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stop.swap(true, Ordering::Relaxed) {
+                tracing::warn!("second signal: leaving at once");
+                std::process::exit(1);
+            }
+            tracing::info!("stopping; a second signal leaves at once");
+            let deadline = tokio::time::Instant::now() + SHUTDOWN_LIMIT;
+            control.send_modify(|control| control.deadline = Some(deadline));
+        }
+    });
+    Ok(())
+}
+
+fn announce(capture: &Capture) {
+    for (mode, error) in &capture.passed_over {
+        tracing::info!("capture mode {} is not used: {error}", mode.as_str());
+    }
+    if !capture.missing_fields().is_empty() {
+        tracing::warn!(
+            "this kernel has no {}: what comes from there is absent from events",
+            capture.missing_fields().join(", ")
+        );
+    }
+    tracing::info!(mode = capture.mode().as_str(), "capture has begun");
+}
+
+/// The thread that reads the ring.
+struct Work {
+    capture: Capture,
+    enricher: Enricher,
+    senders: Vec<deliver::Sender>,
+    runtime: tokio::runtime::Handle,
+    counts: Counts,
+}
+
+impl Work {
+    fn new(
+        capture: Capture,
+        depth_max: usize,
+        senders: Vec<deliver::Sender>,
+        runtime: tokio::runtime::Handle,
+    ) -> Self {
+        // Capture runs already: a process that starts during the scan is in the ring as well.
+        let mut enricher = Enricher::new(depth_max);
+        enricher.seed();
+        Work { capture, enricher, senders, runtime, counts: Counts::default() }
+    }
+
+    fn run(mut self, stop: &AtomicBool) -> Result<Counts, CaptureError> {
+        let mut next_tick = Instant::now() + TICK;
+        while !stop.load(Ordering::Relaxed) {
+            // A signal does not end the wait, so it is short enough to be prompt.
+            let left = next_tick.saturating_duration_since(Instant::now());
+            self.capture.wait(left.min(Duration::from_millis(200)))?;
+            std::thread::sleep(RING_LINGER);
+            self.drain(stop);
+            if Instant::now() >= next_tick {
+                self.enricher.refresh();
+                self.account(false)?;
+                next_tick = Instant::now() + TICK;
+            }
+        }
+        self.capture.detach();
+        while self.drain(stop) {}
+        self.account(true)?;
+        Ok(self.counts)
+    }
+
+    /// Reads until the ring is empty, or long enough that the caller should look around. True when
+    /// something was read.
+    fn drain(&mut self, stop: &AtomicBool) -> bool {
+        let until = Instant::now() + TICK;
+        let mut any = false;
+        loop {
+            let (enricher, senders, runtime, counts) =
+                (&mut self.enricher, &self.senders, &self.runtime, &mut self.counts);
+            if !self.capture.next(|record| read(record, enricher, senders, runtime, counts)) {
+                return any;
+            }
+            any = true;
+            if Instant::now() >= until || (!stop.load(Ordering::Relaxed) && self.senders.is_empty()) {
+                return any;
+            }
+        }
+    }
+
+    fn account(&mut self, settled: bool) -> Result<(), CaptureError> {
+        let losses = self.capture.losses(boot_now_ns(), settled)?;
+        if losses.iter().any(|lost| lost.gap.kind == RecordKind::Exit) {
+            self.enricher.reconcile();
+        }
+        for Lost { gap, stage } in losses {
+            let stage = match stage {
+                LostStage::RingFull => LossStage::RingFull,
+                LostStage::Recursion => LossStage::KernelRecursion,
+                LostStage::Unreadable => LossStage::Unreadable,
+            };
+            let kind = match gap.kind {
+                RecordKind::Exec => LossKind::Exec,
+                RecordKind::Fork => LossKind::Fork,
+                RecordKind::Exit => LossKind::Exit,
+            };
+            let loss =
+                self.enricher.loss(stage, kind, gap.count, gap.first_boot_ns, gap.last_boot_ns);
+            report(loss, &self.senders, &self.runtime, &mut self.counts);
+        }
+        Ok(())
+    }
+}
+
+/// One record: fork and exit feed the process table, an exec becomes an event.
+fn read(
+    record: &[u8],
+    enricher: &mut Enricher,
+    senders: &[deliver::Sender],
+    runtime: &tokio::runtime::Handle,
+    counts: &mut Counts,
+) {
+    match decode(record) {
+        Ok(Record::Fork(_, fork)) => enricher.fork(&fork),
+        Ok(Record::Exit(_, exit)) => enricher.exit(&exit),
+        Ok(Record::Exec(exec)) => {
+            counts.execs += 1;
+            let event = Event::Exec(Box::new(enricher.exec(&exec)));
+            emit(Arc::new(event), senders, runtime);
+        }
+        Err(error) => {
+            tracing::error!(%error, "a record from the kernel is broken");
+            let now = boot_now_ns();
+            let loss = enricher.loss(LossStage::Undecodable, LossKind::Exec, 1, now, now);
+            report(loss, senders, runtime, counts);
+        }
+    }
+}
+
+fn report(
+    loss: Loss,
+    senders: &[deliver::Sender],
+    runtime: &tokio::runtime::Handle,
+    counts: &mut Counts,
+) {
+    tracing::warn!(
+        "{} {} records were lost: {}",
+        loss.count,
+        loss.kind.as_str(),
+        loss.stage.explain()
+    );
+    if loss.kind == LossKind::Exec {
+        counts.lost += loss.count;
+    }
+    emit(Arc::new(Event::Loss(loss)), senders, runtime);
+}
+
+/// Hands the event to every sink, waiting for room. A sink that has given up counts what it misses
+/// itself: that happens only past the deadline of a shutdown.
+fn emit(event: Arc<Event>, senders: &[deliver::Sender], runtime: &tokio::runtime::Handle) {
+    for sender in senders {
+        let _ = runtime.block_on(sender.send(event.clone()));
+    }
+}
