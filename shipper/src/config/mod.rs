@@ -1,3 +1,152 @@
 //! Configuration: YAML in, validated settings out, with every mistake named at once.
+//!
+//! `document` reads the text into a `tree` that knows line and column; `check` holds the tree to
+//! the JSON Schema of the `model`, `sinks` to what no schema can say. Only a tree without a problem
+//! becomes a model and then `settings`. There are no secrets in the configuration, so messages may
+//! repeat what it says.
 
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use schemars::generate::SchemaSettings;
+
+mod check;
+mod document;
 pub mod model;
+mod problem;
+mod scalar;
+pub mod settings;
+mod sinks;
+mod tree;
+pub mod units;
+
+pub use problem::{Position, Problem};
+pub use settings::Settings;
+
+use problem::Problems;
+
+/// The configuration of `shipper run --local`.
+const LOCAL: &str = include_str!("../../../config/local.yaml");
+
+/// Why there are no settings. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no such file.
+    #[error(
+        "{}: no such file. Copy config/shipper.example.yaml there and edit it, name another file \
+         with --config, or try `shipper run --local`, which needs none",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// It is a directory.
+    #[error("{}: this is a directory; name the configuration file in it", .0.display())]
+    Directory(PathBuf),
+    /// The user may not read it.
+    #[error("{}: permission denied; run shipper as root, or give this user the right to read it", .0.display())]
+    Denied(PathBuf),
+    /// It could not be read for another reason.
+    #[error("{}: cannot be read: {source}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It was read and something in it is wrong: everything that is, in the order of the file, and
+    /// at least one. Shown one a line.
+    #[error("{}", lines(.0))]
+    Invalid(Vec<Problem>),
+}
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+///
+/// When the file cannot be read or anything in it is wrong.
+pub fn load(path: &Path) -> Result<Settings, ConfigError> {
+    let bytes = read(path)?;
+    let name = path.to_string_lossy();
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => parse(&name, text),
+        Err(error) => {
+            let mut problems = Problems::new(&name);
+            let (valid, rest) = bytes.split_at(error.valid_up_to());
+            let byte = rest.first().copied().unwrap_or_default();
+            let message = format!("byte 0x{byte:02x} is not UTF-8; save the file as UTF-8 text");
+            let lines = problem::line_lengths(&String::from_utf8_lossy(valid));
+            let column = lines.last().copied().unwrap_or_default() + 1;
+            problems.add(
+                Position {
+                    line: lines.len(),
+                    column,
+                },
+                message,
+            );
+            Err(ConfigError::Invalid(problems.into_sorted()))
+        }
+    }
+}
+
+/// Checks a configuration that was read already. `source_name` stands in messages for the file.
+///
+/// # Errors
+///
+/// When anything is wrong: always [`ConfigError::Invalid`].
+pub fn parse(source_name: &str, text: &str) -> Result<Settings, ConfigError> {
+    let mut problems = Problems::new(source_name);
+    if let Some(root) = document::read(text, &mut problems) {
+        check::check(&root, &schema(), &mut problems);
+        sinks::check(&root, &mut problems);
+        if problems.is_empty() {
+            match serde_json::from_value(root.to_json()) {
+                Ok(config) => return Ok(Settings::from_checked(config)),
+                // Only if the check let through what the model refuses; then at least its words.
+                Err(error) => problems.add(root.at, error.to_string()),
+            }
+        }
+    }
+    Err(ConfigError::Invalid(problems.into_sorted()))
+}
+
+/// The configuration that is built in: a console and files below `./run`.
+#[must_use]
+pub fn local() -> Settings {
+    parse("config/local.yaml", LOCAL).expect("a test parses the embedded configuration")
+}
+
+/// The JSON Schema (draft 2020-12) of the configuration, for editors.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let schema = generator.into_root_schema_for::<model::Config>();
+    // Serialized, not converted: that puts title and description first and the definitions last.
+    serde_json::to_value(&schema).expect("a schema is JSON already")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => ConfigError::Missing(path.into()),
+        io::ErrorKind::PermissionDenied => ConfigError::Denied(path.into()),
+        io::ErrorKind::IsADirectory => ConfigError::Directory(path.into()),
+        _ => ConfigError::Unreadable {
+            path: path.into(),
+            source,
+        },
+    };
+    let mut bytes = Vec::new();
+    // One byte more than is allowed shows that there are too many; /dev/zero would never end.
+    let limit = document::FILE_BYTES_MAX as u64 + 1;
+    File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    Ok(bytes)
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}

@@ -1,14 +1,55 @@
 //! The configuration as it is written: one struct a section, serde and JSON Schema derived from the
-//! same fields. Values that need more than their type are checked in `settings`.
+//! same fields. The bounds of each value stand here too, as attributes of the schema, so that an
+//! editor knows them; `check` holds a file to them.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use common::limits::ARGV_BYTES_MAX;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-/// The whole file.
+use super::units::{ByteSize, Span};
+
+/// Least ring buffer: one record with the longest argv must fit with room for the next.
+const RING_BUFFER_BYTES_MIN: u64 = 64 << 10;
+
+/// Largest ring buffer: the kernel pins all of it.
+const RING_BUFFER_BYTES_MAX: u64 = 1 << 30;
+
+/// Least argv: shorter and the name of the program itself would often be cut.
+const ARGV_BYTES_MIN: u32 = 256;
+
+/// Most sinks: each costs a task and, for files, a descriptor.
+const SINKS_MAX: usize = 64;
+
+/// Least size of a file before rotation: smaller and every event would begin a new one.
+const ROTATE_BYTES_MIN: u64 = 4 << 10;
+
+/// Most of one file: no file system in use holds less.
+const ROTATE_BYTES_MAX: u64 = 1 << 40;
+
+/// Most of all rotated files together: beyond any disk, and still far from overflow.
+const KEEP_BYTES_MAX: u64 = 1 << 50;
+
+/// Most rotated files: the directory is listed at each rotation.
+const KEEP_FILES_MAX: u32 = 100_000;
+
+/// Value of `format` in the schema by which the check knows the name of a sink.
+pub const SINK_NAME_FORMAT: &str = "sink-name";
+
+/// Value of `format` in the schema by which the check knows the path of a file to write.
+pub const FILE_PATH_FORMAT: &str = "file-path";
+
+/// What `sink-name` allows, for editors.
+const SINK_NAME_PATTERN: &str = "^[A-Za-z0-9_-]{1,64}$";
+
+/// What `file-path` allows, for editors: not empty, not a directory.
+const FILE_PATH_PATTERN: &str = "[^/]$";
+
+/// Configuration of shipper: what is recorded, what is added, where it is delivered.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(title = "shipper configuration")]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// What is recorded, and how.
@@ -17,7 +58,8 @@ pub struct Config {
     /// What is added to each record.
     #[serde(default)]
     pub enrich: Enrich,
-    /// Where events are delivered. At least one.
+    /// Where events are delivered: 1 to 64 sinks, each with its own name.
+    #[schemars(length(min = 1, max = SINKS_MAX))]
     pub sinks: Vec<Sink>,
 }
 
@@ -29,8 +71,10 @@ pub struct Capture {
     pub mode: Mode,
     /// Size of the ring buffer between kernel and daemon: a power of two, 64KiB to 1GiB. It covers
     /// bursts; when it is full, records are lost and counted.
+    #[schemars(range(min = RING_BUFFER_BYTES_MIN, max = RING_BUFFER_BYTES_MAX), extend("x-power-of-two" = true))]
     pub ring_buffer_bytes: ByteSize,
     /// Most bytes of the arguments kept for one exec, 256 to 64KiB. Longer ones are cut and marked.
+    #[schemars(range(min = ARGV_BYTES_MIN, max = ARGV_BYTES_MAX))]
     pub argv_bytes_max: ByteSize,
 }
 
@@ -45,7 +89,7 @@ impl Default for Capture {
 }
 
 /// Capture modes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// The best of the others that a test exec proves.
@@ -63,12 +107,15 @@ pub enum Mode {
 #[serde(deny_unknown_fields, default)]
 pub struct Enrich {
     /// Ancestors listed with each exec, 1 to 64.
+    #[schemars(range(min = 1, max = 64))]
     pub ancestry_depth_max: u32,
 }
 
 impl Default for Enrich {
     fn default() -> Self {
-        Enrich { ancestry_depth_max: 16 }
+        Enrich {
+            ancestry_depth_max: 16,
+        }
     }
 }
 
@@ -86,9 +133,12 @@ pub enum Sink {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSink {
-    /// Name of the sink in messages and metrics: letters, digits, `-` and `_`; unique.
+    /// Name of the sink in messages and metrics: 1 to 64 letters, digits, `-` or `_`; unique.
+    #[schemars(extend("format" = SINK_NAME_FORMAT, "pattern" = SINK_NAME_PATTERN))]
     pub name: String,
-    /// The file that is written. Rotated ones stand beside it.
+    /// The file that is written; no other sink has the same. Rotated ones stand beside it. A
+    /// relative path counts from the directory in which shipper is started.
+    #[schemars(extend("format" = FILE_PATH_FORMAT, "pattern" = FILE_PATH_PATTERN))]
     pub path: PathBuf,
     /// When a new file is begun.
     #[serde(default)]
@@ -105,20 +155,25 @@ pub struct FileSink {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rotate {
-    /// Size of the file, at least 4KiB.
+    /// Size of the file, 4KiB to 1TiB.
+    #[schemars(range(min = ROTATE_BYTES_MIN, max = ROTATE_BYTES_MAX))]
     pub bytes: ByteSize,
-    /// Age of the file, at least 1s.
+    /// Age of the file, 1s to 3650d.
+    #[schemars(extend("x-minimum" = "1s", "x-maximum" = "3650d"))]
     pub interval: Span,
 }
 
 impl Default for Rotate {
     fn default() -> Self {
-        Rotate { bytes: ByteSize(100 << 20), interval: Span(Duration::from_secs(24 * 3600)) }
+        Rotate {
+            bytes: ByteSize(100 << 20),
+            interval: Span(Duration::from_secs(24 * 3600)),
+        }
     }
 }
 
 /// Compression of rotated files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compress {
     /// gzip, `.gz` appended to the name.
@@ -133,16 +188,23 @@ pub enum Compress {
 #[serde(deny_unknown_fields, default)]
 pub struct Keep {
     /// Number of rotated files, 0 to 100000.
+    #[schemars(range(max = KEEP_FILES_MAX))]
     pub files: u32,
-    /// Bytes of all rotated files.
+    /// Bytes of all rotated files, at most 1024TiB.
+    #[schemars(range(max = KEEP_BYTES_MAX))]
     pub bytes: ByteSize,
-    /// Age of a rotated file, by its last change.
+    /// Age of a rotated file, by its last change, 1s to 36500d.
+    #[schemars(extend("x-minimum" = "1s", "x-maximum" = "36500d"))]
     pub age: Span,
 }
 
 impl Default for Keep {
     fn default() -> Self {
-        Keep { files: 7, bytes: ByteSize(1 << 30), age: Span(Duration::from_secs(30 * 24 * 3600)) }
+        Keep {
+            files: 7,
+            bytes: ByteSize(1 << 30),
+            age: Span(Duration::from_secs(30 * 24 * 3600)),
+        }
     }
 }
 
@@ -150,7 +212,8 @@ impl Default for Keep {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConsoleSink {
-    /// Name of the sink in messages and metrics: letters, digits, `-` and `_`; unique.
+    /// Name of the sink in messages and metrics: 1 to 64 letters, digits, `-` or `_`; unique.
+    #[schemars(extend("format" = SINK_NAME_FORMAT, "pattern" = SINK_NAME_PATTERN))]
     pub name: String,
     /// One line an event for people, or the JSON of the file sink.
     #[serde(default)]
@@ -158,7 +221,7 @@ pub struct ConsoleSink {
 }
 
 /// What the console shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ConsoleOutput {
     /// One line an event, coloured on a terminal.
@@ -167,11 +230,3 @@ pub enum ConsoleOutput {
     /// One JSON object a line.
     Json,
 }
-
-/// A number of bytes: `4096`, `64KiB`, `100MB`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ByteSize(pub u64);
-
-/// A length of time: `500ms`, `20s`, `24h`, `30d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(pub Duration);

@@ -1,0 +1,156 @@
+//! The part of the check that looks at values without parts: sizes, lengths of time, numbers, names
+//! and paths, each with its bounds.
+
+use std::fmt::Display;
+
+use serde_json::Value as Json;
+
+use super::check::{Check, outside, range};
+use super::model::{FILE_PATH_FORMAT, SINK_NAME_FORMAT};
+use super::tree::{Node, Value};
+use super::units::{
+    BYTE_SIZE_EXPECTED, BYTE_SIZE_FORMAT, ByteSize, SPAN_EXPECTED, SPAN_FORMAT, Span,
+};
+
+/// Longest path of a file to write: PATH_MAX less its NUL.
+const FILE_PATH_BYTES_MAX: usize = 4095;
+
+/// A value without parts, by what must be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scalar {
+    ByteSize,
+    Span,
+    SinkName,
+    FilePath,
+    Integer,
+}
+
+impl Scalar {
+    /// `None` for what has parts, or is not known here.
+    pub(super) fn of(schema: &Json) -> Option<Scalar> {
+        match (schema["format"].as_str(), schema["type"].as_str()) {
+            (Some(BYTE_SIZE_FORMAT), _) => Some(Scalar::ByteSize),
+            (Some(SPAN_FORMAT), _) => Some(Scalar::Span),
+            (Some(SINK_NAME_FORMAT), _) => Some(Scalar::SinkName),
+            (Some(FILE_PATH_FORMAT), _) => Some(Scalar::FilePath),
+            (_, Some("integer")) => Some(Scalar::Integer),
+            _ => None,
+        }
+    }
+}
+
+impl Check<'_> {
+    /// Checks a value without parts.
+    pub(super) fn scalar(&mut self, node: &Node, schema: &Json, path: &str) {
+        match Scalar::of(schema) {
+            Some(Scalar::ByteSize) => self.byte_size(node, schema, path),
+            Some(Scalar::Span) => self.span(node, schema, path),
+            Some(Scalar::Integer) => self.integer(node, schema, path),
+            Some(Scalar::SinkName) => self.named(
+                node,
+                path,
+                is_sink_name,
+                "1 to 64 letters, digits, `-` or `_`",
+            ),
+            Some(Scalar::FilePath) => self.named(node, path, is_file_path, "the path of a file"),
+            None => {}
+        }
+    }
+
+    fn byte_size(&mut self, node: &Node, schema: &Json, path: &str) {
+        let size = match &node.value {
+            Value::Integer(bytes) => u64::try_from(*bytes).ok(),
+            Value::Text(text) => text.parse::<ByteSize>().ok().map(|size| size.0),
+            _ => None,
+        };
+        let Some(size) = size else {
+            return self.bad(node, path, BYTE_SIZE_EXPECTED, "");
+        };
+        let bound = |key: &str| schema[key].as_u64().map(ByteSize);
+        if self.bounded(
+            node,
+            path,
+            ByteSize(size),
+            bound("minimum"),
+            bound("maximum"),
+        ) && schema["x-power-of-two"] == true
+            && !size.is_power_of_two()
+        {
+            let above = size.next_power_of_two();
+            let hint = format!(
+                "; near it are {} and {}",
+                ByteSize(above / 2),
+                ByteSize(above)
+            );
+            self.bad(node, path, "a power of two", &hint);
+        }
+    }
+
+    fn span(&mut self, node: &Node, schema: &Json, path: &str) {
+        let Some(span) = node.text().and_then(|text| text.parse::<Span>().ok()) else {
+            let bare = matches!(node.value, Value::Integer(_) | Value::Float(_));
+            return self.bad(
+                node,
+                path,
+                SPAN_EXPECTED,
+                if bare { "; add a unit" } else { "" },
+            );
+        };
+        let bound = |key: &str| {
+            schema[key]
+                .as_str()
+                .and_then(|text| text.parse::<Span>().ok())
+        };
+        self.bounded(node, path, span, bound("x-minimum"), bound("x-maximum"));
+    }
+
+    fn integer(&mut self, node: &Node, schema: &Json, path: &str) {
+        match &node.value {
+            Value::Integer(value) => {
+                let bound = |key: &str| schema[key].as_i64();
+                self.bounded(node, path, *value, bound("minimum"), bound("maximum"));
+            }
+            Value::Text(text) if text.parse::<i64>().is_ok() => {
+                self.wrong(node, path, "a whole number", "; remove the quotes");
+            }
+            _ => self.wrong(node, path, "a whole number", ""),
+        }
+    }
+
+    fn named(&mut self, node: &Node, path: &str, valid: fn(&str) -> bool, expected: &str) {
+        match &node.value {
+            Value::Text(text) if valid(text) => {}
+            Value::Integer(_) | Value::Float(_) | Value::Bool(_) => {
+                self.wrong(node, path, "text", "; put it in quotes");
+            }
+            _ => self.bad(node, path, expected, ""),
+        }
+    }
+
+    /// Reports a value outside its bounds; whether it is inside.
+    fn bounded<T: PartialOrd + Display>(
+        &mut self,
+        node: &Node,
+        path: &str,
+        value: T,
+        min: Option<T>,
+        max: Option<T>,
+    ) -> bool {
+        let (min, max) = (min.as_ref(), max.as_ref());
+        let outside = outside(&value, min, max);
+        if outside && let Some(range) = range(min, max) {
+            self.bad(node, path, &range, "");
+        }
+        !outside
+    }
+}
+
+fn is_sink_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+fn is_file_path(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    path.len() <= FILE_PATH_BYTES_MAX && !path.contains('\0') && !matches!(name, "" | "." | "..")
+}

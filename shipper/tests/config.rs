@@ -1,0 +1,506 @@
+//! The configuration as a user meets it: the files in `config/`, what is said about broken ones,
+//! and that no text whatever brings the reader down.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use shipper::config::model::{Compress, ConsoleOutput, Mode};
+use shipper::config::settings::SinkSettings;
+use shipper::config::{self, ConfigError, Settings};
+
+fn config_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../config")
+        .join(name)
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(config_file(name)).expect("the file is in the repository")
+}
+
+/// The messages about `text`, without the name of the file.
+fn problems(text: &str) -> Vec<String> {
+    match config::parse("f", text) {
+        Ok(_) => Vec::new(),
+        Err(error) => {
+            let lines = error.to_string();
+            lines
+                .lines()
+                .map(|line| line.strip_prefix("f:").unwrap_or(line).to_owned())
+                .collect()
+        }
+    }
+}
+
+#[test]
+fn the_committed_schema_is_the_one_of_the_model() {
+    let committed: serde_json::Value =
+        serde_json::from_str(&read("shipper.schema.json")).expect("the schema is JSON");
+    assert!(
+        committed == config::schema(),
+        "config/shipper.schema.json is not current; run: \
+         shipper schema config > config/shipper.schema.json"
+    );
+}
+
+#[test]
+fn the_example_shows_the_defaults() {
+    let example = config::load(&config_file("shipper.example.yaml")).expect("the example is valid");
+    let short = "sinks: [{ name: local, type: file, path: /var/log/shipper/shipper.ndjson }]";
+    assert_eq!(
+        example,
+        config::parse("short", short).expect("the short form is valid")
+    );
+    assert_eq!(example.capture.mode, Mode::Auto);
+    assert_eq!(example.capture.ring_buffer_bytes, 16 << 20);
+    assert_eq!(example.capture.argv_bytes_max, 32 << 10);
+    assert_eq!(example.enrich.ancestry_depth_max, 16);
+    let file = SinkSettings::File {
+        name: "local".into(),
+        path: "/var/log/shipper/shipper.ndjson".into(),
+        rotate_bytes: 100 << 20,
+        rotate_interval: Duration::from_secs(24 * 3600),
+        compress: Compress::Gzip,
+        keep_files: 7,
+        keep_bytes: 1 << 30,
+        keep_age: Duration::from_secs(30 * 24 * 3600),
+    };
+    assert_eq!(example.sinks, [file]);
+}
+
+/// What stands commented out in the example must be right too once somebody wants it.
+#[test]
+fn the_example_is_valid_with_its_commented_sink() {
+    let text = read("shipper.example.yaml").replace("  # - name", "  - name");
+    let text = text.replace("  #   type: console", "    type: console");
+    let text = text.replace("  #   output: pretty", "    output: pretty");
+    let settings = config::parse("example", &text).expect("valid");
+    let names: Vec<&str> = settings.sinks.iter().map(SinkSettings::name).collect();
+    assert_eq!(names, ["local", "console"]);
+}
+
+#[test]
+fn the_embedded_configuration_shows_events_and_writes_them_below_run() {
+    let Settings { sinks, .. } = config::local();
+    let console = SinkSettings::Console {
+        name: "console".into(),
+        output: ConsoleOutput::Pretty,
+    };
+    assert_eq!(sinks[0], console);
+    let SinkSettings::File { name, path, .. } = &sinks[1] else {
+        unreachable!("a file sink")
+    };
+    assert_eq!(
+        (name.as_str(), path.as_path()),
+        ("local", Path::new("./run/events/shipper.ndjson"))
+    );
+    assert_eq!(sinks.len(), 2);
+}
+
+/// What every configuration below needs beside the part that is wrong.
+const SINKS: &str = "sinks: [{ name: a, type: console }]\n";
+
+#[test]
+fn sections_are_told_what_is_wrong_with_them() {
+    let cases: &[(&str, &[&str])] = &[
+        (
+            "capture: { mode: lsm, ring_buffer_bytes: 65536, argv_bytes_max: 256 }\n",
+            &[],
+        ),
+        ("capture: {}\nenrich: { ancestry_depth_max: 64 }\n", &[]),
+        (
+            "captur: {}\n",
+            &["1:1: unknown key `captur`; did you mean `capture`?"],
+        ),
+        (
+            "kafka: {}\n",
+            &["1:1: unknown key `kafka`; the keys here are capture, enrich, sinks"],
+        ),
+        (
+            "<<: {}\n",
+            &["1:1: merge keys (`<<`) are not known; write the keys out"],
+        ),
+        (
+            "capture:\n",
+            &["1:8: `capture` must be a mapping (`key: value`), but is empty"],
+        ),
+        (
+            "capture: [lsm]\n",
+            &["1:10: `capture` must be a mapping (`key: value`), but is a list"],
+        ),
+        (
+            "capture: { mode: lms }\n",
+            &[
+                "1:18: `capture.mode` must be one of auto, lsm, fentry, tracepoint, but is `lms`; \
+               did you mean `lsm`?",
+            ],
+        ),
+        (
+            "capture: { mode: on }\n",
+            &["1:18: `capture.mode` must be one of auto, lsm, fentry, tracepoint, but is `on`"],
+        ),
+        (
+            "capture: { mode: [lsm] }\n",
+            &["1:18: `capture.mode` must be one of auto, lsm, fentry, tracepoint, but is a list"],
+        ),
+        (
+            "capture: { ring_buffer_bytes: 20MiB, argv_bytes_max: 65537 }\n",
+            &[
+                "1:31: `capture.ring_buffer_bytes` must be a power of two, but is `20MiB`; near it \
+                 are 16MiB and 32MiB",
+                "1:54: `capture.argv_bytes_max` must be from 256 to 64KiB, but is `65537`",
+            ],
+        ),
+        (
+            "capture: { ring_buffer_bytes: 2GiB, argv_bytes_max: 9999999999999TiB }\n",
+            &[
+                "1:31: `capture.ring_buffer_bytes` must be from 64KiB to 1GiB, but is `2GiB`",
+                "1:53: `capture.argv_bytes_max` must be from 256 to 64KiB, but is \
+                 `9999999999999TiB`",
+            ],
+        ),
+        (
+            "capture: { ring_buffer_bytes: 16 elephants, argv_bytes_max: true }\n",
+            &[
+                "1:31: `capture.ring_buffer_bytes` must be a size such as `64KiB` or a whole \
+                 number of bytes, but is `16 elephants`",
+                "1:61: `capture.argv_bytes_max` must be a size such as `64KiB` or a whole number \
+                 of bytes, but is `true`",
+            ],
+        ),
+        (
+            "capture: { ring_buffer_bytes: -1, argv_bytes_max: 1e3 }\n",
+            &[
+                "1:31: `capture.ring_buffer_bytes` must be a size such as `64KiB` or a whole \
+                 number of bytes, but is `-1`",
+                "1:51: `capture.argv_bytes_max` must be a size such as `64KiB` or a whole number \
+                 of bytes, but is `1e3`",
+            ],
+        ),
+        (
+            "enrich: { ancestry_depth_max: 0 }\n",
+            &["1:31: `enrich.ancestry_depth_max` must be from 1 to 64, but is `0`"],
+        ),
+        (
+            "enrich: { ancestry_depth_max: \"16\" }\n",
+            &[
+                "1:31: `enrich.ancestry_depth_max` must be a whole number, but is the text `16`; \
+               remove the quotes",
+            ],
+        ),
+        (
+            "enrich: { ancestry_depth_max: 1.5 }\n",
+            &["1:31: `enrich.ancestry_depth_max` must be a whole number, but is the number 1.5"],
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(problems(&format!("{text}{SINKS}")), *expected, "{text}");
+    }
+}
+
+#[test]
+fn sinks_are_told_what_is_wrong_with_them() {
+    let cases: &[(&str, &[&str])] = &[
+        ("", &["1:1: missing key `sinks`"]),
+        ("# nothing\n", &["1:1: missing key `sinks`"]),
+        (
+            "sinks: []",
+            &["1:8: `sinks` must have from 1 to 64 entries, but has 0"],
+        ),
+        (
+            "sinks: { name: a }",
+            &["1:8: `sinks` must be a list (`- …`), but is a mapping"],
+        ),
+        (
+            "sinks: [a]",
+            &["1:9: `sinks[0]` must be a mapping (`key: value`), but is the text `a`"],
+        ),
+        (
+            "sink: []",
+            &["1:1: unknown key `sink`; did you mean `sinks`?"],
+        ),
+        (
+            "sinks: [{}]",
+            &[
+                "1:9: missing key `name` in `sinks[0]`",
+                "1:9: missing key `type` in `sinks[0]`",
+            ],
+        ),
+        (
+            "sinks: [{ name: a, type: file }]",
+            &["1:9: missing key `path` in `sinks[0]`"],
+        ),
+        (
+            "sinks: [{ name: a, type: fil, path: /x, outptu: json }]",
+            &[
+                "1:26: `sinks[0].type` must be one of file, console, but is `fil`; did you mean \
+                 `file`?",
+                "1:41: unknown key `outptu`; the keys here are type, name, path, rotate, \
+                 compress, keep",
+            ],
+        ),
+        (
+            "sinks: [{ name: a b, type: kafka, brokers: [] }]",
+            &[
+                "1:17: `sinks[0].name` must be 1 to 64 letters, digits, `-` or `_`, but is `a b`",
+                "1:28: `sinks[0].type` must be one of file, console, but is `kafka`",
+            ],
+        ),
+        (
+            "sinks: [{ name: a, typ: console, pth: /x }]",
+            &[
+                "1:20: unknown key `typ`; did you mean `type`?",
+                "1:34: unknown key `pth`; did you mean `path`?",
+            ],
+        ),
+        (
+            "sinks: [{ name: 7, type: file, path: 7, compress: zstd }]",
+            &[
+                "1:17: `sinks[0].name` must be text, but is the number 7; put it in quotes",
+                "1:38: `sinks[0].path` must be text, but is the number 7; put it in quotes",
+                "1:51: `sinks[0].compress` must be one of gzip, none, but is `zstd`",
+            ],
+        ),
+        (
+            "sinks: [{ name: '', type: file, path: /x/ }]",
+            &[
+                "1:17: `sinks[0].name` must be 1 to 64 letters, digits, `-` or `_`, but is ``",
+                "1:39: `sinks[0].path` must be the path of a file, but is `/x/`",
+            ],
+        ),
+        (
+            "sinks: [{ name: a, type: file, path: \"/x\\0\", output: json }]",
+            &[
+                "1:38: `sinks[0].path` must be the path of a file, but is `/x\\u{0}`",
+                "1:46: unknown key `output`; the keys here are type, name, path, rotate, \
+                 compress, keep",
+            ],
+        ),
+        (
+            "sinks: [{ name: a, type: file, path: x, rotate: { bytes: 4095, interval: 10 } }]",
+            &[
+                "1:58: `sinks[0].rotate.bytes` must be from 4KiB to 1TiB, but is `4095`",
+                "1:74: `sinks[0].rotate.interval` must be a length of time such as `500ms`, \
+                 `20s`, `24h` or `30d`, but is `10`; add a unit",
+            ],
+        ),
+        (
+            "sinks: [{ name: a, type: file, path: x, rotate: { interval: 500ms }, \
+             keep: { files: 100001, bytes: 0, age: soon } }]",
+            &[
+                "1:61: `sinks[0].rotate.interval` must be from 1s to 3650d, but is `500ms`",
+                "1:85: `sinks[0].keep.files` must be from 0 to 100000, but is `100001`",
+                "1:108: `sinks[0].keep.age` must be a length of time such as `500ms`, `20s`, \
+                 `24h` or `30d`, but is `soon`",
+            ],
+        ),
+        (
+            "sinks:\n- { name: a, type: file, path: /x/y }\n\
+             - { name: a, type: file, path: /x//y }\n\
+             - { name: b, type: console }\n- { name: c, type: console }\n",
+            &[
+                "3:11: `sinks[1].name` must be unique, but the sink in line 2 is `a` too",
+                "3:32: `sinks[1].path` must be a file of its own, but line 2 has it already",
+                "5:20: `sinks[3]` is a second console, but there is one terminal; the first is in \
+                 line 4",
+            ],
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(problems(text), *expected, "{text}");
+    }
+}
+
+#[test]
+fn keys_types_and_impossible_values_are_all_reported_at_once() {
+    let text = "\
+# The worst of all configurations.
+capture:
+  mode: tracepoints
+  ring_buffer_bytes: 3MiB
+  ring_bufer: 1
+enrich:
+  ancestry_depth_max: many
+  ancestry_depth_max: 16
+sinks:
+  - name: local
+    type: file
+    path: /var/log/shipper/
+    rotat: { bytes: 100MiB }
+    keep: { files: -1, age: 30 }
+  - name: local
+    type: konsole
+outputs: []
+1: 2
+";
+    assert_eq!(
+        problems(text),
+        [
+            "3:9: `capture.mode` must be one of auto, lsm, fentry, tracepoint, but is \
+             `tracepoints`; did you mean `tracepoint`?",
+            "4:22: `capture.ring_buffer_bytes` must be a power of two, but is `3MiB`; near it are \
+             2MiB and 4MiB",
+            "5:3: unknown key `ring_bufer`; the keys here are mode, ring_buffer_bytes, \
+             argv_bytes_max",
+            "7:23: `enrich.ancestry_depth_max` must be a whole number, but is the text `many`",
+            "8:3: key `ancestry_depth_max` is given twice, first in line 7",
+            "12:11: `sinks[0].path` must be the path of a file, but is `/var/log/shipper/`",
+            "13:5: unknown key `rotat`; did you mean `rotate`?",
+            "14:20: `sinks[0].keep.files` must be from 0 to 100000, but is `-1`",
+            "14:29: `sinks[0].keep.age` must be a length of time such as `500ms`, `20s`, `24h` or \
+             `30d`, but is `30`; add a unit",
+            "15:11: `sinks[1].name` must be unique, but the sink in line 10 is `local` too",
+            "16:11: `sinks[1].type` must be one of file, console, but is `konsole`; did you mean \
+             `console`?",
+            "17:1: unknown key `outputs`; the keys here are capture, enrich, sinks",
+            "18:1: the key `1` must be text; put it in quotes",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_what_to_do() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("shipper.yaml");
+    let message = |path: &Path| config::load(path).expect_err("not valid").to_string();
+
+    assert!(matches!(config::load(&path), Err(ConfigError::Missing(_))));
+    assert_eq!(
+        message(&path),
+        format!(
+            "{}: no such file. Copy config/shipper.example.yaml there and edit it, name another \
+             file with --config, or try `shipper run --local`, which needs none",
+            path.display()
+        )
+    );
+    assert_eq!(
+        message(directory.path()),
+        format!(
+            "{}: this is a directory; name the configuration file in it",
+            directory.path().display()
+        )
+    );
+    std::fs::write(&path, b"a: b\n\xc3\xa9: \xff").expect("written");
+    assert_eq!(
+        message(&path),
+        format!(
+            "{}:2:4: byte 0xff is not UTF-8; save the file as UTF-8 text",
+            path.display()
+        )
+    );
+    assert!(message(&path.join("below")).contains("cannot be read: Not a directory"));
+    assert!(message(Path::new("/dev/zero")).starts_with("/dev/zero:1:1: "));
+}
+
+/// Pieces of which texts near to a configuration are made.
+fn piece() -> impl Strategy<Value = String> {
+    let pieces = [
+        "sinks:",
+        "- ",
+        "  ",
+        "\n",
+        "name: a",
+        "type: file",
+        "type: console",
+        "path: /x",
+        "capture:",
+        "mode: lsm",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ": ",
+        "? ",
+        "&a ",
+        "*a",
+        "!!str ",
+        "!x ",
+        "|\n",
+        ">-\n",
+        "'",
+        "\"",
+        "#",
+        "---\n",
+        "...\n",
+        "%YAML 1.2\n",
+        "\t",
+        "\r",
+        "1",
+        "null",
+        "16MiB",
+        "\u{feff}",
+        "é",
+        "\u{85}",
+        "\0",
+        "<<: ",
+    ];
+    prop_oneof![
+        proptest::sample::select(pieces.to_vec()).prop_map(str::to_owned),
+        "\\PC{0,3}"
+    ]
+}
+
+/// The example with a part replaced.
+fn damaged_example() -> impl Strategy<Value = String> {
+    let chars: Vec<char> = read("shipper.example.yaml").chars().collect();
+    let range = (0..chars.len(), 0_usize..20);
+    (range, proptest::collection::vec(piece(), 0..3)).prop_map(move |((start, length), pieces)| {
+        let end = (start + length).min(chars.len());
+        let (before, after) = (chars[..start].iter(), chars[end..].iter());
+        before
+            .chain(&pieces.concat().chars().collect::<Vec<_>>())
+            .chain(after)
+            .collect()
+    })
+}
+
+/// Parses, or has a problem with a place in the text.
+fn holds(text: &str) -> Result<(), TestCaseError> {
+    let Err(error) = config::parse("f", text) else {
+        return Ok(());
+    };
+    let ConfigError::Invalid(problems) = error else {
+        return Err(TestCaseError::fail(
+            "text was read, so that it can only be invalid",
+        ));
+    };
+    prop_assert!(!problems.is_empty());
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let lines: Vec<&str> = text.split('\n').collect();
+    for problem in problems {
+        let line = lines.get(problem.at.line.wrapping_sub(1));
+        let inside =
+            line.is_some_and(|line| (1..=line.chars().count() + 1).contains(&problem.at.column));
+        prop_assert!(inside, "{}", problem);
+        prop_assert_eq!(problem.to_string().lines().count(), 1);
+    }
+    Ok(())
+}
+
+proptest! {
+    // A failure prints the shortest text that shows it; no file is kept beside the tests.
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_text_parses_or_has_a_problem_with_a_place_in_it(text in any::<String>()) {
+        holds(&text)?;
+    }
+
+    #[test]
+    fn text_like_yaml_parses_or_has_a_problem_with_a_place_in_it(
+        pieces in proptest::collection::vec(piece(), 0..30),
+    ) {
+        holds(&pieces.concat())?;
+    }
+
+    #[test]
+    fn a_damaged_example_parses_or_has_a_problem_with_a_place_in_it(text in damaged_example()) {
+        holds(&text)?;
+    }
+}
