@@ -29,7 +29,8 @@ fn main() {
     let mut list = String::new();
     for path in &sources {
         println!("cargo::rerun-if-changed={}", path.display());
-        let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let bytes =
+            std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let name = path.strip_prefix(root).expect("listed below the root");
         writeln!(list, "{}  {}", hex(&Sha256::digest(bytes)), name.display()).expect("to a String");
     }

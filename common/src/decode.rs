@@ -230,7 +230,8 @@ mod tests {
             b"lib\0usr\0x",
         );
         let Ok(Record::Exec(record)) = decode(&bytes) else { panic!("an exec record") };
-        let names: Vec<_> = record.path(record.exec.cwd).map(|p| p.names().collect()).unwrap_or_default();
+        let names: Vec<_> =
+            record.path(record.exec.cwd).map(|p| p.names().collect()).unwrap_or_default();
         assert_eq!(names, [&b"x"[..], b"usr", b"lib"]);
         assert!(record.path(record.exec.binary_path).is_none());
     }

@@ -1,8 +1,8 @@
 //! Executions that succeeded.
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_smp_processor_id, bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user,
-    bpf_ringbuf_output,
+    bpf_get_smp_processor_id, bpf_probe_read_kernel, bpf_probe_read_kernel_str,
+    bpf_probe_read_user, bpf_ringbuf_output,
 };
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
@@ -10,8 +10,9 @@ use common::limits::{
     ARGV_BYTES_MAX, ARGV_CHUNK_BYTES, HEAP_BYTES, NAME_BYTES_MAX, PATH_BYTES_MAX,
 };
 use common::wire::{
-    Credentials, EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_HOOK, EXEC_INTERPRETED, ExecScratch,
-    FileFacts, PATH_CUT, PENDING_BEFORE, PENDING_FILE, PathSpan, Pending, RecordKind, Span,
+    Credentials, EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_HOOK, EXEC_INTERPRETED,
+    ExecScratch, FileFacts, PATH_CUT, PENDING_BEFORE, PENDING_FILE, PathSpan, Pending, RecordKind,
+    Span,
 };
 
 use crate::file::{Walk, path_of, place, read_facts, walk};
@@ -71,13 +72,12 @@ fn try_exec(task: u64, old_tid: u32, bprm: u64) -> Option<()> {
     }
 
     let binary: u64 = field!(mm, mm_exe_file)?;
-    s.exec.binary = FileFacts { inode: 0, size: 0, device: 0, uid: 0, gid: 0, mode: 0, links: 0, flags: 0 };
+    s.exec.binary =
+        FileFacts { inode: 0, size: 0, device: 0, uid: 0, gid: 0, mode: 0, links: 0, flags: 0 };
     read_facts(binary, &raw mut s.exec.binary);
     let root = place(fs + u64::from(offset!(fs_root)))?;
-    s.exec.binary_path =
-        walk_into(scratch, &Walk { from: place(path_of(binary))?, root });
-    s.exec.cwd =
-        walk_into(scratch, &Walk { from: place(fs + u64::from(offset!(fs_pwd)))?, root });
+    s.exec.binary_path = walk_into(scratch, &Walk { from: place(path_of(binary))?, root });
+    s.exec.cwd = walk_into(scratch, &Walk { from: place(fs + u64::from(offset!(fs_pwd)))?, root });
 
     take_pending(scratch, old_tid, bprm);
     read_cgroup(task, scratch);
@@ -117,7 +117,8 @@ fn take_pending(scratch: *mut ExecScratch, tid: u32, bprm: u64) -> u64 {
     // SAFETY: this CPU's buffer.
     let s = unsafe { &mut *scratch };
     s.exec.file_path = PathSpan { span: Span { start: 0, bytes: 0 }, flags: 0, reserved: 0 };
-    s.exec.file = FileFacts { inode: 0, size: 0, device: 0, uid: 0, gid: 0, mode: 0, links: 0, flags: 0 };
+    s.exec.file =
+        FileFacts { inode: 0, size: 0, device: 0, uid: 0, gid: 0, mode: 0, links: 0, flags: 0 };
     s.exec.before = Credentials {
         uid: 0,
         gid: 0,
@@ -170,14 +171,12 @@ fn copy_path(scratch: *mut ExecScratch, pending: &Pending) {
         }
         let used = core::ptr::read_volatile(&raw const s.used);
         let target = (&raw mut s.heap).cast::<u8>().add(used as usize & (HEAP_BYTES - 1));
-        if bpf_probe_read_kernel(target.cast(), bytes as u32, (&raw const pending.path).cast()) != 0 {
+        if bpf_probe_read_kernel(target.cast(), bytes as u32, (&raw const pending.path).cast()) != 0
+        {
             return;
         }
-        s.exec.file_path = PathSpan {
-            span: Span { start: used as u32, bytes: bytes as u32 },
-            flags,
-            reserved: 0,
-        };
+        s.exec.file_path =
+            PathSpan { span: Span { start: used as u32, bytes: bytes as u32 }, flags, reserved: 0 };
         core::ptr::write_volatile(&raw mut s.used, used + bytes);
     }
 }

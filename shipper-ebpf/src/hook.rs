@@ -71,10 +71,8 @@ fn try_hook(bprm: u64, with_file: bool) -> Option<()> {
             return None;
         }
         let fs: u64 = field!(task, task_fs)?;
-        let range = Walk {
-            from: place(path_of(file))?,
-            root: place(fs + u64::from(offset!(fs_root)))?,
-        };
+        let range =
+            Walk { from: place(path_of(file))?, root: place(fs + u64::from(offset!(fs_root)))? };
         pending.path_flags = walk_pending(pending, &range) as u32;
         pending.flags |= PENDING_FILE;
     }

@@ -9,7 +9,9 @@ use common::wire::Settings;
 #[unsafe(no_mangle)]
 pub static OFFSETS: Layout = Layout {
     // SAFETY: `Offsets` is made of u32 only, for which every bit pattern is valid.
-    fields: unsafe { core::mem::transmute::<[u32; Offsets::COUNT], Offsets>([MISSING; Offsets::COUNT]) },
+    fields: unsafe {
+        core::mem::transmute::<[u32; Offsets::COUNT], Offsets>([MISSING; Offsets::COUNT])
+    },
     bprm_is_check_byte: MISSING,
     bprm_is_check_mask: 0,
     upid_bytes: 0,

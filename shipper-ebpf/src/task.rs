@@ -213,7 +213,6 @@ pub fn read_cgroup(task: u64, scratch: *mut ExecScratch) -> u64 {
         }
         node = parent;
     }
-    scratch.exec.cgroup =
-        Span { start: begin as u32, bytes: (scratch.used - begin) as u32 };
+    scratch.exec.cgroup = Span { start: begin as u32, bytes: (scratch.used - begin) as u32 };
     0
 }

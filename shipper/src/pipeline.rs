@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::capture::{Capture, CaptureError, Lost, LostStage, Options};
-use crate::config::{Settings, SinkSettings};
+use crate::config::settings::{Settings, SinkSettings};
 use crate::deliver::{self, Control, Delivered};
 use crate::enrich::Enricher;
 use crate::enrich::clock::boot_now_ns;
@@ -66,10 +66,33 @@ pub enum PipelineError {
 }
 
 /// What was captured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 struct Counts {
+    /// Executions read.
     execs: u64,
+    /// Executions lost on the way here.
     lost: u64,
+    /// Events that came after a sink had given up, by sink.
+    refused: Vec<u64>,
+}
+
+/// The queues of all sinks, and how many events each refused.
+struct Outlets {
+    senders: Vec<(deliver::Sender, u64)>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Outlets {
+    /// Hands the event to every sink, waiting for room. A sink refuses only once it has given up,
+    /// past the deadline of a shutdown.
+    fn emit(&mut self, event: Event) {
+        let event = Arc::new(event);
+        for (sender, refused) in &mut self.senders {
+            if self.runtime.block_on(sender.send(event.clone())).is_err() {
+                *refused += 1;
+            }
+        }
+    }
 }
 
 /// Captures and delivers until SIGINT or SIGTERM.
@@ -85,7 +108,7 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
         .map_err(system("the runtime cannot be started"))?;
     let (control, watched) = watch::channel(Control::default());
 
-    let mut senders = Vec::new();
+    let mut outlets = Outlets { senders: Vec::new(), runtime: runtime.handle().clone() };
     let mut tasks: Vec<(String, JoinHandle<Delivered>)> = Vec::new();
     let mut housekeepers = Vec::new();
     for sink in open_sinks(settings)? {
@@ -98,7 +121,7 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
             housekeepers.push(thread);
         }
         let (sender, mut receiver) = deliver::queue(QUEUE_BYTES_MAX);
-        senders.push(sender);
+        outlets.senders.push((sender, 0));
         let mut watched = watched.clone();
         let task_name = name.clone();
         let task = runtime.spawn(async move {
@@ -112,10 +135,9 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
 
     let capture = Capture::start(options)?;
     announce(&capture);
-    let handle = runtime.handle().clone();
     let depth_max = settings.enrich.ancestry_depth_max;
-    let work = move || Work::new(capture, depth_max, senders, handle).run(&stop);
-    let counts = std::thread::Builder::new()
+    let work = move || Work::new(capture, depth_max, outlets).run(&stop);
+    let captured = std::thread::Builder::new()
         .name("capture".to_owned())
         .spawn(work)
         .map_err(system("a thread cannot be started"))?
@@ -124,15 +146,15 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
 
     // The queues are closed now: every task ends when its sink has the rest, or at its deadline.
     let mut undelivered = None;
-    for (name, task) in tasks {
-        let delivered = runtime.block_on(task).unwrap_or_else(|error| {
+    for (index, (name, task)) in tasks.into_iter().enumerate() {
+        let mut delivered = runtime.block_on(task).unwrap_or_else(|error| {
             tracing::error!(sink = name, %error, "the delivery task ended badly");
             Delivered { sent: 0, left: 1 }
         });
+        delivered.left += captured.as_ref().map_or(0, |counts| counts.refused[index]);
         tracing::info!(sink = name, events = delivered.sent, "delivered");
         if delivered.left > 0 {
-            undelivered =
-                Some(PipelineError::Undelivered { sink: name, count: delivered.left });
+            undelivered = Some(PipelineError::Undelivered { sink: name, count: delivered.left });
         }
     }
     for thread in housekeepers {
@@ -140,7 +162,7 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
             tracing::error!("the thread that compresses rotated files ended badly");
         }
     }
-    let counts = counts?;
+    let counts = captured?;
     tracing::info!(execs = counts.execs, lost = counts.lost, "capture ended");
     undelivered.map_or(Ok(()), Err)
 }
@@ -155,30 +177,33 @@ fn open_sinks(settings: &Settings) -> Result<Vec<OpenSink>, PipelineError> {
     settings
         .sinks
         .iter()
+        .cloned()
         .map(|sink| match sink {
-            SinkSettings::File(file) => {
+            SinkSettings::File {
+                name,
+                path,
+                rotate_bytes,
+                rotate_interval,
+                compress,
+                keep_files,
+                keep_bytes,
+                keep_age,
+            } => {
                 let (mut sink, housekeeper) = FileSink::new(FileSettings {
-                    path: file.path.clone(),
-                    rotate_bytes: file.rotate_bytes,
-                    rotate_interval: file.rotate_interval,
-                    compress: file.compress,
-                    keep_files: file.keep_files,
-                    keep_bytes: file.keep_bytes,
-                    keep_age: file.keep_age,
+                    path,
+                    rotate_bytes,
+                    rotate_interval,
+                    compress,
+                    keep_files,
+                    keep_bytes,
+                    keep_age,
                 });
-                sink.open()
-                    .map_err(|source| PipelineError::Sink { name: file.name.clone(), source })?;
-                Ok(OpenSink {
-                    name: file.name.clone(),
-                    sink: Box::new(sink),
-                    housekeeper: Some(housekeeper),
-                })
+                sink.open().map_err(|source| PipelineError::Sink { name: name.clone(), source })?;
+                Ok(OpenSink { name, sink: Box::new(sink), housekeeper: Some(housekeeper) })
             }
-            SinkSettings::Console(console) => Ok(OpenSink {
-                name: console.name.clone(),
-                sink: Box::new(ConsoleSink::new(console.output)),
-                housekeeper: None,
-            }),
+            SinkSettings::Console { name, output } => {
+                Ok(OpenSink { name, sink: Box::new(ConsoleSink::new(output)), housekeeper: None })
+            }
         })
         .collect()
 }
@@ -234,22 +259,16 @@ fn announce(capture: &Capture) {
 struct Work {
     capture: Capture,
     enricher: Enricher,
-    senders: Vec<deliver::Sender>,
-    runtime: tokio::runtime::Handle,
+    outlets: Outlets,
     counts: Counts,
 }
 
 impl Work {
-    fn new(
-        capture: Capture,
-        depth_max: usize,
-        senders: Vec<deliver::Sender>,
-        runtime: tokio::runtime::Handle,
-    ) -> Self {
+    fn new(capture: Capture, depth_max: usize, outlets: Outlets) -> Self {
         // Capture runs already: a process that starts during the scan is in the ring as well.
         let mut enricher = Enricher::new(depth_max);
         enricher.seed();
-        Work { capture, enricher, senders, runtime, counts: Counts::default() }
+        Work { capture, enricher, outlets, counts: Counts::default() }
     }
 
     fn run(mut self, stop: &AtomicBool) -> Result<Counts, CaptureError> {
@@ -259,7 +278,7 @@ impl Work {
             let left = next_tick.saturating_duration_since(Instant::now());
             self.capture.wait(left.min(Duration::from_millis(200)))?;
             std::thread::sleep(RING_LINGER);
-            self.drain(stop);
+            self.drain();
             if Instant::now() >= next_tick {
                 self.enricher.refresh();
                 self.account(false)?;
@@ -267,24 +286,25 @@ impl Work {
             }
         }
         self.capture.detach();
-        while self.drain(stop) {}
+        while self.drain() {}
         self.account(true)?;
+        self.counts.refused = self.outlets.senders.iter().map(|(_, refused)| *refused).collect();
         Ok(self.counts)
     }
 
     /// Reads until the ring is empty, or long enough that the caller should look around. True when
     /// something was read.
-    fn drain(&mut self, stop: &AtomicBool) -> bool {
+    fn drain(&mut self) -> bool {
         let until = Instant::now() + TICK;
         let mut any = false;
         loop {
-            let (enricher, senders, runtime, counts) =
-                (&mut self.enricher, &self.senders, &self.runtime, &mut self.counts);
-            if !self.capture.next(|record| read(record, enricher, senders, runtime, counts)) {
+            let (enricher, outlets, counts) =
+                (&mut self.enricher, &mut self.outlets, &mut self.counts);
+            if !self.capture.next(|record| read(record, enricher, outlets, counts)) {
                 return any;
             }
             any = true;
-            if Instant::now() >= until || (!stop.load(Ordering::Relaxed) && self.senders.is_empty()) {
+            if Instant::now() >= until {
                 return any;
             }
         }
@@ -308,59 +328,35 @@ impl Work {
             };
             let loss =
                 self.enricher.loss(stage, kind, gap.count, gap.first_boot_ns, gap.last_boot_ns);
-            report(loss, &self.senders, &self.runtime, &mut self.counts);
+            report(loss, &mut self.outlets, &mut self.counts);
         }
         Ok(())
     }
 }
 
 /// One record: fork and exit feed the process table, an exec becomes an event.
-fn read(
-    record: &[u8],
-    enricher: &mut Enricher,
-    senders: &[deliver::Sender],
-    runtime: &tokio::runtime::Handle,
-    counts: &mut Counts,
-) {
+fn read(record: &[u8], enricher: &mut Enricher, outlets: &mut Outlets, counts: &mut Counts) {
     match decode(record) {
         Ok(Record::Fork(_, fork)) => enricher.fork(&fork),
         Ok(Record::Exit(_, exit)) => enricher.exit(&exit),
         Ok(Record::Exec(exec)) => {
             counts.execs += 1;
-            let event = Event::Exec(Box::new(enricher.exec(&exec)));
-            emit(Arc::new(event), senders, runtime);
+            outlets.emit(Event::Exec(Box::new(enricher.exec(&exec))));
         }
         Err(error) => {
             tracing::error!(%error, "a record from the kernel is broken");
             let now = boot_now_ns();
             let loss = enricher.loss(LossStage::Undecodable, LossKind::Exec, 1, now, now);
-            report(loss, senders, runtime, counts);
+            report(loss, outlets, counts);
         }
     }
 }
 
-fn report(
-    loss: Loss,
-    senders: &[deliver::Sender],
-    runtime: &tokio::runtime::Handle,
-    counts: &mut Counts,
-) {
-    tracing::warn!(
-        "{} {} records were lost: {}",
-        loss.count,
-        loss.kind.as_str(),
-        loss.stage.explain()
-    );
+fn report(loss: Loss, outlets: &mut Outlets, counts: &mut Counts) {
+    let (count, kind, stage) = (loss.count, loss.kind.as_str(), loss.stage.explain());
+    tracing::warn!("{count} {kind} records were lost: {stage}");
     if loss.kind == LossKind::Exec {
         counts.lost += loss.count;
     }
-    emit(Arc::new(Event::Loss(loss)), senders, runtime);
-}
-
-/// Hands the event to every sink, waiting for room. A sink that has given up counts what it misses
-/// itself: that happens only past the deadline of a shutdown.
-fn emit(event: Arc<Event>, senders: &[deliver::Sender], runtime: &tokio::runtime::Handle) {
-    for sender in senders {
-        let _ = runtime.block_on(sender.send(event.clone()));
-    }
+    outlets.emit(Event::Loss(loss));
 }

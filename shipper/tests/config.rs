@@ -10,9 +10,7 @@ use shipper::config::settings::SinkSettings;
 use shipper::config::{self, ConfigError, Settings};
 
 fn config_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../config")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config").join(name)
 }
 
 fn read(name: &str) -> String {
@@ -25,10 +23,7 @@ fn problems(text: &str) -> Vec<String> {
         Ok(_) => Vec::new(),
         Err(error) => {
             let lines = error.to_string();
-            lines
-                .lines()
-                .map(|line| line.strip_prefix("f:").unwrap_or(line).to_owned())
-                .collect()
+            lines.lines().map(|line| line.strip_prefix("f:").unwrap_or(line).to_owned()).collect()
         }
     }
 }
@@ -48,10 +43,7 @@ fn the_committed_schema_is_the_one_of_the_model() {
 fn the_example_shows_the_defaults() {
     let example = config::load(&config_file("shipper.example.yaml")).expect("the example is valid");
     let short = "sinks: [{ name: local, type: file, path: /var/log/shipper/shipper.ndjson }]";
-    assert_eq!(
-        example,
-        config::parse("short", short).expect("the short form is valid")
-    );
+    assert_eq!(example, config::parse("short", short).expect("the short form is valid"));
     assert_eq!(example.capture.mode, Mode::Auto);
     assert_eq!(example.capture.ring_buffer_bytes, 16 << 20);
     assert_eq!(example.capture.argv_bytes_max, 32 << 10);
@@ -83,14 +75,9 @@ fn the_example_is_valid_with_its_commented_sink() {
 #[test]
 fn the_embedded_configuration_shows_events_and_writes_them_below_run() {
     let Settings { sinks, .. } = config::local();
-    let console = SinkSettings::Console {
-        name: "console".into(),
-        output: ConsoleOutput::Pretty,
-    };
+    let console = SinkSettings::Console { name: "console".into(), output: ConsoleOutput::Pretty };
     assert_eq!(sinks[0], console);
-    let SinkSettings::File { name, path, .. } = &sinks[1] else {
-        unreachable!("a file sink")
-    };
+    let SinkSettings::File { name, path, .. } = &sinks[1] else { unreachable!("a file sink") };
     assert_eq!(
         (name.as_str(), path.as_path()),
         ("local", Path::new("./run/events/shipper.ndjson"))
@@ -104,37 +91,17 @@ const SINKS: &str = "sinks: [{ name: a, type: console }]\n";
 #[test]
 fn sections_are_told_what_is_wrong_with_them() {
     let cases: &[(&str, &[&str])] = &[
-        (
-            "capture: { mode: lsm, ring_buffer_bytes: 65536, argv_bytes_max: 256 }\n",
-            &[],
-        ),
+        ("capture: { mode: lsm, ring_buffer_bytes: 65536, argv_bytes_max: 256 }\n", &[]),
         ("capture: {}\nenrich: { ancestry_depth_max: 64 }\n", &[]),
-        (
-            "captur: {}\n",
-            &["1:1: unknown key `captur`; did you mean `capture`?"],
-        ),
-        (
-            "kafka: {}\n",
-            &["1:1: unknown key `kafka`; the keys here are capture, enrich, sinks"],
-        ),
-        (
-            "<<: {}\n",
-            &["1:1: merge keys (`<<`) are not known; write the keys out"],
-        ),
-        (
-            "capture:\n",
-            &["1:8: `capture` must be a mapping (`key: value`), but is empty"],
-        ),
-        (
-            "capture: [lsm]\n",
-            &["1:10: `capture` must be a mapping (`key: value`), but is a list"],
-        ),
+        ("captur: {}\n", &["1:1: unknown key `captur`; did you mean `capture`?"]),
+        ("kafka: {}\n", &["1:1: unknown key `kafka`; the keys here are capture, enrich, sinks"]),
+        ("<<: {}\n", &["1:1: merge keys (`<<`) are not known; write the keys out"]),
+        ("capture:\n", &["1:8: `capture` must be a mapping (`key: value`), but is empty"]),
+        ("capture: [lsm]\n", &["1:10: `capture` must be a mapping (`key: value`), but is a list"]),
         (
             "capture: { mode: lms }\n",
-            &[
-                "1:18: `capture.mode` must be one of auto, lsm, fentry, tracepoint, but is `lms`; \
-               did you mean `lsm`?",
-            ],
+            &["1:18: `capture.mode` must be one of auto, lsm, fentry, tracepoint, but is `lms`; \
+               did you mean `lsm`?"],
         ),
         (
             "capture: { mode: on }\n",
@@ -184,10 +151,8 @@ fn sections_are_told_what_is_wrong_with_them() {
         ),
         (
             "enrich: { ancestry_depth_max: \"16\" }\n",
-            &[
-                "1:31: `enrich.ancestry_depth_max` must be a whole number, but is the text `16`; \
-               remove the quotes",
-            ],
+            &["1:31: `enrich.ancestry_depth_max` must be a whole number, but is the text `16`; \
+               remove the quotes"],
         ),
         (
             "enrich: { ancestry_depth_max: 1.5 }\n",
@@ -204,33 +169,15 @@ fn sinks_are_told_what_is_wrong_with_them() {
     let cases: &[(&str, &[&str])] = &[
         ("", &["1:1: missing key `sinks`"]),
         ("# nothing\n", &["1:1: missing key `sinks`"]),
-        (
-            "sinks: []",
-            &["1:8: `sinks` must have from 1 to 64 entries, but has 0"],
-        ),
-        (
-            "sinks: { name: a }",
-            &["1:8: `sinks` must be a list (`- …`), but is a mapping"],
-        ),
-        (
-            "sinks: [a]",
-            &["1:9: `sinks[0]` must be a mapping (`key: value`), but is the text `a`"],
-        ),
-        (
-            "sink: []",
-            &["1:1: unknown key `sink`; did you mean `sinks`?"],
-        ),
+        ("sinks: []", &["1:8: `sinks` must have from 1 to 64 entries, but has 0"]),
+        ("sinks: { name: a }", &["1:8: `sinks` must be a list (`- …`), but is a mapping"]),
+        ("sinks: [a]", &["1:9: `sinks[0]` must be a mapping (`key: value`), but is the text `a`"]),
+        ("sink: []", &["1:1: unknown key `sink`; did you mean `sinks`?"]),
         (
             "sinks: [{}]",
-            &[
-                "1:9: missing key `name` in `sinks[0]`",
-                "1:9: missing key `type` in `sinks[0]`",
-            ],
+            &["1:9: missing key `name` in `sinks[0]`", "1:9: missing key `type` in `sinks[0]`"],
         ),
-        (
-            "sinks: [{ name: a, type: file }]",
-            &["1:9: missing key `path` in `sinks[0]`"],
-        ),
+        ("sinks: [{ name: a, type: file }]", &["1:9: missing key `path` in `sinks[0]`"]),
         (
             "sinks: [{ name: a, type: fil, path: /x, outptu: json }]",
             &[
@@ -384,10 +331,7 @@ fn a_file_that_cannot_be_read_says_what_to_do() {
     std::fs::write(&path, b"a: b\n\xc3\xa9: \xff").expect("written");
     assert_eq!(
         message(&path),
-        format!(
-            "{}:2:4: byte 0xff is not UTF-8; save the file as UTF-8 text",
-            path.display()
-        )
+        format!("{}:2:4: byte 0xff is not UTF-8; save the file as UTF-8 text", path.display())
     );
     assert!(message(&path.join("below")).contains("cannot be read: Not a directory"));
     assert!(message(Path::new("/dev/zero")).starts_with("/dev/zero:1:1: "));
@@ -436,10 +380,7 @@ fn piece() -> impl Strategy<Value = String> {
         "\0",
         "<<: ",
     ];
-    prop_oneof![
-        proptest::sample::select(pieces.to_vec()).prop_map(str::to_owned),
-        "\\PC{0,3}"
-    ]
+    prop_oneof![proptest::sample::select(pieces.to_vec()).prop_map(str::to_owned), "\\PC{0,3}"]
 }
 
 /// The example with a part replaced.
@@ -449,10 +390,7 @@ fn damaged_example() -> impl Strategy<Value = String> {
     (range, proptest::collection::vec(piece(), 0..3)).prop_map(move |((start, length), pieces)| {
         let end = (start + length).min(chars.len());
         let (before, after) = (chars[..start].iter(), chars[end..].iter());
-        before
-            .chain(&pieces.concat().chars().collect::<Vec<_>>())
-            .chain(after)
-            .collect()
+        before.chain(&pieces.concat().chars().collect::<Vec<_>>()).chain(after).collect()
     })
 }
 
@@ -462,9 +400,7 @@ fn holds(text: &str) -> Result<(), TestCaseError> {
         return Ok(());
     };
     let ConfigError::Invalid(problems) = error else {
-        return Err(TestCaseError::fail(
-            "text was read, so that it can only be invalid",
-        ));
+        return Err(TestCaseError::fail("text was read, so that it can only be invalid"));
     };
     prop_assert!(!problems.is_empty());
     let text = text.replace("\r\n", "\n").replace('\r', "\n");

@@ -173,10 +173,7 @@ impl Guest {
         let staging = path("tree");
         fs::create_dir(&staging).map_err(setup("a temporary directory"))?;
         if !self.kernel.is_file() {
-            return Err(GuestError::Setup(format!(
-                "no kernel at {}",
-                self.kernel.display()
-            )));
+            return Err(GuestError::Setup(format!("no kernel at {}", self.kernel.display())));
         }
         let busybox = find_program("busybox").ok_or_else(|| missing("busybox"))?;
         let initramfs = path("initramfs");
@@ -193,9 +190,7 @@ impl Guest {
             .stderr(log)
             .spawn()
             .map_err(setup("qemu-system-x86_64"))?;
-        let ended = Qemu(child)
-            .wait(limit)
-            .map_err(setup("the wait for QEMU"))?;
+        let ended = Qemu(child).wait(limit).map_err(setup("the wait for QEMU"))?;
 
         let [console, output, reports] = ports.map(|port| read_capped(&port));
         let [console, output] =
@@ -205,19 +200,12 @@ impl Guest {
             return Err(GuestError::Panic { output, console });
         }
         if !ended {
-            return Err(GuestError::TimeLimit {
-                limit,
-                output,
-                console,
-            });
+            return Err(GuestError::TimeLimit { limit, output, console });
         }
         match (reports.exit_code, reports.damage) {
-            (Some(exit_code), None) => Ok(GuestRun {
-                exit_code,
-                output,
-                console,
-                files: reports.files,
-            }),
+            (Some(exit_code), None) => {
+                Ok(GuestRun { exit_code, output, console, files: reports.files })
+            }
             (_, damage) => {
                 let qemu = String::from_utf8_lossy(&read_capped(&qemu_log)).into_owned();
                 let reason = damage.unwrap_or_else(|| "it ended before its script did".into());
@@ -331,11 +319,7 @@ pub fn kernel(version: &str) -> Result<PathBuf, String> {
 /// holds it. Where that does not name `bin`, cargo builds it into `target/static`.
 pub fn static_binary(package: &str, bin: &str) -> Result<PathBuf, String> {
     if let Some(given) = std::env::var_os("SHIPPER_STATIC").map(PathBuf::from) {
-        let program = if given.is_dir() {
-            given.join(bin)
-        } else {
-            given
-        };
+        let program = if given.is_dir() { given.join(bin) } else { given };
         if program.ends_with(bin) {
             return program
                 .is_file()
@@ -358,9 +342,7 @@ pub fn static_binary(package: &str, bin: &str) -> Result<PathBuf, String> {
         .status()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
     if !status.success() {
-        return Err(format!(
-            "cargo could not build a static {bin} (its messages are above)"
-        ));
+        return Err(format!("cargo could not build a static {bin} (its messages are above)"));
     }
     Ok(target_dir.join(TARGET).join("release").join(bin))
 }

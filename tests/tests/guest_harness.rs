@@ -13,10 +13,7 @@ use shipper_tests::skip;
 const LIMIT: Duration = Duration::from_secs(180);
 
 fn guest() -> Option<Guest> {
-    guest::kernel("6.1")
-        .map(|kernel| Guest::new(&kernel))
-        .map_err(|reason| skip(&reason))
-        .ok()
+    guest::kernel("6.1").map(|kernel| Guest::new(&kernel)).map_err(|reason| skip(&reason)).ok()
 }
 
 #[test]
@@ -25,11 +22,7 @@ fn a_guest_returns_its_scripts_output_exit_code_and_files() -> Result<()> {
         return Ok(());
     };
     let run = guest
-        .text(
-            "#!/bin/sh\necho \"alice's script runs\"\n",
-            "/opt/mine",
-            0o755,
-        )
+        .text("#!/bin/sh\necho \"alice's script runs\"\n", "/opt/mine", 0o755)
         .script(
             r#"
             echo "release $(uname -r)"
@@ -78,10 +71,7 @@ fn a_guest_returns_its_scripts_output_exit_code_and_files() -> Result<()> {
 fn a_guest_that_hangs_is_killed_at_its_limit() {
     let Some(guest) = guest() else { return };
     let result = guest.script("sleep 1000000").run(Duration::from_secs(15));
-    assert!(
-        matches!(result, Err(GuestError::TimeLimit { .. })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(GuestError::TimeLimit { .. })), "{result:?}");
 }
 
 #[test]
@@ -107,10 +97,7 @@ fn the_kernels_command_line_can_be_added_to() -> Result<()> {
     let Some(guest) = guest() else {
         return Ok(());
     };
-    let run = guest
-        .append("lsm=yama")
-        .script("cat /sys/kernel/security/lsm")
-        .run(LIMIT)?;
+    let run = guest.append("lsm=yama").script("cat /sys/kernel/security/lsm").run(LIMIT)?;
     assert!(run.output.contains("yama"), "{}", run.output);
     assert!(!run.output.contains("bpf"), "{}", run.output);
     Ok(())
@@ -119,9 +106,7 @@ fn the_kernels_command_line_can_be_added_to() -> Result<()> {
 fn sha256_of(bytes: &[u8]) -> Result<String> {
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), bytes)?;
-    let output = std::process::Command::new("sha256sum")
-        .arg(file.path())
-        .output()?;
+    let output = std::process::Command::new("sha256sum").arg(file.path()).output()?;
     let text = String::from_utf8(output.stdout)?;
     Ok(text.split(' ').next().unwrap_or_default().to_owned())
 }

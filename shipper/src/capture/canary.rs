@@ -53,7 +53,8 @@ impl Canary {
 
     fn is_mine(&self, exec: &ExecRecord<'_>) -> bool {
         let mut args = exec.bytes(exec.exec.argv).split(|&byte| byte == 0).skip(1);
-        args.next() == Some(CANARY_ARGUMENT.as_bytes()) && args.next() == Some(self.token.as_bytes())
+        args.next() == Some(CANARY_ARGUMENT.as_bytes())
+            && args.next() == Some(self.token.as_bytes())
     }
 
     /// Reaps the process.

@@ -90,8 +90,9 @@ impl KernelLayout {
             size(&btf, "upid").unwrap_or(0),
             enumerator(&btf, "cgroup_subsys_id", "pids_cgrp_id").unwrap_or(MISSING),
         ]);
-        let has_prepare_exec =
-            btf.resolve_ids_by_name("btf_trace_sched_prepare_exec").is_ok_and(|ids| !ids.is_empty());
+        let has_prepare_exec = btf
+            .resolve_ids_by_name("btf_trace_sched_prepare_exec")
+            .is_ok_and(|ids| !ids.is_empty());
         Ok(KernelLayout { words, missing, has_prepare_exec })
     }
 }

@@ -11,8 +11,7 @@ use super::layout::KernelLayout;
 use super::{CaptureError, Mode, ModeError, Options};
 
 /// The object of shipper-ebpf, as committed beside its sources.
-static OBJECT: &[u8] =
-    aya::include_bytes_aligned!("../../../shipper-ebpf/prebuilt/shipper.bpf.o");
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../shipper-ebpf/prebuilt/shipper.bpf.o");
 
 /// Execs that may be between the hook and their commit at once, a possible CPU. A task on a CPU has
 /// one; a few more may be preempted in between. An entry that is evicted costs that exec the facts
@@ -71,7 +70,8 @@ pub fn attach_mode(ebpf: &mut Ebpf, mode: Mode, layout: &KernelLayout) -> Result
         }
         Mode::Tracepoint => {
             if layout.has_prepare_exec {
-                attach_tracepoint(ebpf, "shipper_prepare", "sched_prepare_exec").map_err(refused)?;
+                attach_tracepoint(ebpf, "shipper_prepare", "sched_prepare_exec")
+                    .map_err(refused)?;
             }
         }
     }
@@ -132,11 +132,15 @@ fn explain(error: &ProgramError) -> String {
             let tail = verifier_log.to_string();
             // Where the verifier had something to say, its last words are the reason.
             let last = tail.lines().rfind(|line| {
-                !line.is_empty() && !line.starts_with("processed") && !line.starts_with("verification")
+                !line.is_empty()
+                    && !line.starts_with("processed")
+                    && !line.starts_with("verification")
                     && !line.starts_with("stack depth")
             });
             match (io_error.raw_os_error(), last) {
-                (Some(EPERM), _) | (_, None) => format!("the kernel refused the program: {io_error}"),
+                (Some(EPERM), _) | (_, None) => {
+                    format!("the kernel refused the program: {io_error}")
+                }
                 (_, Some(last)) => format!("the verifier refused the program: {io_error}: {last}"),
             }
         }

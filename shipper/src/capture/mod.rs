@@ -229,10 +229,32 @@ impl Capture {
         Err(CaptureError::NoMode(capture.passed_over))
     }
 
+    /// Tries every mode, one after the other, and detaches again: which work here, and why the others
+    /// do not.
+    #[must_use]
+    pub fn survey(options: &Options) -> Vec<(Mode, Result<(), String>)> {
+        Mode::ALL
+            .into_iter()
+            .map(|mode| {
+                let outcome = Capture::start(&Options { mode: Some(mode), ..options.clone() });
+                (
+                    mode,
+                    match outcome {
+                        Ok(_detached_when_dropped) => Ok(()),
+                        Err(CaptureError::NoMode(tried)) => {
+                            Err(tried.into_iter().map(|(_, error)| error.to_string()).collect())
+                        }
+                        Err(error) => Err(error.to_string()),
+                    },
+                )
+            })
+            .collect()
+    }
+
     fn try_mode(&mut self, mode: Mode, options: &Options) -> Result<(), ModeError> {
         load::attach_mode(&mut self.ebpf, mode, &self.layout)?;
-        let canary =
-            Canary::release(&options.canary).map_err(|error| ModeError::Canary(error.to_string()))?;
+        let canary = Canary::release(&options.canary)
+            .map_err(|error| ModeError::Canary(error.to_string()))?;
         let seen = self.await_canary(&canary);
         canary.finish();
         match (seen, mode) {
@@ -386,6 +408,9 @@ fn possible_cpus() -> Result<u32, CaptureError> {
 fn lsm_hint(mode: Mode) -> Option<String> {
     let active = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
     (mode == Mode::Lsm && !active.split(',').any(|name| name.trim() == "bpf")).then(|| {
-        format!(": `bpf` is not among the active security modules ({}); boot with lsm=...,bpf", active.trim())
+        format!(
+            ": `bpf` is not among the active security modules ({}); boot with lsm=...,bpf",
+            active.trim()
+        )
     })
 }

@@ -32,7 +32,8 @@ impl Ring {
     /// Takes the maps out of the loaded object.
     pub fn open(ebpf: &mut Ebpf) -> Result<Self, CaptureError> {
         let mut take = |name: &'static str| {
-            ebpf.take_map(name).ok_or_else(|| CaptureError::Ring(format!("the object has no map {name}")))
+            ebpf.take_map(name)
+                .ok_or_else(|| CaptureError::Ring(format!("the object has no map {name}")))
         };
         let ring = take(names::RING)?;
         let counters = take(names::COUNTERS)?;
@@ -67,7 +68,8 @@ impl Ring {
 
     /// What the kernel counted so far.
     pub fn counted(&self) -> Result<Counted, CaptureError> {
-        let mut counted = Counted { made: std::array::from_fn(|_| Vec::new()), ring_full: [0; RECORD_KINDS] };
+        let mut counted =
+            Counted { made: std::array::from_fn(|_| Vec::new()), ring_full: [0; RECORD_KINDS] };
         for kind in 0..RECORD_KINDS {
             let values = self
                 .counters

@@ -1,3 +1,93 @@
 //! The subcommands. `anyhow` is used here and nowhere else.
 
+mod doctor;
+mod run;
+mod schema;
 pub mod tail;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::ConfigError;
+
+/// Where the configuration is looked for.
+const CONFIG_DEFAULT: &str = "/etc/shipper/shipper.yaml";
+
+const ABOUT: &str = "Record every program execution on this machine and deliver the records";
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo shipper run --local             capture, print, and write ./run/events/shipper.ndjson
+  sudo shipper run                     with the configuration in /etc/shipper/shipper.yaml
+  shipper validate --config new.yaml   everything that is wrong with a configuration
+  sudo shipper doctor                  what this machine allows, and which mode would be used
+  shipper tail --tree                  follow the events as a process tree
+
+Exit codes: 0 as asked, 1 something failed at run time, 2 wrong usage or configuration.
+Environment: SHIPPER_LOG=debug for more on standard error (error, warn, info, debug);
+NO_COLOR=1 for no colours.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "shipper", version, about = ABOUT, after_long_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Capture executions and deliver them, until Ctrl-C or SIGTERM
+    Run(run::RunArgs),
+    /// Check a configuration and say everything that is wrong with it
+    Validate(ConfigArg),
+    /// Show what this machine allows, and which capture mode would be used
+    Doctor(doctor::DoctorArgs),
+    /// Print the JSON Schema of the configuration or of the events
+    Schema(schema::SchemaArgs),
+    /// Follow the event log and show each event as a line for people
+    Tail(tail::TailArgs),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct ConfigArg {
+    /// Configuration file
+    #[arg(short, long, value_name = "PATH", default_value = CONFIG_DEFAULT)]
+    config: PathBuf,
+}
+
+/// Reads the command line, does what it says, and gives the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Validate(args) => validate::run(&args.config),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Tail(args) => tail::run(args).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        let mut stderr = anstream::stderr();
+        let style = anstyle::AnsiColor::Red.on_default().bold();
+        // Without standard error there is nobody to tell.
+        let _ = std::io::Write::write_fmt(
+            &mut stderr,
+            format_args!("{style}error:{style:#} {error:#}\n"),
+        );
+        if error.is::<ConfigError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+    })
+}
+
+/// Writes to standard output; a reader that has gone away ends the program quietly.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    use std::io::Write as _;
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -33,11 +33,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let word = word.to_lowercase();
     let distance = |known: &str| {
         let begun = word.len() >= 3 && (known.starts_with(&word) || word.starts_with(known));
-        if begun {
-            1
-        } else {
-            strsim::damerau_levenshtein(&word, known)
-        }
+        if begun { 1 } else { strsim::damerau_levenshtein(&word, known) }
     };
     let near = known.into_iter().map(|known| (distance(known), known));
     near.filter(|(distance, known)| *distance <= (known.len().max(word.len()) / 3).max(1))
@@ -67,11 +63,7 @@ impl<'a> Fields<'a> {
     /// What can be said when it is not known which of the branches is meant: a key may be from any,
     /// and only those must be there that every branch wants.
     fn of_any(branches: &'a [Json], open: bool) -> Self {
-        let mut any = Fields {
-            known: Vec::new(),
-            required: Vec::new(),
-            open,
-        };
+        let mut any = Fields { known: Vec::new(), required: Vec::new(), open };
         let all: Vec<Fields<'a>> = branches.iter().map(Fields::of).collect();
         for (key, schema) in all.iter().flat_map(|fields| &fields.known) {
             if any.get(key).is_none() {
@@ -80,17 +72,13 @@ impl<'a> Fields<'a> {
         }
         if let Some((first, rest)) = all.split_first() {
             let everywhere = |key: &&&str| rest.iter().all(|fields| fields.required.contains(key));
-            any.required
-                .extend(first.required.iter().filter(everywhere));
+            any.required.extend(first.required.iter().filter(everywhere));
         }
         any
     }
 
     fn get(&self, key: &str) -> Option<&'a Json> {
-        self.known
-            .iter()
-            .find(|(known, _)| *known == key)
-            .map(|(_, schema)| *schema)
+        self.known.iter().find(|(known, _)| *known == key).map(|(_, schema)| *schema)
     }
 }
 
@@ -104,10 +92,8 @@ impl<'a> Check<'a> {
         let schema = self.resolve(schema);
         if let Some(branches) = schema["oneOf"].as_array() {
             if branches.iter().all(|branch| branch["const"].is_string()) {
-                let words: Vec<&str> = branches
-                    .iter()
-                    .filter_map(|branch| branch["const"].as_str())
-                    .collect();
+                let words: Vec<&str> =
+                    branches.iter().filter_map(|branch| branch["const"].as_str()).collect();
                 self.word(node, &words, path);
             } else {
                 self.tagged(node, branches, path);
@@ -127,27 +113,18 @@ impl<'a> Check<'a> {
 
     /// Follows a reference into the schema's definitions.
     fn resolve(&self, schema: &'a Json) -> &'a Json {
-        let target = schema["$ref"]
-            .as_str()
-            .and_then(|target| target.strip_prefix('#'));
-        target
-            .and_then(|pointer| self.schema.pointer(pointer))
-            .unwrap_or(schema)
+        let target = schema["$ref"].as_str().and_then(|target| target.strip_prefix('#'));
+        target.and_then(|pointer| self.schema.pointer(pointer)).unwrap_or(schema)
     }
 
     fn object(&mut self, node: &Node, entries: &[Entry], fields: &Fields<'a>, path: &str) {
         let mut meant = Vec::new();
         for Entry { key, at, value } in entries {
             if let Some(schema) = fields.get(key) {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 self.value(value, schema, &path);
             } else if key == "<<" {
-                self.problems
-                    .add(*at, "merge keys (`<<`) are not known; write the keys out");
+                self.problems.add(*at, "merge keys (`<<`) are not known; write the keys out");
             } else if !fields.open {
                 let free = fields.known.iter().map(|(known, _)| *known);
                 let free = free.filter(|known| entries.iter().all(|entry| entry.key != *known));
@@ -159,21 +136,15 @@ impl<'a> Check<'a> {
                         format!("the keys here are {}", known.join(", "))
                     }
                 };
-                self.problems
-                    .add(*at, format!("unknown key {}; {advice}", quote(key)));
+                self.problems.add(*at, format!("unknown key {}; {advice}", quote(key)));
                 meant.extend(nearest);
             }
         }
         for key in &fields.required {
             // A misspelt key was reported where it stands.
             if !meant.contains(key) && entries.iter().all(|entry| entry.key != *key) {
-                let place = if path.is_empty() {
-                    String::new()
-                } else {
-                    format!(" in `{path}`")
-                };
-                self.problems
-                    .add(node.at, format!("missing key `{key}`{place}"));
+                let place = if path.is_empty() { String::new() } else { format!(" in `{path}`") };
+                self.problems.add(node.at, format!("missing key `{key}`{place}"));
             }
         }
     }
@@ -197,10 +168,7 @@ impl<'a> Check<'a> {
                         .find(|known| *known == word)
                         .or_else(|| nearest(word, words.iter().copied()))
                 });
-                match branches
-                    .iter()
-                    .find(|branch| tag(branch).map(|(_, word)| word) == meant)
-                {
+                match branches.iter().find(|branch| tag(branch).map(|(_, word)| word) == meant) {
                     Some(branch) if meant.is_some() => Fields::of(branch),
                     _ => Fields::of_any(branches, true),
                 }
@@ -215,10 +183,8 @@ impl<'a> Check<'a> {
         if outside(&count, min.as_ref(), max.as_ref())
             && let Some(range) = range(min.as_ref(), max.as_ref())
         {
-            self.problems.add(
-                node.at,
-                format!("`{path}` must have {range} entries, but has {count}"),
-            );
+            self.problems
+                .add(node.at, format!("`{path}` must have {range} entries, but has {count}"));
         }
         for (index, item) in items.iter().enumerate() {
             self.value(item, &schema["items"], &format!("{path}[{index}]"));
@@ -231,24 +197,15 @@ impl<'a> Check<'a> {
             return;
         }
         let nearest = word.and_then(|word| nearest(word, words.iter().copied()));
-        let hint = nearest
-            .map(|word| format!("; did you mean `{word}`?"))
-            .unwrap_or_default();
+        let hint = nearest.map(|word| format!("; did you mean `{word}`?")).unwrap_or_default();
         self.bad(node, path, &format!("one of {}", words.join(", ")), &hint);
     }
 
     /// A value of another type than expected.
     pub(super) fn wrong(&mut self, node: &Node, path: &str, expected: &str, hint: &str) {
-        let what = if path.is_empty() {
-            "a configuration".into()
-        } else {
-            format!("`{path}`")
-        };
+        let what = if path.is_empty() { "a configuration".into() } else { format!("`{path}`") };
         let found = node.value.describe();
-        self.problems.add(
-            node.at,
-            format!("{what} must be {expected}, but is {found}{hint}"),
-        );
+        self.problems.add(node.at, format!("{what} must be {expected}, but is {found}{hint}"));
     }
 
     /// A value of the right type that is not allowed.
@@ -289,14 +246,8 @@ mod tests {
 
     #[test]
     fn the_nearest_word_is_one_that_was_probably_meant() {
-        let keys = [
-            "name",
-            "path",
-            "rotate",
-            "compress",
-            "ancestry_depth_max",
-            "ring_buffer_bytes",
-        ];
+        let keys =
+            ["name", "path", "rotate", "compress", "ancestry_depth_max", "ring_buffer_bytes"];
         let cases = [
             ("rotat", Some("rotate")),
             ("PATH", Some("path")),

@@ -25,10 +25,7 @@ const DEPTH_MAX: usize = 32;
 /// (a key given twice, a tag) are added and reading goes on; after any other, `None`.
 pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
     if text.len() > FILE_BYTES_MAX {
-        problems.add(
-            Position::START,
-            format!("the file is larger than {FILE_BYTES_MAX} bytes"),
-        );
+        problems.add(Position::START, format!("the file is larger than {FILE_BYTES_MAX} bytes"));
         return None;
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -47,10 +44,7 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
             return None;
         }
     }
-    Some(builder.root.unwrap_or(Node {
-        at: Position::START,
-        value: Value::Null,
-    }))
+    Some(builder.root.unwrap_or(Node { at: Position::START, value: Value::Null }))
 }
 
 /// A problem after which the rest of the file has no meaning.
@@ -58,17 +52,8 @@ type Fatal = (Position, String);
 
 /// A list or mapping that is not closed yet.
 enum Open {
-    List {
-        at: Position,
-        anchor: usize,
-        items: Vec<Node>,
-    },
-    Map {
-        at: Position,
-        anchor: usize,
-        entries: Vec<Entry>,
-        key: Option<Key>,
-    },
+    List { at: Position, anchor: usize, items: Vec<Node> },
+    Map { at: Position, anchor: usize, entries: Vec<Entry>, key: Option<Key> },
 }
 
 /// A key whose value comes next. `name` is `None` for one that was already reported.
@@ -110,11 +95,7 @@ impl<'p> Builder<'p> {
     fn position(&self, marker: Marker) -> Position {
         let line = marker.line().clamp(1, self.lines.len());
         let end = self.lines[line - 1] + 1;
-        let column = if marker.line() > line {
-            end
-        } else {
-            end.min(marker.col() + 1)
-        };
+        let column = if marker.line() > line { end } else { end.min(marker.col() + 1) };
         Position { line, column }
     }
 
@@ -140,47 +121,21 @@ impl<'p> Builder<'p> {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.container(tag.as_deref(), "seq", at)?;
-                self.open.push(Open::List {
-                    at,
-                    anchor,
-                    items: Vec::new(),
-                });
+                self.open.push(Open::List { at, anchor, items: Vec::new() });
                 Ok(())
             }
             Event::MappingStart(anchor, tag) => {
                 self.container(tag.as_deref(), "map", at)?;
-                self.open.push(Open::Map {
-                    at,
-                    anchor,
-                    entries: Vec::new(),
-                    key: None,
-                });
+                self.open.push(Open::Map { at, anchor, entries: Vec::new(), key: None });
                 Ok(())
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 match self.open.pop() {
                     Some(Open::List { at, anchor, items }) => {
-                        self.close(
-                            Node {
-                                at,
-                                value: Value::List(items),
-                            },
-                            anchor,
-                        );
+                        self.close(Node { at, value: Value::List(items) }, anchor);
                     }
-                    Some(Open::Map {
-                        at,
-                        anchor,
-                        entries,
-                        ..
-                    }) => {
-                        self.close(
-                            Node {
-                                at,
-                                value: Value::Map(entries),
-                            },
-                            anchor,
-                        );
+                    Some(Open::Map { at, anchor, entries, .. }) => {
+                        self.close(Node { at, value: Value::Map(entries) }, anchor);
                     }
                     None => return Err((at, "this is not valid YAML: nothing to close".into())),
                 }
@@ -199,14 +154,7 @@ impl<'p> Builder<'p> {
             Some(Open::List { items, .. }) => items.push(node),
             Some(Open::Map { entries, key, .. }) => match key.take() {
                 None => *key = Some(read_key(node, entries, self.problems)),
-                Some(Key {
-                    at,
-                    name: Some(key),
-                }) => entries.push(Entry {
-                    key,
-                    at,
-                    value: node,
-                }),
+                Some(Key { at, name: Some(key) }) => entries.push(Entry { key, at, value: node }),
                 Some(Key { name: None, .. }) => {}
             },
         }
@@ -225,9 +173,7 @@ impl<'p> Builder<'p> {
             Some(Scalar::FloatingPoint(_)) => Value::Float(text.to_owned()),
             Some(Scalar::String(text)) => Value::Text(text.into_owned()),
             None => {
-                let tag = core
-                    .map(|tag| format!("!!{}", tag.suffix))
-                    .unwrap_or_default();
+                let tag = core.map(|tag| format!("!!{}", tag.suffix)).unwrap_or_default();
                 let message = format!("{} is not what its tag {} says", quote(text), quote(&tag));
                 self.problems.add(at, message);
                 Value::Text(text.to_owned())
@@ -240,18 +186,14 @@ impl<'p> Builder<'p> {
         if self.open.len() >= DEPTH_MAX {
             return Err((at, format!("nested deeper than {DEPTH_MAX} levels")));
         }
-        self.refuse_tag(
-            tag.filter(|tag| !(tag.is_yaml_core_schema() && tag.suffix == core)),
-            at,
-        );
+        self.refuse_tag(tag.filter(|tag| !(tag.is_yaml_core_schema() && tag.suffix == core)), at);
         Ok(())
     }
 
     fn refuse_tag(&mut self, tag: Option<&Tag>, at: Position) {
         if let Some(tag) = tag {
             let tag = quote(&tag.to_string());
-            self.problems
-                .add(at, format!("the tag {tag} has no meaning here; remove it"));
+            self.problems.add(at, format!("the tag {tag} has no meaning here; remove it"));
         }
     }
 
@@ -263,16 +205,10 @@ impl<'p> Builder<'p> {
         self.count(weight.nodes, at)?;
         self.repeated_bytes += weight.bytes;
         if self.repeated_bytes > FILE_BYTES_MAX {
-            return Err((
-                at,
-                format!("aliases repeat more than {FILE_BYTES_MAX} bytes"),
-            ));
+            return Err((at, format!("aliases repeat more than {FILE_BYTES_MAX} bytes")));
         }
         if self.open.len() + weight.depth > DEPTH_MAX {
-            return Err((
-                at,
-                format!("nested deeper than {DEPTH_MAX} levels by this alias"),
-            ));
+            return Err((at, format!("nested deeper than {DEPTH_MAX} levels by this alias")));
         }
         self.close(node, 0);
         Ok(())
@@ -302,18 +238,12 @@ fn read_key(node: Node, entries: &[Entry], problems: &mut Problems) -> Key {
         }
     };
     if let Some(first) = entries.iter().find(|entry| entry.key == name) {
-        let message = format!(
-            "key {} is given twice, first in line {}",
-            quote(&name),
-            first.at.line
-        );
+        let message =
+            format!("key {} is given twice, first in line {}", quote(&name), first.at.line);
         problems.add(at, message);
         return Key { at, name: None };
     }
-    Key {
-        at,
-        name: Some(name),
-    }
+    Key { at, name: Some(name) }
 }
 
 #[cfg(test)]
@@ -325,14 +255,7 @@ mod tests {
     fn read_all(text: &str) -> (Option<Json>, Vec<String>) {
         let mut problems = Problems::new("f");
         let root = read(text, &mut problems).map(|root| root.to_json());
-        (
-            root,
-            problems
-                .into_sorted()
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-        )
+        (root, problems.into_sorted().iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -346,9 +269,7 @@ mod tests {
         let at = |node: &Node| (node.at.line, node.at.column);
         let list = root.get("a").expect("a");
         let map = item(list);
-        let Value::Map(entries) = &map.value else {
-            unreachable!("a mapping")
-        };
+        let Value::Map(entries) = &map.value else { unreachable!("a mapping") };
         assert_eq!(at(list), (3, 3));
         assert_eq!(at(&map), (3, 5));
         assert_eq!((entries[1].at.line, entries[1].at.column), (4, 5));
@@ -383,10 +304,7 @@ mod tests {
     #[test]
     fn an_alias_repeats_its_anchor() {
         let (json, problems) = read_all("a: &x { b: 1 }\nc: *x\n");
-        assert_eq!(
-            json,
-            Some(serde_json::json!({"a": {"b": 1}, "c": {"b": 1}}))
-        );
+        assert_eq!(json, Some(serde_json::json!({"a": {"b": 1}, "c": {"b": 1}})));
         assert!(problems.is_empty());
     }
 
@@ -397,45 +315,24 @@ mod tests {
                     e: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n";
         let long = format!("a: &a {}\nb: [*a, *a]\n", "x".repeat(FILE_BYTES_MAX - 100));
         let tower: String = "a0: &a0 [[[[]]]]\n".to_owned()
-            + &(1..9)
-                .map(|i| format!("a{i}: &a{i} [[[[*a{}]]]]\n", i - 1))
-                .collect::<String>();
+            + &(1..9).map(|i| format!("a{i}: &a{i} [[[[*a{}]]]]\n", i - 1)).collect::<String>();
         let cases = [
             ("a: b: c\n", "f:1:5: this is not valid YAML: "),
             ("a: [1, 2\nb: 3\n", "f:"),
-            (
-                "a: 1\n---\nb: 2\n",
-                "f:2:1: a second YAML document begins here; ",
-            ),
+            ("a: 1\n---\nb: 2\n", "f:2:1: a second YAML document begins here; "),
             (&"[".repeat(100), "f:1:33: nested deeper than 32 levels"),
-            (
-                &"- ".repeat(100_000),
-                "f:1:65: nested deeper than 32 levels",
-            ),
-            (
-                "a: *b\n",
-                "f:1:4: this is not valid YAML: while parsing node, found unknown anchor",
-            ),
-            (
-                "&a [*a]\n",
-                "f:1:5: this alias stands inside what it repeats",
-            ),
+            (&"- ".repeat(100_000), "f:1:65: nested deeper than 32 levels"),
+            ("a: *b\n", "f:1:4: this is not valid YAML: while parsing node, found unknown anchor"),
+            ("&a [*a]\n", "f:1:5: this alias stands inside what it repeats"),
             (bomb, "f:5:5: more than 20000 keys and values"),
             (&long, "f:2:9: aliases repeat more than 1048576 bytes"),
             (&tower, "f:8:13: nested deeper than 32 levels by this alias"),
-            (
-                &"x ".repeat(FILE_BYTES_MAX),
-                "f:1:1: the file is larger than 1048576 bytes",
-            ),
+            (&"x ".repeat(FILE_BYTES_MAX), "f:1:1: the file is larger than 1048576 bytes"),
         ];
         for (text, start) in cases {
             let (json, problems) = read_all(text);
             assert!(json.is_none() && problems.len() == 1, "{problems:?}");
-            assert!(
-                problems[0].starts_with(start),
-                "{} is not {start}",
-                problems[0]
-            );
+            assert!(problems[0].starts_with(start), "{} is not {start}", problems[0]);
         }
     }
 }

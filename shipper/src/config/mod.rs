@@ -76,13 +76,7 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
             let message = format!("byte 0x{byte:02x} is not UTF-8; save the file as UTF-8 text");
             let lines = problem::line_lengths(&String::from_utf8_lossy(valid));
             let column = lines.last().copied().unwrap_or_default() + 1;
-            problems.add(
-                Position {
-                    line: lines.len(),
-                    column,
-                },
-                message,
-            );
+            problems.add(Position { line: lines.len(), column }, message);
             Err(ConfigError::Invalid(problems.into_sorted()))
         }
     }
@@ -129,24 +123,15 @@ fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
         io::ErrorKind::NotFound => ConfigError::Missing(path.into()),
         io::ErrorKind::PermissionDenied => ConfigError::Denied(path.into()),
         io::ErrorKind::IsADirectory => ConfigError::Directory(path.into()),
-        _ => ConfigError::Unreadable {
-            path: path.into(),
-            source,
-        },
+        _ => ConfigError::Unreadable { path: path.into(), source },
     };
     let mut bytes = Vec::new();
     // One byte more than is allowed shows that there are too many; /dev/zero would never end.
     let limit = document::FILE_BYTES_MAX as u64 + 1;
-    File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(failed)?;
+    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
     Ok(bytes)
 }
 
 fn lines(problems: &[Problem]) -> String {
-    problems
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

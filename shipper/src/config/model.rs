@@ -113,9 +113,7 @@ pub struct Enrich {
 
 impl Default for Enrich {
     fn default() -> Self {
-        Enrich {
-            ancestry_depth_max: 16,
-        }
+        Enrich { ancestry_depth_max: 16 }
     }
 }
 
@@ -165,10 +163,7 @@ pub struct Rotate {
 
 impl Default for Rotate {
     fn default() -> Self {
-        Rotate {
-            bytes: ByteSize(100 << 20),
-            interval: Span(Duration::from_secs(24 * 3600)),
-        }
+        Rotate { bytes: ByteSize(100 << 20), interval: Span(Duration::from_secs(24 * 3600)) }
     }
 }
 
@@ -200,11 +195,7 @@ pub struct Keep {
 
 impl Default for Keep {
     fn default() -> Self {
-        Keep {
-            files: 7,
-            bytes: ByteSize(1 << 30),
-            age: Span(Duration::from_secs(30 * 24 * 3600)),
-        }
+        Keep { files: 7, bytes: ByteSize(1 << 30), age: Span(Duration::from_secs(30 * 24 * 3600)) }
     }
 }
 

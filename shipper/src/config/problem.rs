@@ -66,18 +66,11 @@ pub(super) struct Problems {
 
 impl Problems {
     pub(super) fn new(file: &str) -> Self {
-        Problems {
-            file: file.into(),
-            found: Vec::new(),
-        }
+        Problems { file: file.into(), found: Vec::new() }
     }
 
     pub(super) fn add(&mut self, at: Position, message: impl Into<String>) {
-        self.found.push(Problem {
-            file: self.file.clone(),
-            at,
-            message: message.into(),
-        });
+        self.found.push(Problem { file: self.file.clone(), at, message: message.into() });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -87,8 +80,7 @@ impl Problems {
     /// All problems in the order of the file, each once: what is wrong in an anchored part would
     /// otherwise be repeated for each of its aliases.
     pub(super) fn into_sorted(mut self) -> Vec<Problem> {
-        self.found
-            .sort_by(|a, b| (a.at, &a.message).cmp(&(b.at, &b.message)));
+        self.found.sort_by(|a, b| (a.at, &a.message).cmp(&(b.at, &b.message)));
         self.found.dedup();
         self.found
     }
@@ -117,11 +109,7 @@ fn printable(c: char) -> String {
     // Format characters that turn the direction of text are not control characters to Unicode.
     let turns =
         matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if c.is_control() || turns {
-        c.escape_default().to_string()
-    } else {
-        c.to_string()
-    }
+    if c.is_control() || turns { c.escape_default().to_string() } else { c.to_string() }
 }
 
 #[cfg(test)]
@@ -132,10 +120,7 @@ mod tests {
     fn quoted_text_stays_on_one_line_and_is_cut() {
         assert_eq!(quote("plain é"), "`plain é`");
         assert_eq!(quote("a\nb\u{1b}[31m\u{202e}"), r"`a\nb\u{1b}[31m\u{202e}`");
-        assert_eq!(
-            quote(&"x".repeat(1000)).chars().count(),
-            QUOTED_CHARS_MAX + 3
-        );
+        assert_eq!(quote(&"x".repeat(1000)).chars().count(), QUOTED_CHARS_MAX + 3);
     }
 
     #[test]
@@ -152,18 +137,7 @@ mod tests {
         problems.add(at(2, 7), "second");
         problems.add(at(2, 3), "first");
         problems.add(at(2, 7), "second");
-        let lines: Vec<String> = problems
-            .into_sorted()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(
-            lines,
-            [
-                "f.yaml:2:3: first",
-                "f.yaml:2:7: second",
-                "f.yaml:10:1: third"
-            ]
-        );
+        let lines: Vec<String> = problems.into_sorted().iter().map(ToString::to_string).collect();
+        assert_eq!(lines, ["f.yaml:2:3: first", "f.yaml:2:7: second", "f.yaml:10:1: third"]);
     }
 }

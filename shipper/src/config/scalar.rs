@@ -46,12 +46,9 @@ impl Check<'_> {
             Some(Scalar::ByteSize) => self.byte_size(node, schema, path),
             Some(Scalar::Span) => self.span(node, schema, path),
             Some(Scalar::Integer) => self.integer(node, schema, path),
-            Some(Scalar::SinkName) => self.named(
-                node,
-                path,
-                is_sink_name,
-                "1 to 64 letters, digits, `-` or `_`",
-            ),
+            Some(Scalar::SinkName) => {
+                self.named(node, path, is_sink_name, "1 to 64 letters, digits, `-` or `_`")
+            }
             Some(Scalar::FilePath) => self.named(node, path, is_file_path, "the path of a file"),
             None => {}
         }
@@ -67,21 +64,12 @@ impl Check<'_> {
             return self.bad(node, path, BYTE_SIZE_EXPECTED, "");
         };
         let bound = |key: &str| schema[key].as_u64().map(ByteSize);
-        if self.bounded(
-            node,
-            path,
-            ByteSize(size),
-            bound("minimum"),
-            bound("maximum"),
-        ) && schema["x-power-of-two"] == true
+        if self.bounded(node, path, ByteSize(size), bound("minimum"), bound("maximum"))
+            && schema["x-power-of-two"] == true
             && !size.is_power_of_two()
         {
             let above = size.next_power_of_two();
-            let hint = format!(
-                "; near it are {} and {}",
-                ByteSize(above / 2),
-                ByteSize(above)
-            );
+            let hint = format!("; near it are {} and {}", ByteSize(above / 2), ByteSize(above));
             self.bad(node, path, "a power of two", &hint);
         }
     }
@@ -89,18 +77,9 @@ impl Check<'_> {
     fn span(&mut self, node: &Node, schema: &Json, path: &str) {
         let Some(span) = node.text().and_then(|text| text.parse::<Span>().ok()) else {
             let bare = matches!(node.value, Value::Integer(_) | Value::Float(_));
-            return self.bad(
-                node,
-                path,
-                SPAN_EXPECTED,
-                if bare { "; add a unit" } else { "" },
-            );
+            return self.bad(node, path, SPAN_EXPECTED, if bare { "; add a unit" } else { "" });
         };
-        let bound = |key: &str| {
-            schema[key]
-                .as_str()
-                .and_then(|text| text.parse::<Span>().ok())
-        };
+        let bound = |key: &str| schema[key].as_str().and_then(|text| text.parse::<Span>().ok());
         self.bounded(node, path, span, bound("x-minimum"), bound("x-maximum"));
     }
 

@@ -109,10 +109,9 @@ impl From<Sink> for SinkSettings {
                 keep_bytes: file.keep.bytes.0,
                 keep_age: file.keep.age.0,
             },
-            Sink::Console(console) => SinkSettings::Console {
-                name: console.name,
-                output: console.output,
-            },
+            Sink::Console(console) => {
+                SinkSettings::Console { name: console.name, output: console.output }
+            }
         }
     }
 }

@@ -46,10 +46,9 @@ impl Node {
     /// The value of a key, when this is a mapping that has it.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
-            Value::Map(entries) => entries
-                .iter()
-                .find(|entry| entry.key == key)
-                .map(|entry| &entry.value),
+            Value::Map(entries) => {
+                entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+            }
             _ => None,
         }
     }
@@ -72,9 +71,7 @@ impl Node {
             Value::Text(text) => Json::from(text.as_str()),
             Value::List(items) => items.iter().map(Node::to_json).collect(),
             Value::Map(entries) => {
-                let pairs = entries
-                    .iter()
-                    .map(|entry| (entry.key.clone(), entry.value.to_json()));
+                let pairs = entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json()));
                 Json::Object(pairs.collect::<Map<_, _>>())
             }
         }
@@ -82,11 +79,7 @@ impl Node {
 
     /// What repeating this node costs.
     pub(super) fn weigh(&self) -> Weight {
-        let mut weight = Weight {
-            nodes: 1,
-            depth: 1,
-            bytes: 0,
-        };
+        let mut weight = Weight { nodes: 1, depth: 1, bytes: 0 };
         match &self.value {
             Value::Text(text) | Value::Float(text) => weight.bytes = text.len(),
             Value::List(items) => items.iter().for_each(|item| weight.hold(item.weigh())),

@@ -64,9 +64,7 @@ impl FromStr for Span {
         if text.len() > SPAN_TEXT_BYTES_MAX || !text.chars().all(known) {
             return Err(UnitError);
         }
-        humantime::parse_duration(text)
-            .map(Span)
-            .map_err(|_| UnitError)
+        humantime::parse_duration(text).map(Span).map_err(|_| UnitError)
     }
 }
 
@@ -74,10 +72,7 @@ impl FromStr for Span {
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(u32, &str); 4] = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
-        match UNITS
-            .iter()
-            .find(|(shift, _)| self.0 != 0 && self.0.trailing_zeros() >= *shift)
-        {
+        match UNITS.iter().find(|(shift, _)| self.0 != 0 && self.0.trailing_zeros() >= *shift) {
             Some((shift, unit)) => write!(f, "{}{unit}", self.0 >> shift),
             None => write!(f, "{}", self.0),
         }
@@ -87,17 +82,10 @@ impl fmt::Display for ByteSize {
 /// The shortest exact form, to the millisecond: `1d`, `90s`.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(u128, &str); 4] = [
-            (86_400_000, "d"),
-            (3_600_000, "h"),
-            (60_000, "m"),
-            (1_000, "s"),
-        ];
+        const UNITS: [(u128, &str); 4] =
+            [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
         let millis = self.0.as_millis();
-        match UNITS
-            .iter()
-            .find(|(unit, _)| millis != 0 && millis.is_multiple_of(*unit))
-        {
+        match UNITS.iter().find(|(unit, _)| millis != 0 && millis.is_multiple_of(*unit)) {
             Some((unit, name)) => write!(f, "{}{name}", millis / unit),
             None => write!(f, "{millis}ms"),
         }
@@ -133,13 +121,11 @@ impl<'de> Deserialize<'de> for ByteSize {
 
             fn visit_i64<E: serde::de::Error>(self, bytes: i64) -> Result<ByteSize, E> {
                 let size = u64::try_from(bytes);
-                size.map(ByteSize)
-                    .map_err(|_| E::invalid_value(Unexpected::Signed(bytes), &self))
+                size.map(ByteSize).map_err(|_| E::invalid_value(Unexpected::Signed(bytes), &self))
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ByteSize, E> {
-                text.parse()
-                    .map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+                text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
             }
         }
 
@@ -150,8 +136,7 @@ impl<'de> Deserialize<'de> for ByteSize {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse()
-            .map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), &SPAN_EXPECTED))
+        text.parse().map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), &SPAN_EXPECTED))
     }
 }
 
@@ -249,22 +234,13 @@ mod tests {
 
     #[test]
     fn values_are_shown_in_their_shortest_exact_form_and_read_back() {
-        for (bytes, text) in [
-            (0, "0"),
-            (1, "1"),
-            (4097, "4097"),
-            (64 << 10, "64KiB"),
-            (3 << 29, "1536MiB"),
-        ] {
+        for (bytes, text) in
+            [(0, "0"), (1, "1"), (4097, "4097"), (64 << 10, "64KiB"), (3 << 29, "1536MiB")]
+        {
             assert_eq!(ByteSize(bytes).to_string(), text);
             assert_eq!(text.parse(), Ok(ByteSize(bytes)));
         }
-        for (millis, text) in [
-            (0, "0ms"),
-            (1_500, "1500ms"),
-            (90_000, "90s"),
-            (86_400_000, "1d"),
-        ] {
+        for (millis, text) in [(0, "0ms"), (1_500, "1500ms"), (90_000, "90s"), (86_400_000, "1d")] {
             assert_eq!(Span(Duration::from_millis(millis)).to_string(), text);
             assert_eq!(text.parse(), Ok(Span(Duration::from_millis(millis))));
         }

@@ -210,7 +210,8 @@ mod tests {
             control.send_modify(|control| control.reopens += 1);
             drop(sender);
         };
-        let (delivered, ()) = tokio::join!(run("test", &mut sink, &mut receiver, &mut watched), driver);
+        let (delivered, ()) =
+            tokio::join!(run("test", &mut sink, &mut receiver, &mut watched), driver);
         assert_eq!(delivered.sent, 1);
         assert!(sink.reopened >= 2);
     }

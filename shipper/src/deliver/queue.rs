@@ -63,7 +63,12 @@ impl Sender {
 impl Receiver {
     /// Fills the batch with up to so many events: waits for the first, then `linger` for more. False
     /// when the queue is closed and empty. Cancel-safe: what was taken goes into the next batch.
-    pub async fn next(&mut self, batch: &mut Vec<Arc<Event>>, max: usize, linger: Duration) -> bool {
+    pub async fn next(
+        &mut self,
+        batch: &mut Vec<Arc<Event>>,
+        max: usize,
+        linger: Duration,
+    ) -> bool {
         if self.taken.is_empty() && self.events.recv_many(&mut self.taken, max).await == 0 {
             return false;
         }

@@ -77,7 +77,8 @@ impl Walker<'_> {
         {
             return Some(key(&ancestor.process));
         }
-        let stat = self.procfs.stat(below.pid).filter(|stat| stat.key == below && stat.ppid != 0)?;
+        let stat =
+            self.procfs.stat(below.pid).filter(|stat| stat.key == below && stat.ppid != 0)?;
         self.procfs.stat(stat.ppid).map(|parent| parent.key)
     }
 
@@ -147,11 +148,16 @@ mod tests {
         ProcessKey { pid, start_ticks: u64::from(pid) }
     }
 
-    fn walk(table: &mut Table, depth_max: usize, kernel: &[wire::Ancestor]) -> (Vec<(u32, String, Source)>, bool) {
+    fn walk(
+        table: &mut Table,
+        depth_max: usize,
+        kernel: &[wire::Ancestor],
+    ) -> (Vec<(u32, String, Source)>, bool) {
         let identities = Identities::new("h", "b");
         let procfs = Procfs::new(Path::new("/nonexistent"));
         let clock = Clock::now();
-        let mut walker = Walker { table, procfs: &procfs, identities: &identities, clock, depth_max };
+        let mut walker =
+            Walker { table, procfs: &procfs, identities: &identities, clock, depth_max };
         let chain = walker.walk(pkey(100), kernel);
         let names = chain
             .list

@@ -28,7 +28,8 @@ pub fn ticks(boot_ns: u64) -> u64 {
 
 fn nanoseconds(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 /// The offset between the two clocks, as last measured.
@@ -71,7 +72,10 @@ mod tests {
         let (before, boot, after) = (wall_now(), boot_now_ns(), wall_now());
         let wall = clock.wall(boot);
         let slack = 50_000_000; // The wall clock may be slewed or preempted between the readings.
-        assert!(wall.0 + slack >= before.0 && wall.0 <= after.0 + slack, "{wall:?} not near {before:?}");
+        assert!(
+            wall.0 + slack >= before.0 && wall.0 <= after.0 + slack,
+            "{wall:?} not near {before:?}"
+        );
     }
 
     #[test]

@@ -17,7 +17,9 @@ pub fn read() -> Host {
     let os = |key: &str| os.get(key).cloned().unwrap_or_default();
     Host {
         name: uname.nodename().to_string_lossy().into_owned(),
-        id: read_line("/etc/machine-id").or_else(|| read_line("/var/lib/dbus/machine-id")).unwrap_or_default(),
+        id: read_line("/etc/machine-id")
+            .or_else(|| read_line("/var/lib/dbus/machine-id"))
+            .unwrap_or_default(),
         boot_id: read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
         kernel: uname.release().to_string_lossy().into_owned(),
         architecture: uname.machine().to_string_lossy().into_owned(),
@@ -56,7 +58,9 @@ mod tests {
 
     #[test]
     fn os_release_values_lose_their_quotes() {
-        let os = os_release("# comment\nID=debian\nNAME=\"Debian GNU/Linux\"\nVERSION_ID='12'\nbroken\n");
+        let os = os_release(
+            "# comment\nID=debian\nNAME=\"Debian GNU/Linux\"\nVERSION_ID='12'\nbroken\n",
+        );
         assert_eq!(os.get("ID").map(String::as_str), Some("debian"));
         assert_eq!(os.get("NAME").map(String::as_str), Some("Debian GNU/Linux"));
         assert_eq!(os.get("VERSION_ID").map(String::as_str), Some("12"));

@@ -14,11 +14,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::decode::{ExecRecord, WalkedPath, comm};
-use common::wire::{self, EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_HOOK, EXEC_INTERPRETED, EXEC_TTY};
+use common::wire::{
+    self, EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_HOOK, EXEC_INTERPRETED, EXEC_TTY,
+};
 
 use crate::event::{
     Args, Bytes, Capabilities, Credentials, Exec, ExecutedFile, FileFacts, Host, Leader, Loss,
-    LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, basename,
+    LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source,
+    basename,
 };
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
@@ -39,11 +42,12 @@ pub struct Enricher {
     procfs: Procfs,
     table: Table,
     depth_max: usize,
-    own: OwnNamespaces,
+    host_namespaces: HostNamespaces,
 }
 
-/// The daemon's own namespaces: the host's, where it is run as it should be.
-struct OwnNamespaces {
+/// The host's namespaces. Those of pid 1: a systemd unit may give the daemon a mount namespace of its
+/// own, with the same tree.
+struct HostNamespaces {
     user: Option<u32>,
     mnt: Option<u32>,
 }
@@ -61,7 +65,10 @@ impl Enricher {
             procfs: Procfs::new(Path::new("/proc")),
             table: Table::new(ENTRIES_MAX),
             depth_max,
-            own: OwnNamespaces { user: own_namespace("user"), mnt: own_namespace("mnt") },
+            host_namespaces: HostNamespaces {
+                user: host_namespace("user"),
+                mnt: host_namespace("mnt"),
+            },
         }
     }
 
@@ -134,10 +141,14 @@ impl Enricher {
         let binary_path = path(record.path(raw.binary_path));
         let working_directory = path(record.path(raw.cwd));
         let filename = record.bytes(raw.filename);
-        let here = self.own.mnt == Some(raw.namespaces.mnt);
+        let here = self.host_namespaces.mnt == Some(raw.namespaces.mnt);
 
         let binary = ExecutedFile {
-            source: if file_facts(&raw.binary, &binary_path).is_some() { Source::Kernel } else { Source::Unknown },
+            source: if file_facts(&raw.binary, &binary_path).is_some() {
+                Source::Kernel
+            } else {
+                Source::Unknown
+            },
             facts: file_facts(&raw.binary, &binary_path),
             path: binary_path.clone(),
         };
@@ -156,7 +167,8 @@ impl Enricher {
 
         let name = full_name(comm(&raw.comm), Some(filename));
         let args = args(record);
-        let program = self.table.program(name.clone(), Some(binary_path.bytes.clone()), Some(&args));
+        let program =
+            self.table.program(name.clone(), Some(binary_path.bytes.clone()), Some(&args));
         let parent = record.ancestors().first().map(|ancestor| key(&ancestor.process));
         self.table.exec(process, parent, program);
         let chain = Walker {
@@ -170,7 +182,7 @@ impl Enricher {
 
         let credentials = credentials(&raw.credentials);
         let loginuid = (raw.loginuid != u32::MAX).then_some(raw.loginuid);
-        let same_users = here && self.own.user == Some(raw.namespaces.user);
+        let same_users = here && self.host_namespaces.user == Some(raw.namespaces.user);
         let names = same_users.then(|| self.names(&credentials, loginuid, file.facts.as_ref()));
         Exec {
             id: self.identities.exec(process, record.header.boot_ns),
@@ -260,9 +272,9 @@ pub fn full_name(comm: &[u8], path: Option<&[u8]>) -> Bytes {
     if comm.len() == COMM_BYTES_MAX && whole.starts_with(comm) { whole.into() } else { comm.into() }
 }
 
-fn own_namespace(name: &str) -> Option<u32> {
+fn host_namespace(name: &str) -> Option<u32> {
     // `user:[4026531837]`
-    let link = std::fs::read_link(format!("/proc/self/ns/{name}")).ok()?;
+    let link = std::fs::read_link(format!("/proc/1/ns/{name}")).ok()?;
     link.to_str()?.rsplit_once('[')?.1.strip_suffix(']')?.parse().ok()
 }
 

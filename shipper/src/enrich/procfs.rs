@@ -110,7 +110,8 @@ impl Procfs {
         } else {
             [cwd, b"/", filename].concat()
         };
-        let inside = self.is_alive(key).then(|| open_directory(&self.path(key.pid, "root"))).flatten();
+        let inside =
+            self.is_alive(key).then(|| open_directory(&self.path(key.pid, "root"))).flatten();
         let root = match inside {
             Some(root) => root,
             None if here => open_directory(Path::new("/"))?,
@@ -128,7 +129,8 @@ impl Procfs {
             return None;
         }
         let path = self.path(key.pid, "fd").join(OsStr::from_bytes(name));
-        let file = openat(rustix::fs::CWD, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let file =
+            openat(rustix::fs::CWD, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
         Some((facts(file.as_fd())?, path_of(file.as_fd())?))
     }
 }
@@ -145,7 +147,8 @@ fn open_in_root(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     match openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
         // Before 5.6, or forbidden by a seccomp filter that does not know it.
         Err(Errno::NOSYS) => {
-            let relative = path.iter().position(|&byte| byte != b'/').map_or(&b"."[..], |at| &path[at..]);
+            let relative =
+                path.iter().position(|&byte| byte != b'/').map_or(&b"."[..], |at| &path[at..]);
             openat(root, relative, flags, Mode::empty())
         }
         result => result,

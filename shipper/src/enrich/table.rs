@@ -74,7 +74,12 @@ impl Table {
 
     /// Makes a program, its arguments cut to what the table keeps.
     #[must_use]
-    pub fn program(&self, name: Bytes, executable: Option<Bytes>, args: Option<&Args>) -> Arc<Program> {
+    pub fn program(
+        &self,
+        name: Bytes,
+        executable: Option<Bytes>,
+        args: Option<&Args>,
+    ) -> Arc<Program> {
         let room = PROGRAM_BYTES_MAX.saturating_sub(self.budget.load(Ordering::Relaxed));
         let args = args.map(|args| Arc::new(cut(args, ARGS_BYTES_MAX.min(room))));
         let bytes = name.len()
@@ -105,7 +110,12 @@ impl Table {
     }
 
     /// A process found in /proc; what events said of it stays.
-    pub fn found(&mut self, key: ProcessKey, parent: Option<ProcessKey>, program: Option<Arc<Program>>) {
+    pub fn found(
+        &mut self,
+        key: ProcessKey,
+        parent: Option<ProcessKey>,
+        program: Option<Arc<Program>>,
+    ) {
         match self.entries.get_mut(&key) {
             Some(entry) => {
                 if entry.program.is_none() {
@@ -146,7 +156,10 @@ impl Table {
 
     /// Parent and program of a process.
     #[must_use]
-    pub fn get(&self, key: ProcessKey) -> Option<(Option<ProcessKey>, Option<Arc<Program>>, Source)> {
+    pub fn get(
+        &self,
+        key: ProcessKey,
+    ) -> Option<(Option<ProcessKey>, Option<Arc<Program>>, Source)> {
         self.entries.get(&key).map(|entry| (entry.parent, entry.program.clone(), entry.source))
     }
 
@@ -261,7 +274,11 @@ mod tests {
     }
 
     fn program(table: &Table, name: &str) -> Arc<Program> {
-        table.program(name.as_bytes().into(), Some(format!("/bin/{name}").into_bytes().into()), None)
+        table.program(
+            name.as_bytes().into(),
+            Some(format!("/bin/{name}").into_bytes().into()),
+            None,
+        )
     }
 
     fn name(table: &Table, pid: u32) -> Option<String> {
@@ -276,7 +293,10 @@ mod tests {
         table.fork(key(1), key(2));
         assert_eq!(name(&table, 2).as_deref(), Some("sh"));
         table.exec(key(2), None, program(&table, "ls"));
-        assert_eq!((name(&table, 1).as_deref(), name(&table, 2).as_deref()), (Some("sh"), Some("ls")));
+        assert_eq!(
+            (name(&table, 1).as_deref(), name(&table, 2).as_deref()),
+            (Some("sh"), Some("ls"))
+        );
         assert_eq!(table.get(key(2)).and_then(|(parent, ..)| parent), Some(key(1)));
     }
 

@@ -4,6 +4,7 @@
 //! Written straight to bytes: the structs below borrow from the event and live for one call.
 
 mod fields;
+pub mod schema;
 
 use serde::Serialize;
 

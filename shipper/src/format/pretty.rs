@@ -97,11 +97,7 @@ impl Pretty {
         self.who(event, &mut left);
         let mut right = Line::new(self.colour);
         self.what(event, &mut right, left.columns + glyph_columns);
-        TreeLine {
-            left: left.text,
-            right: right.text,
-            colour: self.colour,
-        }
+        TreeLine { left: left.text, right: right.text, colour: self.colour }
     }
 
     /// An ancestor (an entry of `shipper.ancestry`, or `process.parent`) as a dim line of a process
@@ -116,19 +112,9 @@ impl Pretty {
         };
         let (mut left, mut right) = (Line::new(self.colour), Line::new(self.colour));
         let pid = number(ancestor, "/pid");
-        left.put(
-            DIM,
-            &format!(
-                "{:TIME_COLUMNS$} {:USER_COLUMNS$} {pid:>PID_COLUMNS$} ",
-                "", ""
-            ),
-        );
+        left.put(DIM, &format!("{:TIME_COLUMNS$} {:USER_COLUMNS$} {pid:>PID_COLUMNS$} ", "", ""));
         right.put(DIM, &cut(command, ANCESTOR_COLUMNS_MAX));
-        TreeLine {
-            left: left.text,
-            right: right.text,
-            colour: self.colour,
-        }
+        TreeLine { left: left.text, right: right.text, colour: self.colour }
     }
 
     /// A line that is no event, cut and made safe, with what is wrong with it.
@@ -139,12 +125,7 @@ impl Pretty {
         let shown = escape_bytes(bytes.get(..self.columns * 4).unwrap_or(bytes));
         line.put(
             DIM,
-            &cut(
-                shown,
-                self.columns
-                    .saturating_sub(what.len() + 4)
-                    .max(COMMAND_COLUMNS_MIN),
-            ),
+            &cut(shown, self.columns.saturating_sub(what.len() + 4).max(COMMAND_COLUMNS_MIN)),
         );
         line.put(DANGER, &format!("  [{what}]"));
         line.text
@@ -153,10 +134,7 @@ impl Pretty {
     fn who(&self, event: &Value, line: &mut Line) {
         let user = name(text(event, "/user/name").or_else(|| text(event, "/user/id")));
         line.put(USER, &format!("{user:USER_COLUMNS$} "));
-        line.put(
-            DIM,
-            &format!("{:>PID_COLUMNS$} ", number(event, "/process/pid")),
-        );
+        line.put(DIM, &format!("{:>PID_COLUMNS$} ", number(event, "/process/pid")));
     }
 
     /// Command and marks, in the columns that `line` and `taken` leave.
@@ -164,9 +142,7 @@ impl Pretty {
         let command = Command::of(event);
         let marks = marks(event, &command);
         let marks_columns: usize = marks.iter().map(|(_, mark)| columns(mark) + 3).sum();
-        let room = self
-            .columns
-            .saturating_sub(line.columns + taken + marks_columns + 1);
+        let room = self.columns.saturating_sub(line.columns + taken + marks_columns + 1);
         let room = room.max(COMMAND_COLUMNS_MIN);
         let program_columns = columns(&command.program);
         line.put(BOLD, &cut(command.program.clone(), room));
@@ -182,18 +158,12 @@ impl Pretty {
 
     fn loss(&self, event: &Value, now: Timestamp) -> String {
         let mut line = self.time(event, now);
-        let what = match (
-            text(event, "/event/reason"),
-            event.pointer("/shipper/loss/count"),
-        ) {
+        let what = match (text(event, "/event/reason"), event.pointer("/shipper/loss/count")) {
             (Some(reason), _) => escape(reason),
             (None, Some(count)) => escape(&format!("{count} records were lost")),
             (None, None) => "records were lost".to_owned(),
         };
-        let room = self
-            .columns
-            .saturating_sub(line.columns + 5)
-            .max(COMMAND_COLUMNS_MIN);
+        let room = self.columns.saturating_sub(line.columns + 5).max(COMMAND_COLUMNS_MIN);
         line.put(DANGER, &format!("LOSS {}", cut(what, room)));
         line.text
     }
@@ -207,11 +177,7 @@ impl Pretty {
                 |stamp| {
                     let stamp = self.zone.to_datetime(stamp);
                     let today = self.zone.to_datetime(now).date();
-                    let format = if stamp.date() == today {
-                        "%T%.3f"
-                    } else {
-                        "%F %T%.3f"
-                    };
+                    let format = if stamp.date() == today { "%T%.3f" } else { "%F %T%.3f" };
                     stamp.strftime(format).to_string()
                 },
             );
@@ -256,11 +222,7 @@ struct Line {
 
 impl Line {
     fn new(colour: bool) -> Line {
-        Line {
-            text: String::new(),
-            columns: 0,
-            colour,
-        }
+        Line { text: String::new(), columns: 0, colour }
     }
 
     /// Appends text that is already safe to show.
@@ -282,25 +244,12 @@ fn marks(event: &Value, command: &Command) -> Vec<(Style, String)> {
         let owner = text(event, "/file/owner").or_else(|| text(event, "/file/uid"));
         let mode = mode.map_or_else(String::new, |mode| format!(" {}", value(mode)));
         // Root running a file that somebody else can change hands the machine to that somebody.
-        let style = if text(event, "/user/id") == Some("0") {
-            DANGER
-        } else {
-            WARNING
-        };
-        marks.push((
-            style,
-            format!("not root-owned: {}{mode}", value(owner.unwrap_or("-"))),
-        ));
+        let style = if text(event, "/user/id") == Some("0") { DANGER } else { WARNING };
+        marks.push((style, format!("not root-owned: {}{mode}", value(owner.unwrap_or("-")))));
     }
-    let mode_bits = mode
-        .and_then(|mode| u32::from_str_radix(mode, 8).ok())
-        .unwrap_or(0);
+    let mode_bits = mode.and_then(|mode| u32::from_str_radix(mode, 8).ok()).unwrap_or(0);
     if mode_bits & 0o6000 != 0 {
-        let what = if mode_bits & 0o4000 != 0 {
-            "setuid"
-        } else {
-            "setgid"
-        };
+        let what = if mode_bits & 0o4000 != 0 { "setuid" } else { "setgid" };
         marks.push((WARNING, format!("{what} {mode_bits:04o}")));
     }
     if flag(event, "/shipper/args_truncated") {
@@ -341,17 +290,11 @@ fn join(words: &[String], columns_max: usize) -> String {
 }
 
 fn text<'a>(event: &'a Value, pointer: &str) -> Option<&'a str> {
-    event
-        .pointer(pointer)?
-        .as_str()
-        .filter(|text| !text.is_empty())
+    event.pointer(pointer)?.as_str().filter(|text| !text.is_empty())
 }
 
 fn flag(event: &Value, pointer: &str) -> bool {
-    event
-        .pointer(pointer)
-        .and_then(Value::as_bool)
-        .unwrap_or(false)
+    event.pointer(pointer).and_then(Value::as_bool).unwrap_or(false)
 }
 
 fn number(event: &Value, pointer: &str) -> String {
@@ -361,9 +304,7 @@ fn number(event: &Value, pointer: &str) -> String {
 
 fn strings<'a>(event: &'a Value, pointer: &str) -> Vec<&'a str> {
     let list = event.pointer(pointer).and_then(Value::as_array);
-    list.map_or_else(Vec::new, |list| {
-        list.iter().filter_map(Value::as_str).collect()
-    })
+    list.map_or_else(Vec::new, |list| list.iter().filter_map(Value::as_str).collect())
 }
 
 fn words(event: &Value, pointer: &str) -> Vec<String> {

@@ -35,10 +35,7 @@ pub fn escape(text: &str) -> String {
 pub fn escape_bytes(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        chunk
-            .valid()
-            .chars()
-            .for_each(|c| push_escaped(&mut out, c));
+        chunk.valid().chars().for_each(|c| push_escaped(&mut out, c));
         for byte in chunk.invalid() {
             // Writing to a String cannot fail.
             let _ = write!(out, "\\x{byte:02x}");
@@ -178,14 +175,8 @@ mod tests {
 
     #[test]
     fn bash_reads_a_word_back_as_it_was() {
-        for raw in [
-            "it's $HOME \"x\" !1",
-            "a\nb\t\x1b[0m\\n",
-            "~",
-            "-n",
-            "*?[a]{b,c}",
-            "é\u{301}",
-        ] {
+        for raw in ["it's $HOME \"x\" !1", "a\nb\t\x1b[0m\\n", "~", "-n", "*?[a]{b,c}", "é\u{301}"]
+        {
             let out = std::process::Command::new("bash")
                 .env("LC_ALL", "C.UTF-8")
                 .args(["-c", &format!("printf %s {}", word(raw))])

@@ -22,10 +22,7 @@ use crate::format::pretty::Pretty;
 const WRITE_BYTES_MAX: usize = 4096;
 /// How long a reader may pause before the sink gives the batch back. Long enough for a slow
 /// terminal, short enough not to hold up the end of the daemon.
-const READER_PAUSE_MAX: Timespec = Timespec {
-    tv_sec: 1,
-    tv_nsec: 0,
-};
+const READER_PAUSE_MAX: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Writes events to standard output.
 pub struct ConsoleSink<W = io::Stdout> {
@@ -50,13 +47,7 @@ impl ConsoleSink {
 
 impl<W: AsFd + anstream::stream::RawStream> ConsoleSink<W> {
     fn with(to: W, output: ConsoleOutput, pause_max: Timespec) -> ConsoleSink<W> {
-        ConsoleSink {
-            to,
-            output,
-            pause_max,
-            written: 0,
-            torn: Vec::new(),
-        }
+        ConsoleSink { to, output, pause_max, written: 0, torn: Vec::new() }
     }
 
     fn deliver(&mut self, batch: &Batch) -> Outcome {
@@ -140,10 +131,9 @@ impl Stop {
                      reader, or take the console sink out of the configuration"
                 ),
             },
-            Stop::ReaderPaused | Stop::Failed(_) => Outcome::Retry {
-                after: None,
-                reason: self.to_string(),
-            },
+            Stop::ReaderPaused | Stop::Failed(_) => {
+                Outcome::Retry { after: None, reason: self.to_string() }
+            }
         }
     }
 }

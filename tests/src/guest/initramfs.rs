@@ -41,11 +41,7 @@ const BASE: [(&str, u32, &str); 7] = [
         "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000:Alice:/home/alice:/bin/sh\n",
     ),
     ("/etc/group", 0o644, "root:x:0:\nalice:x:1000:\n"),
-    (
-        "/etc/machine-id",
-        0o444,
-        "0123456789abcdef0123456789abcdef\n",
-    ),
+    ("/etc/machine-id", 0o444, "0123456789abcdef0123456789abcdef\n"),
     (
         "/etc/os-release",
         0o644,
@@ -65,10 +61,7 @@ pub(super) fn pack(
     staging: &Path,
     archive: &Path,
 ) -> Result<(), String> {
-    let mut tree = Tree {
-        root: staging,
-        entries: BTreeSet::new(),
-    };
+    let mut tree = Tree { root: staging, entries: BTreeSet::new() };
     for directory in DIRECTORIES {
         tree.make_directory(Path::new(directory))?;
     }
@@ -78,11 +71,7 @@ pub(super) fn pack(
         mode: 0o755,
     })?;
     for (path, mode, text) in BASE.into_iter().chain([("/script", 0o755, script)]) {
-        tree.add(&GuestFile {
-            source: Source::Text(text.to_owned()),
-            path: path.into(),
-            mode,
-        })?;
+        tree.add(&GuestFile { source: Source::Text(text.to_owned()), path: path.into(), mode })?;
     }
     for file in files {
         tree.add(file)?;
@@ -163,9 +152,7 @@ impl Tree<'_> {
                 names.push(0);
             }
             // Dropped at the end of the statement, which tells cpio that the list is complete.
-            cpio.stdin
-                .take()
-                .map_or(Ok(()), |mut stdin| stdin.write_all(&names))?;
+            cpio.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(&names))?;
             let output = cpio.wait_with_output()?;
             Ok((output.status.success(), output.stderr))
         };
@@ -182,9 +169,8 @@ impl Tree<'_> {
 
 /// The path without its leading slash; refuses what would not stay inside the tree.
 fn relative(path: &Path) -> Result<&Path, String> {
-    let inside = path
-        .components()
-        .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    let inside =
+        path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     path.strip_prefix("/")
         .ok()
         .filter(|_| inside)
@@ -196,20 +182,13 @@ fn needs_loader(bytes: &[u8]) -> bool {
     const PT_INTERP: u32 = 3;
     let number = |at: usize, size: usize| -> Option<u64> {
         let field = bytes.get(at..at.checked_add(size)?)?;
-        Some(
-            field
-                .iter()
-                .rev()
-                .fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
-        )
+        Some(field.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
     };
     let headers = || -> Option<Vec<u64>> {
         let table = usize::try_from(number(32, 8)?).ok()?;
         let size = usize::try_from(number(54, 2)?).ok()?;
         let count = usize::try_from(number(56, 2)?).ok()?;
-        (0..count)
-            .map(|index| number(table.checked_add(index * size)?, 4))
-            .collect()
+        (0..count).map(|index| number(table.checked_add(index * size)?, 4)).collect()
     };
     // 64-bit, little endian: the only kind the guests run.
     bytes.starts_with(b"\x7fELF\x02\x01")
@@ -232,11 +211,7 @@ mod tests {
     }
 
     fn text(path: &str) -> GuestFile {
-        GuestFile {
-            source: Source::Text("text".into()),
-            path: path.into(),
-            mode: 0o600,
-        }
+        GuestFile { source: Source::Text("text".into()), path: path.into(), mode: 0o600 }
     }
 
     #[test]

@@ -35,10 +35,7 @@ pub(super) fn read(stream: &[u8]) -> Reports {
 
 /// Takes one report off the stream and returns what follows it.
 fn next<'a>(stream: &'a [u8], reports: &mut Reports) -> Result<&'a [u8], String> {
-    let end = stream
-        .iter()
-        .position(|&byte| byte == b'\n')
-        .ok_or("a report's line is cut off")?;
+    let end = stream.iter().position(|&byte| byte == b'\n').ok_or("a report's line is cut off")?;
     let line = String::from_utf8_lossy(&stream[..end]);
     let rest = &stream[end + 1..];
     let words: Vec<&str> = line.split(' ').collect();
@@ -51,17 +48,12 @@ fn next<'a>(stream: &'a [u8], reports: &mut Reports) -> Result<&'a [u8], String>
         ["file", name, bytes] => {
             let bytes: usize = bytes.parse().map_err(|_| format!("no number: {line:?}"))?;
             if rest.len() <= bytes {
-                return Err(format!(
-                    "the file {name} is cut off: {} of {bytes} bytes",
-                    rest.len()
-                ));
+                return Err(format!("the file {name} is cut off: {} of {bytes} bytes", rest.len()));
             }
             if rest[bytes] != b'\n' {
                 return Err(format!("the file {name} does not end after {bytes} bytes"));
             }
-            reports
-                .files
-                .insert(name.to_owned(), rest[..bytes].to_vec());
+            reports.files.insert(name.to_owned(), rest[..bytes].to_vec());
             Ok(&rest[bytes + 1..])
         }
         _ => Err(format!("not a report: {line:?}")),

@@ -55,11 +55,7 @@ impl Branch {
             .unwrap_or(depths.len());
         if let Some(above) = from.checked_sub(1) {
             let (id, _) = lineage.ancestors[above];
-            if self
-                .path
-                .get(depths[above])
-                .is_none_or(|on_path| on_path != id)
-            {
+            if self.path.get(depths[above]).is_none_or(|on_path| on_path != id) {
                 from = above;
             }
         }
@@ -69,11 +65,7 @@ impl Branch {
         }
         let depth = depths.last().map_or(0, |depth| depth + 1);
         let glyphs = glyphs(depth);
-        print(
-            &pretty
-                .tree_line(event, now, glyphs.chars().count())
-                .below(&glyphs),
-        );
+        print(&pretty.tree_line(event, now, glyphs.chars().count()).below(&glyphs));
         self.mark(lineage.id.unwrap_or_default(), depth);
         for (id, _) in &lineage.ancestors {
             self.touch(id);
@@ -198,14 +190,9 @@ mod tests {
         let mut parent = "p0".to_owned();
         for number in 1..3 * SHOWN_MAX {
             let name = format!("p{number}");
-            branch.show(
-                &exec(&name, &[&parent]),
-                &pretty(),
-                Timestamp::UNIX_EPOCH,
-                &mut |line| {
-                    widest = widest.max(line.chars().count());
-                },
-            );
+            branch.show(&exec(&name, &[&parent]), &pretty(), Timestamp::UNIX_EPOCH, &mut |line| {
+                widest = widest.max(line.chars().count());
+            });
             parent = name;
             assert!(branch.shown.len() <= SHOWN_MAX);
         }

@@ -160,12 +160,7 @@ impl Follower {
             offset = start_of_last(&file, metadata.len(), lines)?;
             file.seek(SeekFrom::Start(offset))?;
         }
-        Ok(Open {
-            file,
-            id: identity(&metadata),
-            offset,
-            finished: false,
-        })
+        Ok(Open { file, id: identity(&metadata), offset, finished: false })
     }
 
     fn error(&self, error: io::Error) -> FollowError {
@@ -191,12 +186,7 @@ fn start_of_last(file: &File, len: u64, lines: usize) -> io::Result<u64> {
         let start = end.saturating_sub(READ_BYTES as u64);
         let block = &mut block[..usize::try_from(end - start).unwrap_or(READ_BYTES)];
         file.read_exact_at(block, start)?;
-        for (at, _) in block
-            .iter()
-            .enumerate()
-            .rev()
-            .filter(|(_, byte)| **byte == b'\n')
-        {
+        for (at, _) in block.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
             if newlines == lines {
                 return Ok(start + at as u64 + 1);
             }
@@ -235,8 +225,7 @@ impl Splitter {
             return;
         }
         let room = LINE_BYTES_MAX - self.partial.len();
-        self.partial
-            .extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
         if bytes.len() > room {
             each(Item::Cut(&self.partial));
             self.partial.clear();

@@ -31,10 +31,7 @@ impl<'a> Lineage<'a> {
             let parent = event.pointer("/process/parent");
             ancestors.extend(parent.and_then(|parent| Some((entity_id(parent)?, parent))));
         }
-        Lineage {
-            id: event.get("process").and_then(entity_id),
-            ancestors,
-        }
+        Lineage { id: event.get("process").and_then(entity_id), ancestors }
     }
 }
 
@@ -83,11 +80,7 @@ pub(super) mod fixture {
     }
 
     pub(crate) fn pretty() -> Pretty {
-        Pretty {
-            zone: jiff::tz::TimeZone::UTC,
-            columns: 120,
-            colour: false,
-        }
+        Pretty { zone: jiff::tz::TimeZone::UTC, columns: 120, colour: false }
     }
 }
 

@@ -32,10 +32,7 @@ const LINES_DEFAULT: usize = 10;
 /// How often the file is looked at: at once for a person, nothing for the machine.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long one write may wait for a reader before Ctrl-C is looked at again.
-const WRITE_PAUSE_MAX: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 100_000_000,
-};
+const WRITE_PAUSE_MAX: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,9 +84,7 @@ impl TailArgs {
 
     fn lines(&self) -> usize {
         if self.tree && self.no_follow {
-            return self
-                .lines
-                .map_or(tree::EVENTS_MAX, |lines| lines.min(tree::EVENTS_MAX));
+            return self.lines.map_or(tree::EVENTS_MAX, |lines| lines.min(tree::EVENTS_MAX));
         }
         self.lines.unwrap_or(LINES_DEFAULT)
     }
@@ -137,17 +132,11 @@ async fn tail(args: &TailArgs, mut stop: Pin<&mut impl Future<Output = ()>>) -> 
                 screen.finish();
             }
             Step::Missing if args.no_follow => {
-                bail!(
-                    "there is no {}; name the file that the file sink writes",
-                    path.display()
-                );
+                bail!("there is no {}; name the file that the file sink writes", path.display());
             }
             Step::Missing if !waiting => {
                 waiting = true;
-                say(format_args!(
-                    "waiting for {}, which is not there yet",
-                    path.display()
-                ));
+                say(format_args!("waiting for {}, which is not there yet", path.display()));
             }
             Step::AtEnd | Step::Missing => {}
         }
@@ -175,14 +164,7 @@ async fn tail(args: &TailArgs, mut stop: Pin<&mut impl Future<Output = ()>>) -> 
 fn reader_gone() -> bool {
     let stdout = io::stdout();
     let mut state = [PollFd::new(&stdout, PollFlags::empty())];
-    poll(
-        &mut state,
-        Some(&Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        }),
-    )
-    .is_ok()
+    poll(&mut state, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
         && state[0].revents().contains(PollFlags::ERR)
 }
 
@@ -212,11 +194,7 @@ impl Screen {
             (true, false) => View::Branch(Branch::default()),
             (true, true) => View::Tree(Tree::default()),
         };
-        Screen {
-            view,
-            pretty: Pretty::for_output(&io::stdout()),
-            out: Vec::new(),
-        }
+        Screen { view, pretty: Pretty::for_output(&io::stdout()), out: Vec::new() }
     }
 
     fn show(&mut self, item: Item<'_>) {

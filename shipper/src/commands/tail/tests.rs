@@ -5,9 +5,7 @@ use clap::{Args as _, FromArgMatches as _};
 
 fn args(line: &str) -> TailArgs {
     let command = TailArgs::augment_args(clap::Command::new("tail"));
-    let matches = command
-        .try_get_matches_from(line.split(' '))
-        .expect("valid arguments");
+    let matches = command.try_get_matches_from(line.split(' ')).expect("valid arguments");
     TailArgs::from_arg_matches(&matches).expect("valid arguments")
 }
 
@@ -81,13 +79,7 @@ fn a_tree_without_following_is_one_tree() {
         text.lines().filter_map(command).collect::<Vec<_>>()
     };
     let tree = shown("tail --tree --no-follow", &items);
-    assert_eq!(
-        commands(&tree),
-        ["init", "/bin/a", "/bin/b", "cron", "/bin/x"]
-    );
+    assert_eq!(commands(&tree), ["init", "/bin/a", "/bin/b", "cron", "/bin/x"]);
     let live = shown("tail --tree", &items);
-    assert_eq!(
-        commands(&live),
-        ["init", "/bin/a", "cron", "/bin/x", "init", "/bin/b"]
-    );
+    assert_eq!(commands(&live), ["init", "/bin/a", "cron", "/bin/x", "init", "/bin/b"]);
 }

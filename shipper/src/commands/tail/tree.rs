@@ -54,9 +54,7 @@ impl Tree {
         }
         let depth = lineage.ancestors.len().min(DEPTH_DRAWN_MAX);
         let node = self.node(lineage.id, parent);
-        self.nodes[node]
-            .execs
-            .push(pretty.tree_line(event, now, depth * LEVEL_COLUMNS));
+        self.nodes[node].execs.push(pretty.tree_line(event, now, depth * LEVEL_COLUMNS));
     }
 
     /// The node of the process, hung below `parent` where it has none yet.
@@ -100,26 +98,17 @@ impl Tree {
         while let Some((node, first, rest)) = open.pop() {
             let node = &self.nodes[node];
             match node.execs.split_first() {
-                None => node
-                    .described
-                    .iter()
-                    .for_each(|line| print(&line.below(&first))),
+                None => node.described.iter().for_each(|line| print(&line.below(&first))),
                 Some((exec, later)) => {
                     print(&exec.below(&first));
-                    later
-                        .iter()
-                        .for_each(|exec| print(&exec.below(&format!("{rest}=> "))));
+                    later.iter().for_each(|exec| print(&exec.below(&format!("{rest}=> "))));
                 }
             }
             let deep = rest.chars().count() >= DEPTH_DRAWN_MAX * LEVEL_COLUMNS;
             let rest = if deep { "" } else { rest.as_str() };
             for (at, child) in node.children.iter().enumerate().rev() {
                 let last = at + 1 == node.children.len();
-                let (branch, beside) = if last {
-                    ("└─ ", "   ")
-                } else {
-                    ("├─ ", "│  ")
-                };
+                let (branch, beside) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
                 open.push((*child, format!("{rest}{branch}"), format!("{rest}{beside}")));
             }
         }
@@ -188,11 +177,7 @@ mod tests {
     #[test]
     fn a_circle_in_a_damaged_file_is_cut_open() {
         let text = printed(&[exec("a", &["b"]), exec("b", &["a"]), exec("c", &["c"])]);
-        assert_eq!(
-            text.lines().filter(|line| line.contains("/bin/")).count(),
-            3,
-            "{text}"
-        );
+        assert_eq!(text.lines().filter(|line| line.contains("/bin/")).count(), 3, "{text}");
     }
 
     #[test]

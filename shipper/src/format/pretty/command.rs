@@ -32,11 +32,7 @@ impl Command {
                     .or_else(|| text(event, "/process/name"))
                     .map_or_else(|| "-".to_owned(), escape)
             });
-            return Command {
-                program,
-                args: args.collect(),
-                called: None,
-            };
+            return Command { program, args: args.collect(), called: None };
         };
         // For a script the kernel puts its interpreter, that one's argument and the path of the
         // script in front, in place of the argv[0] that was given.
@@ -48,10 +44,7 @@ impl Command {
         });
         let (given, called) = match script {
             Some(position) => (position + 2, None),
-            None => (
-                1,
-                args.first().filter(|arg| basename(arg) != basename(file)),
-            ),
+            None => (1, args.first().filter(|arg| basename(arg) != basename(file))),
         };
         Command {
             program: word(file),

@@ -5,11 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 fn pretty(columns: usize, colour: bool) -> Pretty {
-    Pretty {
-        zone: TimeZone::fixed(jiff::tz::offset(1)),
-        columns,
-        colour,
-    }
+    Pretty { zone: TimeZone::fixed(jiff::tz::offset(1)), columns, colour }
 }
 
 fn now() -> Timestamp {
@@ -42,10 +38,7 @@ fn script() -> Value {
 
 fn set(mut event: Value, pointer: &str, value: Value) -> Value {
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
-    let parent = event
-        .pointer_mut(parent)
-        .and_then(Value::as_object_mut)
-        .expect("an object");
+    let parent = event.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
     parent.insert(key.to_owned(), value);
     event
 }
@@ -63,33 +56,19 @@ fn a_line_tells_when_who_under_what_which_file_and_what_is_unusual() {
 #[test]
 fn an_event_of_another_day_shows_its_date() {
     let event = set(script(), "/@timestamp", json!("2026-11-23T22:59:59Z"));
-    assert!(
-        plain(&event).starts_with("2026-11-23 23:59:59.000 alice"),
-        "{}",
-        plain(&event)
-    );
+    assert!(plain(&event).starts_with("2026-11-23 23:59:59.000 alice"), "{}", plain(&event));
     // Midnight is that of the zone shown, not that of UTC.
     let event = set(script(), "/@timestamp", json!("2026-11-23T23:00:00Z"));
-    assert!(
-        plain(&event).starts_with("00:00:00.000 alice"),
-        "{}",
-        plain(&event)
-    );
+    assert!(plain(&event).starts_with("00:00:00.000 alice"), "{}", plain(&event));
 }
 
 #[test]
 fn the_arguments_of_a_script_are_those_it_was_given() {
     for (args, shown) in [
         (json!(["/bin/sh", "./deploy.sh"]), "deploy.sh  ["),
-        (
-            json!(["/usr/bin/env", "-S bash -x", "/home/alice/deploy.sh", "a"]),
-            "deploy.sh a  [",
-        ),
+        (json!(["/usr/bin/env", "-S bash -x", "/home/alice/deploy.sh", "a"]), "deploy.sh a  ["),
         (json!(["/bin/sh", "/dev/fd/5", "a"]), "deploy.sh a  ["),
-        (
-            json!(["/bin/sh", "deploy.sh", "deploy.sh"]),
-            "deploy.sh deploy.sh  [",
-        ),
+        (json!(["/bin/sh", "deploy.sh", "deploy.sh"]), "deploy.sh deploy.sh  ["),
         // The script cannot be told in argv: nothing is left out but argv[0].
         (json!(["sh", "-c", "true"]), "deploy.sh -c true  ["),
         (json!([]), "deploy.sh  ["),
@@ -106,16 +85,9 @@ fn another_name_in_argv_0_is_shown() {
         "file": {"path": "/usr/bin/dash"},
     });
     let line = plain(&binary);
-    assert!(
-        line.ends_with("› /usr/bin/dash -c 'ls | wc'  [as sh]"),
-        "{line}"
-    );
+    assert!(line.ends_with("› /usr/bin/dash -c 'ls | wc'  [as sh]"), "{line}");
     let same = set(binary, "/process/args", json!(["dash", "-c", "ls"]));
-    assert!(
-        plain(&same).ends_with("› /usr/bin/dash -c ls"),
-        "{}",
-        plain(&same)
-    );
+    assert!(plain(&same).ends_with("› /usr/bin/dash -c ls"), "{}", plain(&same));
 }
 
 #[test]
@@ -135,17 +107,8 @@ fn missing_or_wrong_keys_show_as_a_dash() {
         json!([]),
         json!(null),
     ] {
-        assert_eq!(
-            plain(&event),
-            "-            -              -          - › -"
-        );
-        assert_eq!(
-            pretty(80, false)
-                .ancestor_line(&event)
-                .below("")
-                .trim_start(),
-            "- -"
-        );
+        assert_eq!(plain(&event), "-            -              -          - › -");
+        assert_eq!(pretty(80, false).ancestor_line(&event).below("").trim_start(), "- -");
     }
 }
 
@@ -161,34 +124,20 @@ fn a_loss_says_what_was_lost() {
     assert_eq!(plain(&event), shown);
     event["event"]["reason"] = Value::Null;
     assert_eq!(plain(&event), "10:15:00.000 LOSS 12 records were lost");
-    assert!(
-        pretty(4096, true)
-            .line(&event, now())
-            .contains("\x1b[1m\x1b[31mLOSS")
-    );
+    assert!(pretty(4096, true).line(&event, now()).contains("\x1b[1m\x1b[31mLOSS"));
 }
 
 #[test]
 fn root_running_a_file_of_somebody_else_is_red() {
     let yellow = pretty(4096, true).line(&script(), now());
-    assert!(
-        yellow.contains("\x1b[33m[not root-owned: alice 0755]"),
-        "{yellow:?}"
-    );
+    assert!(yellow.contains("\x1b[33m[not root-owned: alice 0755]"), "{yellow:?}");
     let red = pretty(4096, true).line(&set(script(), "/user/id", json!("0")), now());
-    assert!(
-        red.contains("\x1b[1m\x1b[31m[not root-owned: alice 0755]"),
-        "{red:?}"
-    );
+    assert!(red.contains("\x1b[1m\x1b[31m[not root-owned: alice 0755]"), "{red:?}");
 }
 
 #[test]
 fn a_long_command_is_cut_and_the_marks_stay() {
-    let event = set(
-        script(),
-        "/process/args",
-        json!(["/bin/sh", "deploy.sh", "x".repeat(60_000)]),
-    );
+    let event = set(script(), "/process/args", json!(["/bin/sh", "deploy.sh", "x".repeat(60_000)]));
     let line = pretty(200, false).line(&event, now());
     assert!(line.contains("xxx…  [not root-owned"), "{line}");
     assert!(columns(&line) <= 200, "{}", columns(&line));

@@ -8,17 +8,11 @@ use std::sync::Arc;
 use super::*;
 use crate::event::{Host, Id, Loss, LossKind, LossStage, WallTime};
 
-const NO_PAUSE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 0,
-};
+const NO_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 fn pipe() -> (File, File) {
     let (reader, writer) = io::pipe().expect("a pipe");
-    (
-        File::from(OwnedFd::from(reader)),
-        File::from(OwnedFd::from(writer)),
-    )
+    (File::from(OwnedFd::from(reader)), File::from(OwnedFd::from(writer)))
 }
 
 fn losses(count: u64) -> Vec<Arc<Event>> {
@@ -43,16 +37,12 @@ fn losses(count: u64) -> Vec<Arc<Event>> {
         first: WallTime(0),
         last: WallTime(0),
     };
-    (1..=count)
-        .map(|count| Arc::new(Event::Loss(loss(count))))
-        .collect()
+    (1..=count).map(|count| Arc::new(Event::Loss(loss(count)))).collect()
 }
 
 fn encoded(events: &Batch) -> String {
     let mut bytes = Vec::new();
-    events
-        .iter()
-        .for_each(|event| ecs::encode(event, &mut bytes));
+    events.iter().for_each(|event| ecs::encode(event, &mut bytes));
     String::from_utf8(bytes).expect("JSON is UTF-8")
 }
 
@@ -91,18 +81,12 @@ fn a_reader_that_is_gone_blocks_the_sink_and_says_so() {
     let Outcome::Blocked { cause } = sink.deliver(&losses(1)) else {
         unreachable!("writing into a closed pipe was not refused");
     };
-    assert!(
-        cause.contains("the reader of standard output is gone"),
-        "{cause}"
-    );
+    assert!(cause.contains("the reader of standard output is gone"), "{cause}");
 }
 
 #[test]
 fn a_full_disk_is_a_reason_to_retry() {
-    let full = File::options()
-        .write(true)
-        .open("/dev/full")
-        .expect("/dev/full is there");
+    let full = File::options().write(true).open("/dev/full").expect("/dev/full is there");
     let mut sink = ConsoleSink::with(full, ConsoleOutput::Json, NO_PAUSE);
     let Outcome::Retry { reason, .. } = sink.deliver(&losses(1)) else {
         unreachable!("a full disk went unnoticed");

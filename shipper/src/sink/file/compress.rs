@@ -67,16 +67,9 @@ fn compress_to(
             .map_err(|error| FileError::new("sync the directory", names.directory(), error))
     };
 
-    let mut source = disk::options()
-        .read(true)
-        .open(&plain.path)
-        .map_err(reading)?;
+    let mut source = disk::options().read(true).open(&plain.path).map_err(reading)?;
     let before = source.metadata().map_err(reading)?;
-    let target = disk::options()
-        .write(true)
-        .create_new(true)
-        .open(partial)
-        .map_err(writing)?;
+    let target = disk::options().write(true).create_new(true).open(partial).map_err(writing)?;
     let mut encoder = GzEncoder::new(target, Compression::default());
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
@@ -95,11 +88,7 @@ fn compress_to(
     // Should somebody still be writing to it, his lines must not go with the original.
     if changed(&before, &source.metadata().map_err(reading)?) {
         let source = io::Error::other("it is still being written to");
-        return Err(FileError::Failed {
-            action: "compress",
-            path: plain.path.clone(),
-            source,
-        });
+        return Err(FileError::Failed { action: "compress", path: plain.path.clone(), source });
     }
     let gzip = names.path(plain.at, Kind::Gzip);
     disk::rename_new(partial, &gzip).map_err(|error| FileError::new("create", &gzip, error))?;

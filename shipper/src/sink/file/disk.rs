@@ -18,10 +18,7 @@ pub(super) struct FileId {
 
 impl FileId {
     pub(super) fn of(metadata: &Metadata) -> FileId {
-        FileId {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        }
+        FileId { device: metadata.dev(), inode: metadata.ino() }
     }
 }
 
@@ -38,9 +35,7 @@ pub(super) fn look(path: &Path) -> io::Result<Option<Metadata>> {
 /// with mode 0640: the group may read, nobody else.
 pub(super) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options
-        .mode(0o640)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    options.mode(0o640).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     options
 }
 

@@ -66,11 +66,7 @@ impl FileError {
         let path = path.to_owned();
         let advice = match Errno::from_io_error(&source) {
             Some(Errno::NOSPC | Errno::DQUOT) => {
-                return FileError::NoSpace {
-                    action,
-                    path,
-                    source,
-                };
+                return FileError::NoSpace { action, path, source };
             }
             Some(Errno::ACCESS | Errno::PERM) => {
                 "let the user of the daemon write to the file and its directory"
@@ -84,19 +80,10 @@ impl FileError {
             Some(Errno::NXIO) => "it is not a regular file: name another path",
             Some(Errno::NAMETOOLONG) => "choose a shorter name",
             _ => {
-                return FileError::Failed {
-                    action,
-                    path,
-                    source,
-                };
+                return FileError::Failed { action, path, source };
             }
         };
-        FileError::Refused {
-            action,
-            path,
-            source,
-            advice,
-        }
+        FileError::Refused { action, path, source, advice }
     }
 
     /// Whether space would help.
@@ -109,14 +96,11 @@ impl FileError {
 impl From<FileError> for Outcome {
     fn from(error: FileError) -> Outcome {
         match error {
-            FileError::NoSpace { .. } | FileError::Failed { .. } => Outcome::Retry {
-                after: None,
-                reason: error.to_string(),
-            },
+            FileError::NoSpace { .. } | FileError::Failed { .. } => {
+                Outcome::Retry { after: None, reason: error.to_string() }
+            }
             FileError::Refused { .. } | FileError::Unusable { .. } | FileError::Locked { .. } => {
-                Outcome::Blocked {
-                    cause: error.to_string(),
-                }
+                Outcome::Blocked { cause: error.to_string() }
             }
         }
     }

@@ -67,19 +67,8 @@ impl Housekeeper {
         let (sender, receiver) = sync_channel(1);
         let state = Arc::new(State::default());
         let names = Names::of(&settings.path);
-        let bell = Bell {
-            sender,
-            state: Arc::clone(&state),
-        };
-        (
-            bell,
-            Housekeeper {
-                settings,
-                names,
-                receiver,
-                state,
-            },
-        )
+        let bell = Bell { sender, state: Arc::clone(&state) };
+        (bell, Housekeeper { settings, names, receiver, state })
     }
 
     /// Works until the sink is dropped; then it leaves a compression unfinished, which the next
@@ -133,11 +122,7 @@ impl Housekeeper {
         [
             self.clear_leftovers(stop),
             self.retain(now, u64::MAX),
-            if compressed {
-                self.compress_all(stop)
-            } else {
-                Ok(())
-            },
+            if compressed { self.compress_all(stop) } else { Ok(()) },
             self.retain(now, self.settings.keep_bytes),
         ]
         .into_iter()
@@ -220,11 +205,7 @@ impl Housekeeper {
             tracing::info!(path = %rotated.path.display(), "removing a rotated file: past the limits to keep");
             result = result.and(self.remove(rotated));
         }
-        if doomed.is_empty() {
-            result
-        } else {
-            result.and(self.sync_directory())
-        }
+        if doomed.is_empty() { result } else { result.and(self.sync_directory()) }
     }
 
     fn remove(&self, rotated: &Rotated) -> Result<(), FileError> {

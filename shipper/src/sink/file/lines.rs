@@ -54,12 +54,7 @@ pub(super) struct Lines<F> {
 impl<F: RawFile> Lines<F> {
     /// Takes over a file that is `len` bytes long and ends with a newline, or is empty.
     pub(super) fn new(file: F, len: u64) -> Lines<F> {
-        Lines {
-            file,
-            len,
-            torn: false,
-            suspect: false,
-        }
+        Lines { file, len, torn: false, suspect: false }
     }
 
     pub(super) fn file(&self) -> &F {
@@ -88,25 +83,16 @@ impl<F: RawFile> Lines<F> {
 
     /// Appends whole lines and syncs them, or leaves the file as it was.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), AppendError> {
-        debug_assert!(
-            bytes.last() == Some(&b'\n'),
-            "only whole lines are appended"
-        );
+        debug_assert!(bytes.last() == Some(&b'\n'), "only whole lines are appended");
         self.repair()?;
         if let Err(source) = self.write_all(bytes) {
             self.undo();
-            return Err(AppendError {
-                action: "write to",
-                source,
-            });
+            return Err(AppendError { action: "write to", source });
         }
         if let Err(source) = self.file.sync() {
             self.distrust();
             self.undo();
-            return Err(AppendError {
-                action: "sync",
-                source,
-            });
+            return Err(AppendError { action: "sync", source });
         }
         self.len += bytes.len() as u64;
         Ok(())
@@ -115,10 +101,9 @@ impl<F: RawFile> Lines<F> {
     /// Cuts off what a failed append left, if it is still there.
     pub(super) fn repair(&mut self) -> Result<(), AppendError> {
         if self.torn {
-            self.file.truncate(self.len).map_err(|source| AppendError {
-                action: "cut a torn line off",
-                source,
-            })?;
+            self.file
+                .truncate(self.len)
+                .map_err(|source| AppendError { action: "cut a torn line off", source })?;
             self.torn = false;
         }
         Ok(())

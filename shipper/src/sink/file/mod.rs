@@ -76,10 +76,7 @@ impl FileSink {
     #[must_use]
     pub fn new(settings: FileSettings) -> (FileSink, Housekeeper) {
         let (bell, housekeeper) = Housekeeper::new(settings.clone());
-        let sink = FileSink {
-            writer: Writer::new(settings, bell),
-            buffer: Vec::new(),
-        };
+        let sink = FileSink { writer: Writer::new(settings, bell), buffer: Vec::new() };
         (sink, housekeeper)
     }
 

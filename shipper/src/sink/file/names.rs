@@ -76,11 +76,7 @@ impl Names {
         let extension = path
             .extension()
             .map_or_else(Vec::new, |extension| [b".", extension.as_bytes()].concat());
-        Names {
-            directory: disk::directory(path).to_owned(),
-            prefix,
-            extension,
-        }
+        Names { directory: disk::directory(path).to_owned(), prefix, extension }
     }
 
     /// Where the rotated files are.
@@ -91,13 +87,7 @@ impl Names {
     /// The path of a file rotated at a time.
     pub(super) fn path(&self, at: Timestamp, kind: Kind) -> PathBuf {
         let time = at.strftime(TIME).to_string();
-        let name = [
-            &self.prefix,
-            time.as_bytes(),
-            &self.extension,
-            kind.suffix(),
-        ]
-        .concat();
+        let name = [&self.prefix, time.as_bytes(), &self.extension, kind.suffix()].concat();
         self.directory.join(OsString::from_vec(name))
     }
 
@@ -109,9 +99,7 @@ impl Names {
         let kind = [Kind::Plain, Kind::Gzip, Kind::Partial]
             .into_iter()
             .find(|kind| kind.suffix() == suffix)?;
-        let at = TimeZone::UTC
-            .to_timestamp(DateTime::strptime(TIME, time).ok()?)
-            .ok()?;
+        let at = TimeZone::UTC.to_timestamp(DateTime::strptime(TIME, time).ok()?).ok()?;
         // The parser takes other spellings of the same time, too.
         (at.strftime(TIME).to_string().as_bytes() == time).then_some((at, kind))
     }
@@ -127,12 +115,7 @@ impl Names {
             };
             match entry.metadata() {
                 Ok(metadata) if metadata.is_file() => {
-                    list.push(Rotated {
-                        at,
-                        kind,
-                        path: entry.path(),
-                        len: metadata.len(),
-                    });
+                    list.push(Rotated { at, kind, path: entry.path(), len: metadata.len() });
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -165,11 +148,7 @@ impl Names {
             at = next(at);
         }
         let source = io::Error::other("the names for rotated files are all taken");
-        Err(FileError::Failed {
-            action: "rotate",
-            path: path.to_owned(),
-            source,
-        })
+        Err(FileError::Failed { action: "rotate", path: path.to_owned(), source })
     }
 }
 

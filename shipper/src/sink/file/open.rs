@@ -46,10 +46,7 @@ pub(super) struct Opened {
 /// cut each other's batches and rotate under each other.
 pub(super) fn open(path: &Path, now: SystemTime) -> Result<Opened, FileError> {
     // Known at start rather than at the first rotation.
-    if path
-        .file_name()
-        .is_some_and(|name| name.len() + ADDED_BYTES_MAX > NAME_BYTES_MAX)
-    {
+    if path.file_name().is_some_and(|name| name.len() + ADDED_BYTES_MAX > NAME_BYTES_MAX) {
         return Err(FileError::Unusable {
             path: path.to_owned(),
             what: "has a name too long to add the time of a rotation to",
@@ -62,9 +59,7 @@ pub(super) fn open(path: &Path, now: SystemTime) -> Result<Opened, FileError> {
             continue;
         };
         lock(&file, path)?;
-        let metadata = file
-            .metadata()
-            .map_err(|error| FileError::new("examine", path, error))?;
+        let metadata = file.metadata().map_err(|error| FileError::new("examine", path, error))?;
         let id = FileId::of(&metadata);
         // Between opening and locking, the one who held the lock may have rotated the file away.
         let named = disk::look(path).map_err(|error| FileError::new("examine", path, error))?;
@@ -76,28 +71,18 @@ pub(super) fn open(path: &Path, now: SystemTime) -> Result<Opened, FileError> {
         let directory = disk::directory(path);
         disk::sync_directory(directory)
             .map_err(|error| FileError::new("sync the directory", directory, error))?;
-        return Ok(Opened {
-            file,
-            id,
-            len,
-            begun,
-        });
+        return Ok(Opened { file, id, len, begun });
     }
     let source = io::Error::other("it was replaced each time it was opened");
-    Err(FileError::Failed {
-        action: "open",
-        path: path.to_owned(),
-        source,
-    })
+    Err(FileError::Failed { action: "open", path: path.to_owned(), source })
 }
 
 /// `None` when the file came into being between looking and making it.
 fn open_or_create(path: &Path, now: SystemTime) -> Result<Option<(File, SystemTime)>, FileError> {
     match disk::options().read(true).append(true).open(path) {
         Ok(file) => {
-            let metadata = file
-                .metadata()
-                .map_err(|error| FileError::new("examine", path, error))?;
+            let metadata =
+                file.metadata().map_err(|error| FileError::new("examine", path, error))?;
             if !metadata.is_file() {
                 return Err(FileError::Unusable {
                     path: path.to_owned(),
@@ -108,15 +93,9 @@ fn open_or_create(path: &Path, now: SystemTime) -> Result<Option<(File, SystemTi
             Ok(Some((file, begun(&metadata, now))))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            match disk::options()
-                .read(true)
-                .append(true)
-                .create_new(true)
-                .open(path)
-            {
+            match disk::options().read(true).append(true).create_new(true).open(path) {
                 Ok(file) => {
-                    file.sync_all()
-                        .map_err(|error| FileError::new("sync", path, error))?;
+                    file.sync_all().map_err(|error| FileError::new("sync", path, error))?;
                     Ok(Some((file, now)))
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
@@ -129,18 +108,13 @@ fn open_or_create(path: &Path, now: SystemTime) -> Result<Option<(File, SystemTi
 
 /// When an existing file was begun. Without a birth time, its last change is the best there is.
 fn begun(metadata: &Metadata, now: SystemTime) -> SystemTime {
-    metadata
-        .created()
-        .or_else(|_| metadata.modified())
-        .unwrap_or(now)
+    metadata.created().or_else(|_| metadata.modified()).unwrap_or(now)
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), FileError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(FileError::Locked {
-            path: path.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(FileError::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => {
             tracing::warn!(path = %path.display(), %error,
                 "the file system has no locks: make sure that nothing else writes to this file");
@@ -199,8 +173,7 @@ pub(super) fn settle_tail(file: &File, path: &Path, len: u64) -> Result<u64, Fil
 fn refuse_foreign(file: &File, path: &Path, len: u64) -> Result<(), FileError> {
     let mut first = [0];
     if len > 0 {
-        file.read_exact_at(&mut first, 0)
-            .map_err(|error| FileError::new("read", path, error))?;
+        file.read_exact_at(&mut first, 0).map_err(|error| FileError::new("read", path, error))?;
     }
     match first {
         [b'{' | 0] => Ok(()),

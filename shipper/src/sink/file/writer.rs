@@ -36,13 +36,7 @@ struct Current {
 impl Writer {
     pub(super) fn new(settings: FileSettings, bell: Bell) -> Writer {
         let names = Names::of(&settings.path);
-        Writer {
-            settings,
-            names,
-            current: None,
-            last_rotation: None,
-            bell,
-        }
+        Writer { settings, names, current: None, last_rotation: None, bell }
     }
 
     /// Appends whole lines and syncs them; on an error the file is as it was before.
@@ -108,12 +102,9 @@ impl Writer {
         let Some(mut current) = self.current.take() else {
             return Ok(());
         };
-        current
-            .lines
-            .repair()
-            .map_err(|AppendError { action, source }| {
-                FileError::new(action, &self.settings.path, source)
-            })
+        current.lines.repair().map_err(|AppendError { action, source }| {
+            FileError::new(action, &self.settings.path, source)
+        })
     }
 
     fn is_rotation_due(&self, adding: u64, now: SystemTime) -> bool {
@@ -130,15 +121,9 @@ impl Writer {
 
     fn rotate(&mut self, now: SystemTime) -> Result<(), FileError> {
         // An empty file only gets here when a sync failed: a new descriptor is all it needs.
-        if self
-            .current
-            .as_ref()
-            .is_some_and(|current| current.lines.len() > 0)
-        {
+        if self.current.as_ref().is_some_and(|current| current.lines.len() > 0) {
             let at = Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH);
-            let at = self
-                .last_rotation
-                .map_or(at, |last| at.max(names::next(last)));
+            let at = self.last_rotation.map_or(at, |last| at.max(names::next(last)));
             self.last_rotation = Some(self.names.set_aside(&self.settings.path, at)?);
         }
         self.current = None;
@@ -163,19 +148,10 @@ impl Current {
 fn open_at(path: &Path, now: SystemTime, bell: &Bell) -> Result<Current, FileError> {
     let opened = open::open(path, now);
     bell.set_refused(matches!(opened, Err(FileError::Locked { .. })));
-    let open::Opened {
-        file,
-        id,
-        len,
-        begun,
-    } = opened?;
+    let open::Opened { file, id, len, begun } = opened?;
     // An opened file means a start or a rotation: there may be something to compress or remove.
     bell.ring();
-    Ok(Current {
-        lines: Lines::new(file, len),
-        id,
-        begun,
-    })
+    Ok(Current { lines: Lines::new(file, len), id, begun })
 }
 
 #[cfg(test)]
@@ -190,13 +166,9 @@ mod tests {
         let settings = settings(directory.path());
         let (bell, _housekeeper) = Housekeeper::new(settings.clone());
         let mut writer = Writer::new(settings.clone(), bell);
-        writer
-            .append(&lines(0..10), SystemTime::now())
-            .expect("appended");
+        writer.append(&lines(0..10), SystemTime::now()).expect("appended");
         writer.current.as_mut().expect("open").lines.distrust();
-        writer
-            .append(&lines(10..20), SystemTime::now())
-            .expect("appended");
+        writer.append(&lines(10..20), SystemTime::now()).expect("appended");
         assert_eq!(writer.names.list().expect("listed").len(), 1);
         assert_eq!(numbers(&settings), (0..20).collect::<Vec<_>>());
     }

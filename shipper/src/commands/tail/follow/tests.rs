@@ -30,11 +30,7 @@ fn drain(follower: &mut Follower) -> (Vec<String>, Step) {
 }
 
 fn append(path: &Path, text: &str) {
-    let mut file = File::options()
-        .append(true)
-        .create(true)
-        .open(path)
-        .expect("writable");
+    let mut file = File::options().append(true).create(true).open(path).expect("writable");
     file.write_all(text.as_bytes()).expect("writable");
 }
 
@@ -53,19 +49,10 @@ fn reading_begins_with_the_last_lines() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("log");
     // Lines long enough that the newlines looked for lie in several reads.
-    let lines: Vec<String> = (0..50)
-        .map(|n| format!("{n} {}", "x".repeat(7000)))
-        .collect();
+    let lines: Vec<String> = (0..50).map(|n| format!("{n} {}", "x".repeat(7000))).collect();
     append(&path, &(lines.join("\n") + "\n"));
-    for (asked, given) in [
-        (0, 0),
-        (1, 1),
-        (10, 10),
-        (49, 49),
-        (50, 50),
-        (51, 50),
-        (usize::MAX, 50),
-    ] {
+    for (asked, given) in [(0, 0), (1, 1), (10, 10), (49, 49), (50, 50), (51, 50), (usize::MAX, 50)]
+    {
         let (found, _) = drain(&mut Follower::new(&path, asked));
         assert_eq!(found, lines[lines.len() - given..], "{asked}");
     }
@@ -83,12 +70,9 @@ fn a_line_is_given_when_its_newline_is_there() {
     let path = dir.path().join("log");
     append(&path, "a");
     let mut follower = Follower::new(&path, 10);
-    for (more, found) in [
-        ("", vec![]),
-        ("b", vec![]),
-        ("c\nd", vec!["abc"]),
-        ("\n\n", vec!["d", ""]),
-    ] {
+    for (more, found) in
+        [("", vec![]), ("b", vec![]), ("c\nd", vec!["abc"]), ("\n\n", vec!["d", ""])]
+    {
         append(&path, more);
         assert_eq!(drain(&mut follower).0, found);
     }
@@ -135,19 +119,14 @@ fn a_line_without_end_is_cut_and_the_next_one_is_whole() {
     append(&path, &format!("{exact}\n{exact}y{exact}\nnext\n"));
     let mut follower = Follower::new(&path, 10);
     let (found, _) = drain(&mut follower);
-    assert_eq!(
-        found,
-        [exact, format!("cut {LINE_BYTES_MAX}"), "next".to_owned()]
-    );
+    assert_eq!(found, [exact, format!("cut {LINE_BYTES_MAX}"), "next".to_owned()]);
     assert!(follower.splitter.partial.capacity() <= 2 * LINE_BYTES_MAX);
 }
 
 #[test]
 fn a_directory_is_named_as_such() {
     let dir = tempfile::tempdir().expect("a directory");
-    let error = Follower::new(dir.path(), 10)
-        .step(&mut |_| {})
-        .expect_err("a directory");
+    let error = Follower::new(dir.path(), 10).step(&mut |_| {}).expect_err("a directory");
     assert!(matches!(error, FollowError::Directory(_)), "{error}");
 }
 
@@ -185,9 +164,7 @@ fn no_line_is_lost_or_doubled_while_a_writer_rotates() {
     while found.len() < FILES * LINES {
         follower
             .step(&mut |item| {
-                let Item::Line(line) = item else {
-                    unreachable!("not a line: {item:?}")
-                };
+                let Item::Line(line) = item else { unreachable!("not a line: {item:?}") };
                 let text = String::from_utf8_lossy(line).into_owned();
                 let mut words = text.split(' ').map(str::to_owned);
                 let line = (words.next().expect("a file"), words.next().expect("a line"));

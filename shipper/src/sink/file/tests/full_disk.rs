@@ -23,19 +23,10 @@ impl SmallDisk {
     fn mount() -> Option<SmallDisk> {
         let directory = tempfile::tempdir().unwrap();
         let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
-        match mount(
-            "tmpfs",
-            directory.path(),
-            "tmpfs",
-            flags,
-            Some(c"size=256k"),
-        ) {
+        match mount("tmpfs", directory.path(), "tmpfs", flags, Some(c"size=256k")) {
             Ok(()) => Some(SmallDisk(directory)),
             Err(error) => {
-                assert!(
-                    std::env::var_os("CI").is_none(),
-                    "cannot mount a tmpfs: {error}"
-                );
+                assert!(std::env::var_os("CI").is_none(), "cannot mount a tmpfs: {error}");
                 println!("SKIPPED: needs root to mount a tmpfs ({error})");
                 None
             }
@@ -73,15 +64,9 @@ async fn a_full_disk_tears_no_line_and_after_space_is_freed_every_line_is_there_
         let (number, batch) = batches.next().expect("the disk is full before");
         match sink.send(batch).await {
             Outcome::Sent => {}
-            Outcome::Retry {
-                after: None,
-                reason,
-            } => {
+            Outcome::Retry { after: None, reason } => {
                 assert!(reason.contains("no space left"), "{reason}");
-                assert!(
-                    reason.contains(&settings.path.display().to_string()),
-                    "{reason}"
-                );
+                assert!(reason.contains(&settings.path.display().to_string()), "{reason}");
                 assert!(reason.contains("keep.bytes"), "{reason}");
                 break (number * 20, batch);
             }
@@ -89,18 +74,12 @@ async fn a_full_disk_tears_no_line_and_after_space_is_freed_every_line_is_there_
         }
     };
     assert!(sent > 0);
-    assert_lines(
-        &fs::read_to_string(&settings.path).unwrap(),
-        &events[..sent],
-    );
+    assert_lines(&fs::read_to_string(&settings.path).unwrap(), &events[..sent]);
 
     // As long as it is full, repeating changes nothing.
     for _ in 0..3 {
         assert!(matches!(sink.send(batch).await, Outcome::Retry { .. }));
-        assert_lines(
-            &fs::read_to_string(&settings.path).unwrap(),
-            &events[..sent],
-        );
+        assert_lines(&fs::read_to_string(&settings.path).unwrap(), &events[..sent]);
     }
 
     fs::remove_file(disk.path().join("ballast")).unwrap();
@@ -108,10 +87,7 @@ async fn a_full_disk_tears_no_line_and_after_space_is_freed_every_line_is_there_
     let (_, next) = batches.next().unwrap();
     assert!(matches!(sink.send(next).await, Outcome::Sent));
     let sent = sent + batch.len() + next.len();
-    assert_lines(
-        &fs::read_to_string(&settings.path).unwrap(),
-        &events[..sent],
-    );
+    assert_lines(&fs::read_to_string(&settings.path).unwrap(), &events[..sent]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,9 +116,7 @@ fn rotation_goes_on_when_space_runs_out_in_between() {
     append(&mut writer, 0..10);
     disk.fill("ballast");
     for _ in 0..3 {
-        let error = writer
-            .append(&lines(10..20), SystemTime::now())
-            .unwrap_err();
+        let error = writer.append(&lines(10..20), SystemTime::now()).unwrap_err();
         assert!(error.is_no_space(), "{error}");
     }
     // The empty file of the first try is used by all the others.
@@ -171,10 +145,7 @@ fn on_a_full_disk_compression_waits_and_old_files_are_still_removed() {
     assert!(error.is_no_space(), "{error}");
     assert_eq!(numbers(&keep_all), all(0..6000));
 
-    let keep_less = FileSettings {
-        keep_bytes: 60_000,
-        ..keep_all
-    };
+    let keep_less = FileSettings { keep_bytes: 60_000, ..keep_all };
     let (_writer, housekeeper) = writer(&keep_less);
     assert!(housekeeper.run_once().unwrap_err().is_no_space());
     assert_eq!(numbers(&keep_less), all(3000..6000));

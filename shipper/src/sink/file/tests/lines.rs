@@ -55,13 +55,7 @@ impl RawFile for Faulty {
 }
 
 fn with_faults(faults: &[Fault]) -> Lines<Faulty> {
-    Lines::new(
-        Faulty {
-            bytes: Vec::new(),
-            faults: faults.iter().copied().collect(),
-        },
-        0,
-    )
+    Lines::new(Faulty { bytes: Vec::new(), faults: faults.iter().copied().collect() }, 0)
 }
 
 #[test]
@@ -86,10 +80,7 @@ fn a_torn_line_that_could_not_be_cut_is_cut_before_the_next_is_written() {
     let mut lines = with_faults(&faults);
     assert!(lines.append(b"{\"n\":1}\n").is_err());
     assert_eq!(lines.file().bytes, b"{\"n");
-    assert_eq!(
-        lines.append(b"{\"n\":1}\n").unwrap_err().action,
-        "cut a torn line off"
-    );
+    assert_eq!(lines.append(b"{\"n\":1}\n").unwrap_err().action, "cut a torn line off");
     assert_eq!(lines.file().bytes, b"{\"n");
     lines.append(b"{\"n\":1}\n").unwrap();
     assert_eq!(lines.file().bytes, b"{\"n\":1}\n");

@@ -39,9 +39,7 @@ pub(super) fn settings(directory: &Path) -> FileSettings {
 
 /// One line for each number.
 pub(super) fn lines(numbers: Range<u64>) -> Vec<u8> {
-    numbers
-        .flat_map(|number| format!("{{\"n\":{number}}}\n").into_bytes())
-        .collect()
+    numbers.flat_map(|number| format!("{{\"n\":{number}}}\n").into_bytes()).collect()
 }
 
 /// The numbers of all lines, oldest first, whatever became of the files; every line must be whole.
@@ -59,12 +57,7 @@ pub(super) fn numbers(settings: &FileSettings) -> Vec<u64> {
     text.push_str(&fs::read_to_string(&settings.path).unwrap_or_default());
     assert!(text.is_empty() || text.ends_with('\n'), "torn");
     text.lines()
-        .map(|line| {
-            line.strip_prefix("{\"n\":")
-                .unwrap()
-                .strip_suffix('}')
-                .unwrap()
-        })
+        .map(|line| line.strip_prefix("{\"n\":").unwrap().strip_suffix('}').unwrap())
         .map(|number| number.parse().unwrap())
         .collect()
 }

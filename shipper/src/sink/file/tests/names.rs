@@ -49,20 +49,8 @@ fn names_without_an_extension_or_with_that_of_gzip_are_read_back() {
         for kind in [Kind::Plain, Kind::Gzip, Kind::Partial] {
             fs::write(names.path(time, kind), "").unwrap();
         }
-        let found: Vec<_> = names
-            .list()
-            .unwrap()
-            .iter()
-            .map(|one| (one.at, one.kind))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                (time, Kind::Plain),
-                (time, Kind::Gzip),
-                (time, Kind::Partial)
-            ]
-        );
+        let found: Vec<_> = names.list().unwrap().iter().map(|one| (one.at, one.kind)).collect();
+        assert_eq!(found, [(time, Kind::Plain), (time, Kind::Gzip), (time, Kind::Partial)]);
     }
     assert_eq!(Names::of(Path::new("events")).directory(), Path::new("."));
 }

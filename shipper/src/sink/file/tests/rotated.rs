@@ -34,12 +34,7 @@ fn gzip(text: &[u8]) -> Vec<u8> {
 }
 
 fn kinds(settings: &FileSettings) -> Vec<Kind> {
-    Names::of(&settings.path)
-        .list()
-        .unwrap()
-        .iter()
-        .map(|rotated| rotated.kind)
-        .collect()
+    Names::of(&settings.path).list().unwrap().iter().map(|rotated| rotated.kind).collect()
 }
 
 #[test]
@@ -56,10 +51,7 @@ fn across_many_rotations_and_compressions_every_line_is_there_once_and_in_order(
         }
     }
     let kinds = kinds(&settings);
-    assert!(
-        kinds.contains(&Kind::Plain) && kinds.contains(&Kind::Gzip),
-        "{kinds:?}"
-    );
+    assert!(kinds.contains(&Kind::Plain) && kinds.contains(&Kind::Gzip), "{kinds:?}");
     assert!(kinds.len() > 20, "{kinds:?}");
     assert_eq!(numbers(&settings), all(0..10_000));
     for rotated in Names::of(&settings.path).list().unwrap() {
@@ -96,10 +88,7 @@ fn a_file_of_age_is_rotated_before_the_next_batch_also_after_a_restart() {
     assert_eq!(kinds(&settings).len(), 1);
     first.close().unwrap();
     // Begun by the clock of the file system just now, not 25 hours later.
-    writer(&settings)
-        .0
-        .append(&lines(3..4), now + 25 * HOUR)
-        .unwrap();
+    writer(&settings).0.append(&lines(3..4), now + 25 * HOUR).unwrap();
     assert_eq!(kinds(&settings).len(), 2);
     assert_eq!(numbers(&settings), all(0..4));
 }
@@ -119,9 +108,7 @@ fn rotated_names_tell_the_time_and_sort_when_the_clock_stands_or_is_set_back() {
     .into_iter()
     .enumerate()
     {
-        writer
-            .append(&lines(number as u64..number as u64 + 1), at(time))
-            .unwrap();
+        writer.append(&lines(number as u64..number as u64 + 1), at(time)).unwrap();
     }
     assert_eq!(
         ls(directory.path()),
@@ -140,23 +127,11 @@ fn a_rotation_never_takes_a_name_that_a_plain_or_a_compressed_file_has() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(directory.path());
     settings.rotate_bytes = 1;
-    put(
-        &settings,
-        "2026-11-24T10:15:00.000Z",
-        Kind::Plain,
-        &lines(0..1),
-    );
-    put(
-        &settings,
-        "2026-11-24T10:15:00.001Z",
-        Kind::Gzip,
-        &gzip(&lines(1..2)),
-    );
+    put(&settings, "2026-11-24T10:15:00.000Z", Kind::Plain, &lines(0..1));
+    put(&settings, "2026-11-24T10:15:00.001Z", Kind::Gzip, &gzip(&lines(1..2)));
     let (mut writer, housekeeper) = writer(&settings);
     for number in 2..4 {
-        writer
-            .append(&lines(number..number + 1), at("2026-11-24T10:15:00Z"))
-            .unwrap();
+        writer.append(&lines(number..number + 1), at("2026-11-24T10:15:00Z")).unwrap();
     }
     assert_eq!(numbers(&settings), all(0..4));
     housekeeper.run_once().unwrap();
@@ -186,20 +161,11 @@ fn a_compressed_file_keeps_the_time_of_its_original() {
     let plain = put(&settings, "2026-11-24T10:15:00Z", Kind::Plain, &lines(0..9));
     let changed = at("2026-11-24T10:14:59Z");
     let file = File::options().write(true).open(&plain).unwrap();
-    file.set_times(FileTimes::new().set_modified(changed))
-        .unwrap();
+    file.set_times(FileTimes::new().set_modified(changed)).unwrap();
     writer(&settings).1.run_once().unwrap();
-    let compressed = directory
-        .path()
-        .join("shipper-20261124T101500.000Z.ndjson.gz");
-    assert_eq!(
-        fs::metadata(compressed).unwrap().modified().unwrap(),
-        changed
-    );
-    assert_eq!(
-        ls(directory.path()),
-        ["shipper-20261124T101500.000Z.ndjson.gz"]
-    );
+    let compressed = directory.path().join("shipper-20261124T101500.000Z.ndjson.gz");
+    assert_eq!(fs::metadata(compressed).unwrap().modified().unwrap(), changed);
+    assert_eq!(ls(directory.path()), ["shipper-20261124T101500.000Z.ndjson.gz"]);
 }
 
 #[test]
@@ -216,19 +182,11 @@ fn without_compression_rotated_files_stay_as_they_are() {
 fn told_to_stop_a_compression_leaves_the_original_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
-    put(
-        &settings,
-        "2026-11-24T10:15:00Z",
-        Kind::Plain,
-        &lines(0..50_000),
-    );
+    put(&settings, "2026-11-24T10:15:00Z", Kind::Plain, &lines(0..50_000));
     let chunks = Cell::new(0);
     let stop = || chunks.replace(chunks.get() + 1) == 3;
     writer(&settings).1.pass(SystemTime::now(), &stop).unwrap();
-    assert_eq!(
-        ls(directory.path()),
-        ["shipper-20261124T101500.000Z.ndjson"]
-    );
+    assert_eq!(ls(directory.path()), ["shipper-20261124T101500.000Z.ndjson"]);
     assert_eq!(numbers(&settings), all(0..50_000));
 }
 
@@ -250,21 +208,13 @@ fn what_a_crash_in_a_compression_left_is_settled() {
         let settings = settings(directory.path());
         put(&settings, "2026-11-24T10:15:00Z", Kind::Plain, &text);
         if partial {
-            put(
-                &settings,
-                "2026-11-24T10:15:00Z",
-                Kind::Partial,
-                &sound[..100],
-            );
+            put(&settings, "2026-11-24T10:15:00Z", Kind::Partial, &sound[..100]);
         }
         if let Some(left) = left {
             put(&settings, "2026-11-24T10:15:00Z", Kind::Gzip, &left);
         }
         writer(&settings).1.run_once().unwrap();
-        assert_eq!(
-            ls(directory.path()),
-            ["shipper-20261124T101500.000Z.ndjson.gz"]
-        );
+        assert_eq!(ls(directory.path()), ["shipper-20261124T101500.000Z.ndjson.gz"]);
         assert_eq!(numbers(&settings), all(0..30_000));
     }
 }
@@ -275,12 +225,7 @@ fn a_compressed_file_of_other_lines_is_not_taken_for_a_leftover() {
     for other in [5..9, 0..3, 0..6] {
         let directory = tempfile::tempdir().unwrap();
         let settings = settings(directory.path());
-        put(
-            &settings,
-            "2026-11-24T10:15:00Z",
-            Kind::Gzip,
-            &gzip(&lines(other.clone())),
-        );
+        put(&settings, "2026-11-24T10:15:00Z", Kind::Gzip, &gzip(&lines(other.clone())));
         put(&settings, "2026-11-24T10:15:00Z", Kind::Plain, &lines(0..5));
         writer(&settings).1.run_once().unwrap();
         assert_eq!(numbers(&settings), other.chain(0..5).collect::<Vec<_>>());
@@ -294,23 +239,11 @@ fn kept(limit: impl FnOnce(&mut FileSettings)) -> Vec<String> {
     let mut settings = settings(directory.path());
     settings.compress = Compress::None;
     for hour in 0..10 {
-        let kind = if hour % 2 == 0 {
-            Kind::Gzip
-        } else {
-            Kind::Plain
-        };
-        put(
-            &settings,
-            &format!("2026-11-24T{hour:02}:00:00Z"),
-            kind,
-            &[b'x'; 1000],
-        );
+        let kind = if hour % 2 == 0 { Kind::Gzip } else { Kind::Plain };
+        put(&settings, &format!("2026-11-24T{hour:02}:00:00Z"), kind, &[b'x'; 1000]);
     }
     limit(&mut settings);
-    writer(&settings)
-        .1
-        .pass(at("2026-11-24T12:00:00Z"), &|| false)
-        .unwrap();
+    writer(&settings).1.pass(at("2026-11-24T12:00:00Z"), &|| false).unwrap();
     ls(directory.path())
 }
 
@@ -341,12 +274,7 @@ fn the_limit_in_bytes_counts_files_as_compressed() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(directory.path());
     settings.keep_bytes = 20_000;
-    put(
-        &settings,
-        "2026-11-24T10:15:00Z",
-        Kind::Plain,
-        &[b'x'; 1 << 20],
-    );
+    put(&settings, "2026-11-24T10:15:00Z", Kind::Plain, &[b'x'; 1 << 20]);
     writer(&settings).1.run_once().unwrap();
     assert_eq!(kinds(&settings), [Kind::Gzip]);
 }

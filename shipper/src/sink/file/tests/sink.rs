@@ -44,9 +44,7 @@ pub(super) fn assert_lines(text: &str, events: &[Arc<Event>]) {
     assert!(text.ends_with('\n'));
     assert_eq!(text.lines().count(), events.len());
     for (line, event) in text.lines().zip(events) {
-        let Event::Loss(Loss { id, .. }) = &**event else {
-            panic!("not one of ours")
-        };
+        let Event::Loss(Loss { id, .. }) = &**event else { panic!("not one of ours") };
         assert!(line.starts_with('{') && line.ends_with('}'), "{line}");
         assert!(line.contains(&id.to_string()), "{line}");
     }
@@ -91,13 +89,8 @@ async fn what_a_person_must_mend_blocks_and_goes_on_once_mended() {
     assert!(sink.open().is_err());
     let events = events(0..10);
     let outcome = sink.send(&events).await;
-    let Outcome::Blocked { cause } = outcome else {
-        panic!("{outcome:?}")
-    };
-    assert!(
-        cause.contains(&settings.path.display().to_string()),
-        "{cause}"
-    );
+    let Outcome::Blocked { cause } = outcome else { panic!("{outcome:?}") };
+    assert!(cause.contains(&settings.path.display().to_string()), "{cause}");
     fs::remove_dir(&settings.path).unwrap();
     assert!(matches!(sink.send(&events).await, Outcome::Sent));
     assert_lines(&fs::read_to_string(&settings.path).unwrap(), &events);
@@ -107,10 +100,7 @@ async fn what_a_person_must_mend_blocks_and_goes_on_once_mended() {
 async fn a_second_sink_is_refused_and_its_housekeeper_leaves_the_files_alone() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
-    let keep_none = FileSettings {
-        keep_files: 0,
-        ..settings.clone()
-    };
+    let keep_none = FileSettings { keep_files: 0, ..settings.clone() };
     let (mut second, housekeeper) = FileSink::new(keep_none);
     second.open().unwrap();
     second.reopen().await;
@@ -122,9 +112,7 @@ async fn a_second_sink_is_refused_and_its_housekeeper_leaves_the_files_alone() {
     fs::write(&rotated, lines(0..9)).unwrap();
 
     let outcome = second.send(&events(0..1)).await;
-    let Outcome::Blocked { cause } = outcome else {
-        panic!("{outcome:?}")
-    };
+    let Outcome::Blocked { cause } = outcome else { panic!("{outcome:?}") };
     assert!(cause.contains("locked by another process"), "{cause}");
     let thread = thread::spawn(|| housekeeper.run());
     drop(second);
@@ -135,10 +123,7 @@ async fn a_second_sink_is_refused_and_its_housekeeper_leaves_the_files_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_housekeeper_works_beside_the_sink_and_ends_with_it() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = FileSettings {
-        rotate_bytes: 4096,
-        ..settings(directory.path())
-    };
+    let settings = FileSettings { rotate_bytes: 4096, ..settings(directory.path()) };
     let (mut sink, housekeeper) = FileSink::new(settings.clone());
     let thread = thread::spawn(|| housekeeper.run());
     let events = events(0..2000);

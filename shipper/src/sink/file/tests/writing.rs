@@ -12,10 +12,7 @@ use std::time::SystemTime;
 fn refusal(path: &Path) -> FileError {
     let mut settings = settings(path);
     settings.path = path.to_owned();
-    writer(&settings)
-        .0
-        .append(&lines(0..1), SystemTime::now())
-        .unwrap_err()
+    writer(&settings).0.append(&lines(0..1), SystemTime::now()).unwrap_err()
 }
 
 #[test]
@@ -49,10 +46,7 @@ fn a_torn_last_line_is_cut_off_and_kept_aside() {
     fs::write(&settings.path, torn).unwrap();
     append(&mut writer(&settings).0, 3..6);
     assert_eq!(numbers(&settings), all(0..6));
-    assert_eq!(
-        fs::read(directory.path().join("shipper.ndjson.torn")).unwrap(),
-        b"{\"n\":3\n"
-    );
+    assert_eq!(fs::read(directory.path().join("shipper.ndjson.torn")).unwrap(), b"{\"n\":3\n");
 }
 
 #[test]
@@ -63,12 +57,7 @@ fn a_torn_line_longer_than_what_is_read_at_a_time_is_found() {
     fs::write(&settings.path, torn).unwrap();
     append(&mut writer(&settings).0, 3..6);
     assert_eq!(numbers(&settings), all(0..6));
-    assert_eq!(
-        fs::metadata(directory.path().join("shipper.ndjson.torn"))
-            .unwrap()
-            .len(),
-        200_001
-    );
+    assert_eq!(fs::metadata(directory.path().join("shipper.ndjson.torn")).unwrap().len(), 200_001);
 }
 
 #[test]
@@ -80,12 +69,7 @@ fn kept_torn_lines_never_take_more_than_a_mebibyte() {
         append(&mut writer(&settings).0, 0..1);
     }
     assert_eq!(numbers(&settings), [0]);
-    assert_eq!(
-        fs::metadata(directory.path().join("shipper.ndjson.torn"))
-            .unwrap()
-            .len(),
-        1 << 20
-    );
+    assert_eq!(fs::metadata(directory.path().join("shipper.ndjson.torn")).unwrap().len(), 1 << 20);
 }
 
 #[test]
@@ -111,10 +95,7 @@ fn a_file_of_something_else_is_refused_and_left_alone() {
 #[test]
 fn a_symbolic_link_is_refused_and_its_target_left_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let (target, link) = (
-        directory.path().join("target"),
-        directory.path().join("link"),
-    );
+    let (target, link) = (directory.path().join("target"), directory.path().join("link"));
     fs::write(&target, "").unwrap();
     symlink(&target, &link).unwrap();
     let error = refusal(&link);
@@ -133,20 +114,14 @@ fn what_is_not_a_file_in_a_directory_is_refused_with_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let error = refusal(directory.path());
     assert!(matches!(error, FileError::Refused { .. }), "{error}");
-    assert!(
-        error.to_string().contains("name a file in that directory"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("name a file in that directory"), "{error}");
 
     let file = directory.path().join("file");
     fs::write(&file, "").unwrap();
     for path in [file.join("shipper.ndjson"), file.join("log/shipper.ndjson")] {
         let error = refusal(&path);
         assert!(matches!(error, FileError::Refused { .. }), "{error}");
-        assert!(
-            error.to_string().contains(&path.display().to_string()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
     }
 
     let fifo = directory.path().join("fifo");
@@ -208,12 +183,7 @@ fn a_file_emptied_by_copytruncate_is_continued_without_a_hole() {
     let settings = settings(directory.path());
     let (mut writer, _housekeeper) = writer(&settings);
     append(&mut writer, 0..100);
-    File::options()
-        .write(true)
-        .open(&settings.path)
-        .unwrap()
-        .set_len(0)
-        .unwrap();
+    File::options().write(true).open(&settings.path).unwrap().set_len(0).unwrap();
     append(&mut writer, 100..103);
     append(&mut writer, 103..106);
     assert_eq!(numbers(&settings), all(100..106));

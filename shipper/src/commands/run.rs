@@ -1,0 +1,61 @@
+//! `shipper run`.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use super::CONFIG_DEFAULT;
+use crate::capture::{Mode, Options};
+use crate::config::{self, model};
+use crate::pipeline;
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo shipper run --local
+  sudo shipper run --config /etc/shipper/shipper.yaml
+
+SIGHUP reopens the files. SIGINT or SIGTERM stops: what was captured is delivered first, for at most
+5 seconds; a second signal leaves at once. Nothing stays loaded in the kernel.";
+
+/// Capture executions and deliver them.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct RunArgs {
+    /// Configuration file
+    #[arg(short, long, value_name = "PATH", default_value = CONFIG_DEFAULT)]
+    config: PathBuf,
+
+    /// Use the built-in configuration instead
+    ///
+    /// Prints each event and writes ./run/events/shipper.ndjson. Needs no server and no file.
+    #[arg(long, conflicts_with = "config")]
+    local: bool,
+}
+
+/// Runs until a signal.
+pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let settings = if args.local { config::local() } else { config::load(&args.config)? };
+    let filter = EnvFilter::try_from_env("SHIPPER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .init();
+    let options = Options {
+        mode: match settings.capture.mode {
+            model::Mode::Auto => None,
+            model::Mode::Lsm => Some(Mode::Lsm),
+            model::Mode::Fentry => Some(Mode::Fentry),
+            model::Mode::Tracepoint => Some(Mode::Tracepoint),
+        },
+        ring_buffer_bytes: settings.capture.ring_buffer_bytes,
+        argv_bytes_max: settings.capture.argv_bytes_max,
+        ..Options::default()
+    };
+    pipeline::run(&settings, &options)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,281 @@
+//! Every field an ECS event of ours can have: name, type, meaning. `shipper schema event` and the
+//! tests read this table; a test holds it to the official list of ECS.
+
+use serde_json::{Map, Value, json};
+
+/// The type of a field, as ECS names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A string that is matched whole.
+    Keyword,
+    /// A list of them.
+    Keywords,
+    /// A long string that is searched with wildcards.
+    Wildcard,
+    /// A whole number.
+    Long,
+    /// True or false.
+    Boolean,
+    /// RFC 3339 in UTC, nine digits of the second.
+    Date,
+    /// A list of objects whose fields follow in the table.
+    Objects,
+}
+
+/// One field.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Dotted name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// What it says, and where that comes from.
+    pub meaning: &'static str,
+}
+
+macro_rules! fields {
+    ($($name:literal $kind:ident $meaning:literal,)*) => {
+        /// All fields, in the order of an event.
+        pub const FIELDS: &[Field] =
+            &[$(Field { name: $name, kind: Kind::$kind, meaning: $meaning },)*];
+    };
+}
+
+fields! {
+    "@timestamp" Date "When the program was executed; for a loss, when it was noticed",
+    "ecs.version" Keyword "Version of the Elastic Common Schema",
+    "event.kind" Keyword "`event`; `pipeline_error` for a report of lost records",
+    "event.category" Keywords "`process`",
+    "event.type" Keywords "`start`",
+    "event.action" Keyword "`exec`; `events-lost` for a report of lost records",
+    "event.outcome" Keyword "`success`",
+    "event.reason" Keyword "What was lost and why, in words",
+    "event.id" Keyword "Identity of the event: the same exec read twice has the same id",
+    "event.created" Date "When the daemon read the record",
+    "event.sequence" Long "Number of this exec on its CPU since capture began",
+    "event.module" Keyword "`shipper`",
+    "event.dataset" Keyword "`shipper.process`",
+    "agent.type" Keyword "`shipper`",
+    "agent.version" Keyword "Version of shipper",
+    "host.name" Keyword "Host name (uname)",
+    "host.hostname" Keyword "The same",
+    "host.id" Keyword "/etc/machine-id",
+    "host.architecture" Keyword "Machine architecture (uname)",
+    "host.boot.id" Keyword "Random id of this boot",
+    "host.os.type" Keyword "`linux`",
+    "host.os.kernel" Keyword "Kernel release (uname)",
+    "host.os.platform" Keyword "ID of os-release",
+    "host.os.name" Keyword "NAME of os-release",
+    "host.os.version" Keyword "VERSION_ID of os-release",
+    "host.os.full" Keyword "PRETTY_NAME of os-release",
+    "process.pid" Long "Process id in the initial pid namespace (task_struct.tgid)",
+    "process.vpid" Long "Process id in its own pid namespace",
+    "process.thread.id" Long "Thread that called exec; differs from the pid when it was not the leader",
+    "process.thread.capabilities.effective" Keywords "Effective capabilities after the exec",
+    "process.thread.capabilities.permitted" Keywords "Permitted capabilities after the exec",
+    "process.entity_id" Keyword "Identity of the process, from machine, boot, pid and start time",
+    "process.name" Keyword "Task name; whole, where the kernel cut it at 15 bytes and the file's name goes on",
+    "process.executable" Keyword "Path of the binary that was loaded: the interpreter of a script",
+    "process.args" Keywords "Arguments from the new address space, argv[0] included",
+    "process.args_count" Long "Number of arguments, also of those that were cut (linux_binprm.argc)",
+    "process.command_line" Wildcard "The arguments joined by spaces",
+    "process.working_directory" Keyword "Working directory",
+    "process.start" Date "When the process was made (fork)",
+    "process.interactive" Boolean "It has a controlling terminal",
+    "process.tty.char_device.major" Long "Major device number of the controlling terminal",
+    "process.tty.char_device.minor" Long "Minor device number of it",
+    "process.user.id" Keyword "Effective user id after the exec",
+    "process.user.name" Keyword "Its name, where the process is in the host's user and mount namespace",
+    "process.real_user.id" Keyword "Real user id",
+    "process.real_user.name" Keyword "Its name",
+    "process.saved_user.id" Keyword "Saved user id",
+    "process.saved_user.name" Keyword "Its name",
+    "process.group.id" Keyword "Effective group id",
+    "process.group.name" Keyword "Its name",
+    "process.real_group.id" Keyword "Real group id",
+    "process.real_group.name" Keyword "Its name",
+    "process.saved_group.id" Keyword "Saved group id",
+    "process.saved_group.name" Keyword "Its name",
+    "process.group_leader.pid" Long "Process group id",
+    "process.group_leader.entity_id" Keyword "Identity of its leader, if that process is known",
+    "process.session_leader.pid" Long "Session id",
+    "process.session_leader.entity_id" Keyword "Identity of its leader, if that process is known",
+    "process.parent.pid" Long "Process that made this one, also when it has ended since",
+    "process.parent.entity_id" Keyword "Its identity",
+    "process.parent.start" Date "When it was made",
+    "process.parent.name" Keyword "Its name",
+    "process.parent.executable" Keyword "Its binary",
+    "process.parent.args" Keywords "Its arguments, at most 4096 bytes",
+    "process.parent.args_count" Long "Number of its arguments",
+    "process.parent.command_line" Wildcard "Its arguments joined by spaces",
+    "process.Ext.ancestry" Keywords "Identities of all ancestors, the parent first",
+    "user.id" Keyword "Effective user id",
+    "user.name" Keyword "Its name",
+    "user.audit.id" Keyword "Login user id (loginuid): who logged in, whatever su and sudo did since",
+    "user.audit.name" Keyword "Its name",
+    "file.path" Keyword "The file that was asked for: the script, not its interpreter",
+    "file.name" Keyword "Its name",
+    "file.uid" Keyword "Its owner",
+    "file.gid" Keyword "Its group",
+    "file.owner" Keyword "Name of its owner",
+    "file.group" Keyword "Name of its group",
+    "file.mode" Keyword "Its permission bits, octal",
+    "file.inode" Keyword "Its inode number",
+    "file.device" Keyword "Device of its file system, major:minor",
+    "file.size" Long "Its size in bytes",
+    "container.id" Keyword "Container id in the cgroup path",
+    "shipper.file_not_root_owned" Boolean "The file asked for is not owned by root; absent when the owner is not known",
+    "shipper.file_source" Keyword "Where owner and mode come from: `kernel`, `procfs` (looked up afterwards) or `unknown`",
+    "shipper.file.links" Long "Hard links of the file asked for",
+    "shipper.file.setuid" Boolean "It has the setuid bit",
+    "shipper.file.setgid" Boolean "It has the setgid bit",
+    "shipper.file.deleted" Boolean "It has no name any more",
+    "shipper.file.memfd" Boolean "It is an anonymous file in memory",
+    "shipper.interpreter.path" Keyword "Binary that was loaded for a script",
+    "shipper.interpreter.uid" Keyword "Its owner",
+    "shipper.interpreter.gid" Keyword "Its group",
+    "shipper.interpreter.mode" Keyword "Its permission bits, octal",
+    "shipper.interpreter.inode" Keyword "Its inode number",
+    "shipper.interpreter.device" Keyword "Device of its file system, major:minor",
+    "shipper.interpreter.size" Long "Its size in bytes",
+    "shipper.interpreter.source" Keyword "Where these come from: `kernel` or `unknown`",
+    "shipper.ancestry" Objects "All ancestors, the parent first",
+    "shipper.ancestry.pid" Long "Process id",
+    "shipper.ancestry.entity_id" Keyword "Identity",
+    "shipper.ancestry.start" Date "When it was made",
+    "shipper.ancestry.name" Keyword "Name",
+    "shipper.ancestry.executable" Keyword "Binary",
+    "shipper.ancestry.args" Keywords "Arguments, at most 4096 bytes",
+    "shipper.ancestry.args_count" Long "Number of arguments",
+    "shipper.ancestry.args_truncated" Boolean "The arguments were cut",
+    "shipper.ancestry.source" Keyword "Where name, binary and arguments come from: `event`, `procfs`, `kernel` (name alone) or `unknown`",
+    "shipper.ancestry_cut" Boolean "There are more ancestors (enrich.ancestry_depth_max)",
+    "shipper.args_bytes" Long "Bytes of all arguments with their NULs, before any cut",
+    "shipper.args_truncated" Boolean "Arguments were cut (capture.argv_bytes_max)",
+    "shipper.args_unreadable" Boolean "A page of the arguments could not be read; they end before it",
+    "shipper.paths_cut" Keywords "Fields whose path lacks leading directories: deeper than 64 or longer than 4096 bytes",
+    "shipper.paths_unreachable" Keywords "Fields whose path is not below the root of the process",
+    "shipper.raw.name" Keyword "process.name in base64, when it is not UTF-8",
+    "shipper.raw.executable" Keyword "process.executable in base64, when it is not UTF-8",
+    "shipper.raw.args" Keywords "All of process.args in base64, when one of them is not UTF-8",
+    "shipper.raw.working_directory" Keyword "process.working_directory in base64, when it is not UTF-8",
+    "shipper.raw.file_path" Keyword "file.path in base64, when it is not UTF-8",
+    "shipper.raw.cgroup_path" Keyword "shipper.cgroup.path in base64, when it is not UTF-8",
+    "shipper.credentials.fsuid" Keyword "User id for file access",
+    "shipper.credentials.fsgid" Keyword "Group id for file access",
+    "shipper.credentials.securebits" Long "Set of SECBIT_*",
+    "shipper.credentials.capabilities.inheritable" Keyword "Capability set, 16 hexadecimal digits",
+    "shipper.credentials.capabilities.permitted" Keyword "Capability set",
+    "shipper.credentials.capabilities.effective" Keyword "Capability set",
+    "shipper.credentials.capabilities.bounding" Keyword "Capability set",
+    "shipper.credentials.capabilities.ambient" Keyword "Capability set",
+    "shipper.credentials_before.uid" Keyword "Real user id before the exec; absent where the capture mode cannot tell",
+    "shipper.credentials_before.gid" Keyword "Real group id before the exec",
+    "shipper.credentials_before.euid" Keyword "Effective user id before the exec",
+    "shipper.credentials_before.egid" Keyword "Effective group id before the exec",
+    "shipper.credentials_before.suid" Keyword "Saved user id before the exec",
+    "shipper.credentials_before.sgid" Keyword "Saved group id before the exec",
+    "shipper.credentials_before.fsuid" Keyword "User id for file access before the exec",
+    "shipper.credentials_before.fsgid" Keyword "Group id for file access before the exec",
+    "shipper.credentials_before.securebits" Long "Set of SECBIT_* before the exec",
+    "shipper.credentials_before.capabilities.inheritable" Keyword "Capability set before the exec",
+    "shipper.credentials_before.capabilities.permitted" Keyword "Capability set before the exec",
+    "shipper.credentials_before.capabilities.effective" Keyword "Capability set before the exec",
+    "shipper.credentials_before.capabilities.bounding" Keyword "Capability set before the exec",
+    "shipper.credentials_before.capabilities.ambient" Keyword "Capability set before the exec",
+    "shipper.audit_session" Keyword "Session id of the audit subsystem",
+    "shipper.namespaces.mnt" Long "Inode number of the mount namespace; 0 where the kernel has none",
+    "shipper.namespaces.pid" Long "Of the pid namespace",
+    "shipper.namespaces.net" Long "Of the network namespace",
+    "shipper.namespaces.uts" Long "Of the host name namespace",
+    "shipper.namespaces.ipc" Long "Of the IPC namespace",
+    "shipper.namespaces.cgroup" Long "Of the cgroup namespace",
+    "shipper.namespaces.time" Long "Of the clock namespace",
+    "shipper.namespaces.user" Long "Of the user namespace",
+    "shipper.cgroup.id" Keyword "Id of the cgroup",
+    "shipper.cgroup.path" Keyword "Its path in the unified hierarchy, or of the pids controller (cgroup v1)",
+    "shipper.boot_ns" Long "Time of the exec in nanoseconds since boot, which no clock change moves",
+    "shipper.cpu" Long "CPU of the record; event.sequence counts per CPU",
+    "shipper.loss.stage" Keyword "Where records were lost: ring_full, kernel_recursion, unreadable, undecodable",
+    "shipper.loss.kind" Keyword "What was lost: exec (events), fork or exit (ancestry is less sure)",
+    "shipper.loss.count" Long "How many records",
+    "shipper.loss.first" Date "Not before this moment",
+    "shipper.loss.last" Date "Not after this moment",
+}
+
+/// JSON Schema (2020-12) of one event.
+#[must_use]
+pub fn schema() -> Value {
+    let mut root = object();
+    for field in FIELDS {
+        let mut at = &mut root;
+        let mut parts = field.name.split('.').peekable();
+        while let Some(part) = parts.next() {
+            if at["type"] == "array" {
+                at = &mut at["items"];
+            }
+            let properties = &mut at["properties"];
+            if !properties[part].is_object() {
+                properties[part] = if parts.peek().is_some() { object() } else { leaf(field) };
+            }
+            at = &mut properties[part];
+        }
+    }
+    root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    root["title"] = json!("shipper event (ECS)");
+    root["required"] = json!(["@timestamp", "ecs", "event", "agent", "host", "shipper"]);
+    root
+}
+
+fn object() -> Value {
+    json!({ "type": "object", "additionalProperties": false, "properties": Map::new() })
+}
+
+fn leaf(field: &Field) -> Value {
+    let mut leaf = match field.kind {
+        Kind::Keyword | Kind::Wildcard => json!({ "type": "string" }),
+        Kind::Keywords => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Long => json!({ "type": "integer" }),
+        Kind::Boolean => json!({ "type": "boolean" }),
+        Kind::Date => json!({ "type": "string", "format": "date-time" }),
+        Kind::Objects => json!({ "type": "array", "items": object() }),
+    };
+    leaf["description"] = json!(field.meaning);
+    leaf
+}
+
+/// What in an event is not as the table says: unknown fields, wrong types, nulls. Empty when all is.
+#[must_use]
+pub fn check(event: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    walk(event, String::new(), &mut wrong);
+    wrong
+}
+
+fn walk(value: &Value, name: String, wrong: &mut Vec<String>) {
+    let known = FIELDS.iter().find(|field| field.name == name).map(|field| field.kind);
+    let strings = |list: &[Value]| list.iter().all(Value::is_string);
+    match (value, known) {
+        (Value::Object(map), None) => {
+            for (key, inner) in map {
+                let inner_name =
+                    if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                walk(inner, inner_name, wrong);
+            }
+        }
+        (Value::Array(list), Some(Kind::Objects)) => {
+            for item in list {
+                for (key, inner) in item.as_object().into_iter().flatten() {
+                    walk(inner, format!("{name}.{key}"), wrong);
+                }
+            }
+        }
+        (Value::Array(list), Some(Kind::Keywords)) if strings(list) => {}
+        (Value::String(text), Some(Kind::Date)) if text.parse::<jiff::Timestamp>().is_ok() => {}
+        (Value::String(_), Some(Kind::Keyword | Kind::Wildcard))
+        | (Value::Bool(_), Some(Kind::Boolean)) => {}
+        (Value::Number(number), Some(Kind::Long)) if number.is_i64() || number.is_u64() => {}
+        (_, None) => wrong.push(format!("{name} is not in the table")),
+        (value, Some(kind)) => wrong.push(format!("{name} is not {kind:?}: {value}")),
+    }
+}
