@@ -1,6 +1,7 @@
 //! The harness of the tests that cross a process or machine boundary. The tests themselves are
 //! under `tests/tests/`.
 
+pub mod daemon;
 pub mod guest;
 
 /// Says that the calling test is skipped on this machine, and why; the test returns afterwards.

@@ -45,8 +45,8 @@ pub struct Enricher {
     host_namespaces: HostNamespaces,
 }
 
-/// The host's namespaces. Those of pid 1: a systemd unit may give the daemon a mount namespace of its
-/// own, with the same tree.
+/// The host's namespaces: those of pid 1, since a systemd unit may give the daemon a mount namespace
+/// of its own with the same tree; the daemon's own where pid 1 does not let itself be looked at.
 struct HostNamespaces {
     user: Option<u32>,
     mnt: Option<u32>,
@@ -274,7 +274,8 @@ pub fn full_name(comm: &[u8], path: Option<&[u8]>) -> Bytes {
 
 fn host_namespace(name: &str) -> Option<u32> {
     // `user:[4026531837]`
-    let link = std::fs::read_link(format!("/proc/1/ns/{name}")).ok()?;
+    let link = |pid| std::fs::read_link(format!("/proc/{pid}/ns/{name}")).ok();
+    let link = link("1").or_else(|| link("self"))?;
     link.to_str()?.rsplit_once('[')?.1.strip_suffix(']')?.parse().ok()
 }
 
