@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs the tests. `all`: every test this machine can run; `kernel`: those in QEMU guests alone.
+# What cannot run says SKIPPED and why; with CI set such a skip fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+CARGO=${CARGO:-cargo}
+export SHIPPER_GUEST_KERNEL_SERIES="${SHIPPER_GUEST_KERNEL_SERIES:-6.1 5.10}"
+
+# Fetches QEMU and kernels, and builds the static program the guests run.
+prepare_guests() {
+    local status=0 target
+    # shellcheck disable=SC2086 # one word a series is meant
+    tests/kernels.sh target/guest-kernels $SHIPPER_GUEST_KERNEL_SERIES || status=$?
+    [ $status -ne 77 ] || return 0 # It said SKIPPED and why; the tests will say so too.
+    [ $status -eq 0 ] || return $status
+    target=$(rustc -vV | sed -n 's/^host: //p')
+    RUSTFLAGS="-C target-feature=+crt-static" "$CARGO" build --release --locked --quiet \
+        --target "$target" --target-dir target/static --package shipper
+    export SHIPPER_STATIC="$PWD/target/static/$target/release"
+}
+
+case "${1:-all}" in
+kernel)
+    prepare_guests
+    "$CARGO" test --locked --package shipper-tests --test guest_harness --test kernel -- --nocapture
+    ;;
+all)
+    mkdir -p target
+    prepare_guests
+    # The default members: all but the kernel crate, which is for another target.
+    "$CARGO" test --locked --no-fail-fast 2>&1 | tee target/test.log
+    echo
+    grep '^SKIPPED' target/test.log || echo 'Nothing was skipped.'
+    ;;
+*)
+    echo "usage: run.sh all|kernel" >&2
+    exit 2
+    ;;
+esac
