@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Longest line that is kept whole, without its newline. Events are far shorter; a file that is not
 /// ours must not fill the memory.
-pub const LINE_BYTES_MAX: usize = 1 << 20;
+pub const LINE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of one read: a step stays short enough for Ctrl-C to feel immediate.
 const READ_BYTES: usize = 64 << 10;
 
