@@ -208,7 +208,7 @@ impl Screen {
                 }
                 Err(_) => self.unreadable(line, "not JSON"),
             },
-            Item::Cut(line) => self.unreadable(line, "line of more than 1 MiB"),
+            Item::Cut(line) => self.unreadable(line, "line of more than 4 MiB"),
             Item::Truncated => say(format_args!("the file was truncated; reading it again")),
         }
     }
