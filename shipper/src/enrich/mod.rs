@@ -26,7 +26,7 @@ use crate::event::{
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
 use identity::Identities;
-use procfs::{Procfs, split_args};
+use procfs::{Asked, Procfs, split_args};
 use table::{ENTRIES_MAX, Table};
 use users::Users;
 
@@ -141,7 +141,8 @@ impl Enricher {
         let binary_path = path(record.path(raw.binary_path));
         let working_directory = path(record.path(raw.cwd));
         let filename = record.bytes(raw.filename);
-        let here = self.host_namespaces.mnt == Some(raw.namespaces.mnt);
+        let same_users = self.host_namespaces.mnt == Some(raw.namespaces.mnt)
+            && self.host_namespaces.user == Some(raw.namespaces.user);
 
         let binary = ExecutedFile {
             source: if file_facts(&raw.binary, &binary_path).is_some() {
@@ -158,7 +159,15 @@ impl Enricher {
                 let path = path(record.path(raw.file_path));
                 ExecutedFile { facts: file_facts(&raw.file, &path), path, source: Source::Kernel }
             } else {
-                self.look_up(process, filename, &working_directory, here)
+                let whole = !working_directory.cut && !working_directory.unreachable;
+                let device = (raw.binary.device >> 20, raw.binary.device & 0xf_ffff);
+                let asked = Asked {
+                    filename,
+                    cwd: whole.then_some(&*working_directory.bytes),
+                    here: same_users,
+                    interpreter: (&binary_path.bytes, raw.binary.inode, device),
+                };
+                self.look_up(process, &asked, &working_directory)
             };
             (file, Some(binary))
         } else {
@@ -182,7 +191,6 @@ impl Enricher {
 
         let credentials = credentials(&raw.credentials);
         let loginuid = (raw.loginuid != u32::MAX).then_some(raw.loginuid);
-        let same_users = here && self.host_namespaces.user == Some(raw.namespaces.user);
         let names = same_users.then(|| self.names(&credentials, loginuid, file.facts.as_ref()));
         Exec {
             id: self.identities.exec(process, record.header.boot_ns),
@@ -229,24 +237,25 @@ impl Enricher {
     }
 
     /// The script's own file, which the kernel has let go of when the exec commits (tracepoint mode).
-    fn look_up(
-        &self,
-        process: ProcessKey,
-        filename: &[u8],
-        cwd: &EventPath,
-        here: bool,
-    ) -> ExecutedFile {
-        match self.procfs.executed_file(process, filename, &cwd.bytes, here) {
+    fn look_up(&self, process: ProcessKey, asked: &Asked<'_>, cwd: &EventPath) -> ExecutedFile {
+        match self.procfs.executed_file(process, asked) {
             Some((facts, bytes)) => ExecutedFile {
                 path: EventPath { bytes, ..EventPath::default() },
                 facts: Some(facts),
                 source: Source::Procfs,
             },
-            None => ExecutedFile {
-                path: EventPath { bytes: join(&cwd.bytes, filename), ..EventPath::default() },
-                facts: None,
-                source: Source::Unknown,
-            },
+            None => {
+                let relative = !asked.filename.starts_with(b"/");
+                ExecutedFile {
+                    path: EventPath {
+                        bytes: join(&cwd.bytes, asked.filename),
+                        cut: relative && cwd.cut,
+                        unreachable: relative && cwd.unreachable,
+                    },
+                    facts: None,
+                    source: Source::Unknown,
+                }
+            }
         }
     }
 

@@ -33,6 +33,32 @@ pub struct Stat {
     pub comm: Bytes,
 }
 
+/// What is known of a file that a process asked to execute.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The name given to the system call.
+    pub filename: &'a [u8],
+    /// Working directory the kernel reported; `None` when that is not its whole path.
+    pub cwd: Option<&'a [u8]>,
+    /// The process is in the host's mount and user namespace, so that our own view of the files
+    /// serves when it is gone already, unless it was in a chroot.
+    pub here: bool,
+    /// The interpreter that was loaded for it: path, inode and device as the kernel saw them.
+    pub interpreter: (&'a [u8], u64, (u32, u32)),
+}
+
+impl Asked<'_> {
+    /// Whether the path of the interpreter leads to the interpreter from our root as well. A chroot
+    /// that shares the interpreter with us by a bind mount is not told apart; it takes root to make.
+    fn sees_as_we_do(&self, root: BorrowedFd<'_>) -> bool {
+        let (path, inode, device) = self.interpreter;
+        open_in_root(root, path)
+            .ok()
+            .and_then(|file| facts(file.as_fd()))
+            .is_some_and(|facts| (facts.inode, facts.device) == (inode, device))
+    }
+}
+
 impl Procfs {
     /// The /proc mounted there.
     #[must_use]
@@ -91,35 +117,34 @@ impl Procfs {
         })
     }
 
-    /// The file a process asked to execute by this name: its facts and its path, with links resolved
-    /// where that is certain. `cwd` is the working directory the kernel reported; `here` says that the
-    /// process has our mount namespace, so that our own view serves when it is gone already.
+    /// The file a process asked to execute: its facts and its path, as seen from the root of the
+    /// process, with links resolved where that root is ours. `None` where it cannot be told from
+    /// another file of that name: no owner is better than a wrong one.
     #[must_use]
-    pub fn executed_file(
-        &self,
-        key: ProcessKey,
-        filename: &[u8],
-        cwd: &[u8],
-        here: bool,
-    ) -> Option<(FileFacts, Bytes)> {
-        if let Some(fd) = filename.strip_prefix(b"/dev/fd/") {
+    pub fn executed_file(&self, key: ProcessKey, asked: &Asked<'_>) -> Option<(FileFacts, Bytes)> {
+        if let Some(fd) = asked.filename.strip_prefix(b"/dev/fd/") {
             return self.file_of_descriptor(key, fd);
         }
-        let absolute = if filename.starts_with(b"/") {
-            filename.to_vec()
+        let absolute = if asked.filename.starts_with(b"/") {
+            asked.filename.to_vec()
         } else {
-            [cwd, b"/", filename].concat()
+            [asked.cwd?, b"/", asked.filename].concat()
         };
+        let ours = open_directory(Path::new("/"))?;
         let inside =
             self.is_alive(key).then(|| open_directory(&self.path(key.pid, "root"))).flatten();
-        let root = match inside {
-            Some(root) => root,
-            None if here => open_directory(Path::new("/"))?,
+        let (root, is_ours) = match inside {
+            Some(root) => {
+                let is_ours = asked.here && same_file(root.as_fd(), ours.as_fd());
+                (root, is_ours)
+            }
+            // It is gone, and with it the answer whether it was in a chroot.
+            None if asked.here && asked.sees_as_we_do(ours.as_fd()) => (ours, true),
             None => return None,
         };
         let file = open_in_root(root.as_fd(), &absolute).ok()?;
         let facts = facts(file.as_fd())?;
-        let path = if here { path_of(file.as_fd()) } else { None };
+        let path = if is_ours { path_of(file.as_fd()) } else { None };
         Some((facts, path.unwrap_or_else(|| absolute.into())))
     }
 
@@ -131,7 +156,9 @@ impl Procfs {
         let path = self.path(key.pid, "fd").join(OsStr::from_bytes(name));
         let file =
             openat(rustix::fs::CWD, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        Some((facts(file.as_fd())?, path_of(file.as_fd())?))
+        let (facts, path) = (facts(file.as_fd())?, path_of(file.as_fd())?);
+        let memfd = facts.deleted && path.starts_with(b"/memfd:");
+        Some((FileFacts { memfd, deleted: facts.deleted && !memfd, ..facts }, path))
     }
 }
 
@@ -160,8 +187,26 @@ fn path_of(file: BorrowedFd<'_>) -> Option<Bytes> {
     use std::os::fd::AsRawFd as _;
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     let target = readlinkat(rustix::fs::CWD, link, Vec::new()).ok()?.into_bytes();
-    let path = target.strip_suffix(b" (deleted)").unwrap_or(&target);
+    let path = match target.strip_suffix(b" (deleted)") {
+        // A name may end like this by itself.
+        Some(path) if !leads_to(&target, file) => path,
+        _ => &target,
+    };
     path.starts_with(b"/").then(|| path.into())
+}
+
+fn leads_to(path: &[u8], file: BorrowedFd<'_>) -> bool {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(rustix::fs::CWD, path, flags, Mode::empty())
+        .is_ok_and(|found| same_file(found.as_fd(), file))
+}
+
+fn same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
+    let identity = |file| {
+        let facts = facts(file)?;
+        Some((facts.inode, facts.device))
+    };
+    identity(a).is_some_and(|a| identity(b) == Some(a))
 }
 
 fn facts(file: BorrowedFd<'_>) -> Option<FileFacts> {
@@ -244,12 +289,24 @@ mod tests {
         std::fs::write(dir.path().join("script"), "#!/bin/sh\n").expect("writable");
         std::os::unix::fs::symlink("script", dir.path().join("link")).expect("writable");
         let cwd = dir.path().canonicalize().expect("exists").into_os_string().into_vec();
-        let (facts, path) =
-            procfs.executed_file(stat.key, b"./link", &cwd, true).expect("the script");
+        let shell = procfs.executable(stat.key.pid).expect("my executable");
+        let mine = File::open(OsStr::from_bytes(&shell)).expect("readable");
+        let FileFacts { inode, device, .. } = super::facts(mine.as_fd()).expect("facts");
+        let asked = Asked {
+            filename: b"./link",
+            cwd: Some(&cwd),
+            here: true,
+            interpreter: (&shell, inode, device),
+        };
+        let (facts, path) = procfs.executed_file(stat.key, &asked).expect("the script");
         assert_eq!(facts.size, 10);
         assert!(path.ends_with(b"/script"), "the link is resolved: {path:?}");
         let gone = ProcessKey { pid: stat.key.pid, start_ticks: 1 };
-        assert!(procfs.executed_file(gone, b"./link", &cwd, false).is_none());
-        assert!(procfs.executed_file(gone, b"./link", &cwd, true).is_some());
+        let found = |asked: &Asked<'_>| procfs.executed_file(gone, asked).is_some();
+        assert!(found(&asked));
+        assert!(!found(&Asked { here: false, ..asked }));
+        assert!(!found(&Asked { cwd: None, ..asked }), "half a path names another file");
+        let interpreter = (&shell[..], inode + 1, device);
+        assert!(!found(&Asked { interpreter, ..asked }), "it lived under another root");
     }
 }
