@@ -17,6 +17,50 @@ use serde_json::Value;
 /// more.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// What the daemon says where the kernel or a sandbox refuses it capture altogether.
+const REFUSALS: [&str; 2] = ["the kernel programs cannot be loaded", "cannot be attached"];
+
+/// A temporary directory that every user may search.
+pub fn directory() -> anyhow::Result<tempfile::TempDir> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::Builder::new().prefix("shipper-test-").tempdir()?;
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755))?;
+    Ok(dir)
+}
+
+/// A configuration in tracepoint mode whose one sink writes `events.ndjson` in `dir`. `more` are
+/// lines of the sections before the sinks, `sink` lines of the sink, indented by four.
+#[must_use]
+pub fn config(dir: &Path, more: &str, sink: &str) -> String {
+    format!(
+        "capture:\n  mode: tracepoint\n{more}\nsinks:\n  - name: local\n    type: file\n    \
+         path: {}/events.ndjson\n{sink}",
+        dir.display()
+    )
+}
+
+/// Runs a command that is to end by itself, and returns how it did; kills it at a limit.
+pub fn run_to_end(command: &mut Command) -> anyhow::Result<std::process::Output> {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("the program under test cannot be started")?;
+    let pid = rustix::process::Pid::from_child(&child);
+    let (sender, output) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    match output.recv_timeout(LIMIT) {
+        Ok(output) => Ok(output?),
+        Err(_) => {
+            // Not reaped yet, so the pid is still its own.
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+            let output = output.recv()??;
+            bail!("it did not end; it said:\n{}", String::from_utf8_lossy(&output.stderr))
+        }
+    }
+}
+
 /// A daemon at work. Dropping it kills it.
 pub struct Daemon {
     child: Child,
@@ -72,6 +116,28 @@ impl Daemon {
             events.display()
         );
         Daemon::start_with(dir, &yaml)
+    }
+
+    /// As [`Daemon::start_with`], in a new directory that every user may search: `yaml` gets its
+    /// path. `None`, and the test is skipped, where this machine allows no capture.
+    pub fn start_or_skip(yaml: impl FnOnce(&Path) -> String) -> anyhow::Result<Option<Daemon>> {
+        if !rustix::process::geteuid().is_root() {
+            crate::skip("capture needs root");
+            return Ok(None);
+        }
+        let dir = directory()?;
+        let yaml = yaml(dir.path());
+        match Daemon::start_with(dir, &yaml) {
+            Ok(daemon) => Ok(Some(daemon)),
+            Err(error) => {
+                let text = error.to_string();
+                if REFUSALS.iter().any(|refusal| text.contains(refusal)) {
+                    crate::skip(&text);
+                    return Ok(None);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Starts a daemon with this whole configuration, which may name files in `dir`.
@@ -190,11 +256,31 @@ impl Stopped {
     pub fn events(&self) -> anyhow::Result<Vec<Value>> {
         let path = self.dir.path().join("events.ndjson");
         let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        if !bytes.is_empty() && !bytes.ends_with(b"\n") {
-            bail!("the last line is torn");
-        }
-        read_events(&path)
+        parse_whole(&bytes)
     }
+
+    /// The events of `events.ndjson` and of all files rotated away from it that are not compressed,
+    /// in no order.
+    pub fn events_of_all_files(&self) -> anyhow::Result<Vec<Value>> {
+        let mut events = Vec::new();
+        for entry in std::fs::read_dir(self.dir.path())? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("events") && name.ends_with(".ndjson") {
+                let bytes = std::fs::read(entry.path())?;
+                events.extend(parse_whole(&bytes).with_context(|| name)?);
+            }
+        }
+        Ok(events)
+    }
+}
+
+/// The events of a file that is complete. Fails on a line that is not one JSON object, or torn.
+pub fn parse_whole(bytes: &[u8]) -> anyhow::Result<Vec<Value>> {
+    if !bytes.is_empty() && !bytes.ends_with(b"\n") {
+        bail!("the last line is torn");
+    }
+    parse_lines(bytes)
 }
 
 /// The events of a file that is being written: whole lines only.
@@ -204,7 +290,11 @@ pub fn read_events(path: &Path) -> anyhow::Result<Vec<Value>> {
         other => other?,
     };
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    bytes[..whole]
+    parse_lines(&bytes[..whole])
+}
+
+fn parse_lines(bytes: &[u8]) -> anyhow::Result<Vec<Value>> {
+    bytes
         .split_inclusive(|&byte| byte == b'\n')
         .map(|line| {
             let value: Value = serde_json::from_slice(line).context("a line is not JSON")?;

@@ -3,6 +3,7 @@
 
 pub mod daemon;
 pub mod guest;
+pub mod tiny;
 
 /// Says that the calling test is skipped on this machine, and why; the test returns afterwards.
 ///
