@@ -10,7 +10,7 @@ use common::wire::RecordKind;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::capture::{Capture, CaptureError, Lost, LostStage, Options};
+use crate::capture::{Capture, CaptureError, Lost, LostStage, Options, Reading};
 use crate::config::settings::{Settings, SinkSettings};
 use crate::deliver::{self, Control, Delivered};
 use crate::enrich::Enricher;
@@ -278,40 +278,38 @@ impl Work {
             let left = next_tick.saturating_duration_since(Instant::now());
             self.capture.wait(left.min(Duration::from_millis(200)))?;
             std::thread::sleep(RING_LINGER);
-            self.drain();
+            let emptied = self.drain();
             if Instant::now() >= next_tick {
                 self.enricher.refresh();
-                self.account(false)?;
+                self.account(if emptied { Reading::Empty } else { Reading::Behind })?;
                 next_tick = Instant::now() + TICK;
             }
         }
         self.capture.detach();
-        while self.drain() {}
-        self.account(true)?;
+        while !self.drain() {}
+        self.account(Reading::Settled)?;
         self.counts.refused = self.outlets.senders.iter().map(|(_, refused)| *refused).collect();
         Ok(self.counts)
     }
 
     /// Reads until the ring is empty, or long enough that the caller should look around. True when
-    /// something was read.
+    /// the ring was read empty.
     fn drain(&mut self) -> bool {
         let until = Instant::now() + TICK;
-        let mut any = false;
         loop {
             let (enricher, outlets, counts) =
                 (&mut self.enricher, &mut self.outlets, &mut self.counts);
             if !self.capture.next(|record| read(record, enricher, outlets, counts)) {
-                return any;
+                return true;
             }
-            any = true;
             if Instant::now() >= until {
-                return any;
+                return false;
             }
         }
     }
 
-    fn account(&mut self, settled: bool) -> Result<(), CaptureError> {
-        let losses = self.capture.losses(boot_now_ns(), settled)?;
+    fn account(&mut self, reading: Reading) -> Result<(), CaptureError> {
+        let losses = self.capture.losses(boot_now_ns(), reading)?;
         if losses.iter().any(|lost| lost.gap.kind == RecordKind::Exit) {
             self.enricher.reconcile();
         }

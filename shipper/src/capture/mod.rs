@@ -179,6 +179,18 @@ pub enum LostStage {
     Unreadable,
 }
 
+/// How far the ring is read when losses are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Not to its end: what the kernel counted may still be in it, and only gaps between records
+    /// that were read are losses.
+    Behind,
+    /// It was read empty just now.
+    Empty,
+    /// It was read empty, and capture is detached: nothing can be on its way any more.
+    Settled,
+}
+
 impl Capture {
     /// Loads, attaches and proves. Capture has begun when this returns: records of execs since are
     /// in the ring.
@@ -329,14 +341,21 @@ impl Capture {
         })
     }
 
-    /// Accounts for what did not arrive. To be called about once a second, with the ring read empty;
-    /// `settled` once capture is detached.
+    /// Accounts for what did not arrive. To be called about once a second.
     ///
     /// # Errors
     /// The kernel's counters cannot be read.
-    pub fn losses(&mut self, now_boot_ns: u64, settled: bool) -> Result<Vec<Lost>, CaptureError> {
+    pub fn losses(
+        &mut self,
+        now_boot_ns: u64,
+        reading: Reading,
+    ) -> Result<Vec<Lost>, CaptureError> {
         let counted = self.ring.counted()?;
-        self.sequences.look(&counted.made, now_boot_ns, settled);
+        match reading {
+            Reading::Behind => {}
+            Reading::Empty => self.sequences.look(&counted.made, now_boot_ns, false),
+            Reading::Settled => self.sequences.look(&counted.made, now_boot_ns, true),
+        }
         let mut lost = Vec::new();
         for gap in self.sequences.take_gaps().collect::<Vec<_>>() {
             let kind = gap.kind as usize;
