@@ -4,7 +4,8 @@
 //! Capture sees the whole machine. What is not the test's own is dropped on reading: events are
 //! looked for by a marker in their arguments or by an ancestor.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -68,6 +69,43 @@ pub struct Daemon {
     log: mpsc::Receiver<String>,
     seen: Vec<String>,
     dir: tempfile::TempDir,
+}
+
+/// Reads the events of a file as they come.
+pub struct Follower {
+    path: PathBuf,
+    file: Option<std::fs::File>,
+    /// The beginning of a line whose end is not there yet.
+    rest: Vec<u8>,
+}
+
+impl Follower {
+    /// From the beginning of the file, which need not be there yet.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Follower {
+        Follower { path, file: None, rest: Vec::new() }
+    }
+
+    /// The events since the last call; when the file was moved away, those of the new one with the
+    /// next call.
+    pub fn more(&mut self) -> anyhow::Result<Vec<Value>> {
+        let named = match std::fs::metadata(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => std::fs::File::open(&self.path)?,
+        };
+        file.read_to_end(&mut self.rest)?;
+        let whole = self.rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let events = parse_lines(&self.rest[..whole])?;
+        self.rest.drain(..whole);
+        if file.metadata()?.ino() == named.ino() {
+            self.file = Some(file);
+        }
+        Ok(events)
+    }
 }
 
 /// What a daemon left behind.
@@ -207,11 +245,13 @@ impl Daemon {
         Ok(rustix::process::kill_process(pid, signal)?)
     }
 
-    /// Waits until an event of the file satisfies this, and returns it.
+    /// Waits until an event of the file satisfies this, and returns it. Looks from the beginning of
+    /// the file, and follows it when it is rotated.
     pub fn await_event(&self, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
         let deadline = Instant::now() + LIMIT;
+        let mut follower = Follower::new(self.events_path());
         loop {
-            if let Some(event) = read_events(&self.events_path())?.into_iter().find(&wanted) {
+            if let Some(event) = follower.more()?.into_iter().find(&wanted) {
                 return Ok(event);
             }
             if Instant::now() >= deadline {
