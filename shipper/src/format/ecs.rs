@@ -8,7 +8,7 @@ pub mod schema;
 
 use serde::Serialize;
 
-use super::text::{Exact, Shown, Text, exact};
+use super::text::{Exact, Long, Shown, Text, exact};
 use crate::event::{
     Ancestor, Args, Credentials, Event, Exec, ExecutedFile, FileFacts, Host, Id, Loss, Names, Path,
     WallTime, basename,
@@ -163,7 +163,7 @@ struct Facts<'a> {
     mode: String,
     inode: Shown<u64>,
     device: Device,
-    size: u64,
+    size: Long,
 }
 
 /// Everything under `shipper.`.
@@ -179,7 +179,7 @@ struct Own<'a> {
     ancestry: Vec<OwnAncestor<'a>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     ancestry_cut: bool,
-    args_bytes: u64,
+    args_bytes: Long,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     args_truncated: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -197,7 +197,7 @@ struct Own<'a> {
     audit_session: Option<Shown<u32>>,
     namespaces: Namespaces,
     cgroup: Cgroup<'a>,
-    boot_ns: u64,
+    boot_ns: Long,
     cpu: u32,
 }
 
@@ -386,7 +386,7 @@ impl<'a> Facts<'a> {
             mode: format!("{:04o}", facts.mode & 0o7777),
             inode: Shown(facts.inode),
             device: Device(facts.device),
-            size: facts.size,
+            size: Long(facts.size),
         }
     }
 }
@@ -423,7 +423,7 @@ impl<'a> Own<'a> {
                 })
                 .collect(),
             ancestry_cut: exec.ancestry_cut,
-            args_bytes: process.args.bytes_total,
+            args_bytes: Long(process.args.bytes_total),
             args_truncated: process.args.truncated,
             args_unreadable: process.args.faulted,
             paths_cut: with(|path| path.cut),
@@ -434,7 +434,7 @@ impl<'a> Own<'a> {
             audit_session: process.audit_session.map(Shown),
             namespaces: Namespaces::new(&process.namespaces),
             cgroup: Cgroup { id: Shown(process.cgroup_id), path: Text(&process.cgroup) },
-            boot_ns: exec.boot_ns,
+            boot_ns: Long(exec.boot_ns),
             cpu: exec.cpu,
         }
     }
@@ -529,7 +529,7 @@ struct LossOwn {
 struct LossFields {
     stage: &'static str,
     kind: &'static str,
-    count: u64,
+    count: Long,
     first: WallTime,
     last: WallTime,
 }
@@ -547,7 +547,7 @@ impl<'a> LossDocument<'a> {
                 loss: LossFields {
                     stage: loss.stage.as_str(),
                     kind: loss.kind.as_str(),
-                    count: loss.count,
+                    count: Long(loss.count),
                     first: loss.first,
                     last: loss.last,
                 },

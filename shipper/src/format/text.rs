@@ -45,6 +45,17 @@ impl<T: std::fmt::Display> Serialize for Shown<T> {
     }
 }
 
+/// A count or size as `long`, which is signed in every index: what is beyond it becomes its largest
+/// value, where the number itself would have the whole event refused.
+#[derive(Clone, Copy)]
+pub struct Long(pub u64);
+
+impl Serialize for Long {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(i64::try_from(self.0).unwrap_or(i64::MAX))
+    }
+}
+
 impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

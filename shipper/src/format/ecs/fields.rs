@@ -3,7 +3,7 @@
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
-use super::super::text::Shown;
+use super::super::text::{Long, Shown};
 use crate::event::{Bytes, Capabilities, Exec, Host, Id, Leader, Loss, WallTime};
 
 /// `event.*`.
@@ -23,7 +23,7 @@ pub struct EventFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<WallTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sequence: Option<u64>,
+    sequence: Option<Long>,
     module: &'static str,
     dataset: &'static str,
 }
@@ -40,7 +40,7 @@ impl<'a> EventFields<'a> {
             reason: None,
             id: exec.id,
             created: Some(exec.read),
-            sequence: Some(exec.sequence),
+            sequence: Some(Long(exec.sequence)),
             module: "shipper",
             dataset: "shipper.process",
         }

@@ -12,7 +12,7 @@ pub enum Kind {
     Keywords,
     /// A long string that is searched with wildcards.
     Wildcard,
-    /// A whole number.
+    /// A whole number of 64 bits, signed.
     Long,
     /// True or false.
     Boolean,
@@ -235,7 +235,7 @@ fn leaf(field: &Field) -> Value {
     let mut leaf = match field.kind {
         Kind::Keyword | Kind::Wildcard => json!({ "type": "string" }),
         Kind::Keywords => json!({ "type": "array", "items": { "type": "string" } }),
-        Kind::Long => json!({ "type": "integer" }),
+        Kind::Long => json!({ "type": "integer", "minimum": i64::MIN, "maximum": i64::MAX }),
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Date => json!({ "type": "string", "format": "date-time" }),
         Kind::Objects => json!({ "type": "array", "items": object() }),
@@ -274,7 +274,7 @@ fn walk(value: &Value, name: String, wrong: &mut Vec<String>) {
         (Value::String(text), Some(Kind::Date)) if text.parse::<jiff::Timestamp>().is_ok() => {}
         (Value::String(_), Some(Kind::Keyword | Kind::Wildcard))
         | (Value::Bool(_), Some(Kind::Boolean)) => {}
-        (Value::Number(number), Some(Kind::Long)) if number.is_i64() || number.is_u64() => {}
+        (Value::Number(number), Some(Kind::Long)) if number.is_i64() => {}
         (_, None) => wrong.push(format!("{name} is not in the table")),
         (value, Some(kind)) => wrong.push(format!("{name} is not {kind:?}: {value}")),
     }
