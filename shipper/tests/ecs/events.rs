@@ -1,0 +1,219 @@
+//! Events of every shape: bytes that are not UTF-8, numbers of every size, each option on and off.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use shipper::event::{
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, Host,
+    Id, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
+    WallTime,
+};
+
+/// Any event.
+pub fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        9 => exec().prop_map(|exec| Event::Exec(Box::new(exec))),
+        1 => loss().prop_map(Event::Loss),
+    ]
+}
+
+/// Bytes as an attacker would choose them: any, and what JSON, terminals and line readers stumble
+/// over.
+fn bytes(longest: usize) -> impl Strategy<Value = Bytes> {
+    let nasty: [&[u8]; 10] = [
+        b"",
+        b"\n{\"a\":null}\n",
+        b"\r",
+        b"\"\\",
+        b"\x1b[2J\x07\x7f",
+        b"\xff\xfe",
+        b"\xed\xa0\x80",
+        b"\xf0\x9f",
+        "\u{2028}\u{0}\u{feff}\u{10ffff}".as_bytes(),
+        b"/usr/bin/env",
+    ];
+    prop_oneof![
+        vec(any::<u8>(), 0..longest).prop_map(Bytes::from),
+        "\\PC{0,20}".prop_map(|text| Bytes::from(text.into_bytes())),
+        select(nasty.map(Bytes::from).to_vec()),
+    ]
+}
+
+fn wall() -> impl Strategy<Value = WallTime> {
+    any::<u64>().prop_map(WallTime)
+}
+
+fn id() -> impl Strategy<Value = Id> {
+    any::<[u8; 16]>().prop_map(Id)
+}
+
+fn source() -> impl Strategy<Value = Source> {
+    select(vec![Source::Kernel, Source::Event, Source::Procfs, Source::Unknown])
+}
+
+fn key() -> impl Strategy<Value = ProcessKey> {
+    any::<(u32, u64)>().prop_map(|(pid, start_ticks)| ProcessKey { pid, start_ticks })
+}
+
+fn path() -> impl Strategy<Value = Path> {
+    (bytes(60), any::<bool>(), any::<bool>()).prop_map(|(bytes, cut, unreachable)| Path {
+        bytes,
+        cut,
+        unreachable,
+    })
+}
+
+fn args() -> impl Strategy<Value = Args> {
+    (vec(bytes(40), 0..6), any::<u32>(), any::<u64>(), any::<bool>(), any::<bool>()).prop_map(
+        |(list, count, bytes_total, truncated, faulted)| Args {
+            list,
+            count,
+            bytes_total,
+            truncated,
+            faulted,
+        },
+    )
+}
+
+prop_compose! {
+    fn facts()(
+        (uid, gid, mode, links) in any::<(u32, u32, u32, u32)>(),
+        (inode, size, device) in any::<(u64, u64, (u32, u32))>(),
+        (deleted, memfd) in any::<(bool, bool)>(),
+    ) -> FileFacts {
+        FileFacts { uid, gid, mode, inode, device, links, size, deleted, memfd }
+    }
+}
+
+fn file() -> impl Strategy<Value = ExecutedFile> {
+    (path(), option::of(facts()), source()).prop_map(|(path, facts, source)| ExecutedFile {
+        path,
+        facts,
+        source,
+    })
+}
+
+prop_compose! {
+    fn credentials()(
+        (uid, gid, euid, egid, suid, sgid, fsuid, fsgid, securebits) in any::<[u32; 9]>().prop_map(
+            |[a, b, c, d, e, f, g, h, i]| (a, b, c, d, e, f, g, h, i)),
+        (inheritable, permitted, effective, bounding, ambient) in any::<(u64, u64, u64, u64, u64)>(),
+    ) -> Credentials {
+        let capabilities = Capabilities { inheritable, permitted, effective, bounding, ambient };
+        Credentials { uid, gid, euid, egid, suid, sgid, fsuid, fsgid, securebits, capabilities }
+    }
+}
+
+fn name() -> impl Strategy<Value = Option<Arc<str>>> {
+    option::of("\\PC{0,8}".prop_map(Arc::from))
+}
+
+prop_compose! {
+    fn names()(
+        (euid, uid, suid, egid, gid) in (name(), name(), name(), name(), name()),
+        (sgid, loginuid, file_owner, file_group) in (name(), name(), name(), name()),
+    ) -> Names {
+        Names { euid, uid, suid, egid, gid, sgid, loginuid, file_owner, file_group }
+    }
+}
+
+fn leader() -> impl Strategy<Value = Leader> {
+    (prop_oneof![Just(0), any::<u32>()], option::of(id()))
+        .prop_map(|(pid, entity_id)| Leader { pid, entity_id })
+}
+
+fn namespaces() -> impl Strategy<Value = Namespaces> {
+    any::<[u32; 8]>().prop_map(|[mnt, pid, net, uts, ipc, cgroup, time, user]| Namespaces {
+        mnt,
+        pid,
+        net,
+        uts,
+        ipc,
+        cgroup,
+        time,
+        user,
+    })
+}
+
+prop_compose! {
+    fn process()(
+        (key, entity_id, start, tid, vpid) in
+            (key(), id(), wall(), any::<u32>(), option::of(any::<u32>())),
+        (comm, executable, args, working_directory) in (bytes(16), path(), args(), path()),
+        (credentials, credentials_before, names) in
+            (credentials(), option::of(credentials()), option::of(names())),
+        (loginuid, audit_session, tty) in any::<(Option<u32>, Option<u32>, Option<(u32, u32)>)>(),
+        (group_leader, session_leader, namespaces) in (leader(), leader(), namespaces()),
+        (cgroup_id, cgroup) in (any::<u64>(), bytes(60)),
+    ) -> Process {
+        Process {
+            key, entity_id, start, tid, vpid, comm, executable, args, working_directory,
+            credentials, credentials_before, names, loginuid, audit_session, group_leader,
+            session_leader, tty, namespaces, cgroup_id, cgroup,
+        }
+    }
+}
+
+prop_compose! {
+    fn ancestor()(
+        (key, entity_id, start, source) in (key(), id(), wall(), source()),
+        (comm, executable) in (bytes(16), option::of(bytes(60))),
+        args in option::of(args().prop_map(Arc::new)),
+    ) -> Ancestor {
+        Ancestor { key, entity_id, start, comm, executable, args, source }
+    }
+}
+
+fn host() -> impl Strategy<Value = Arc<Host>> {
+    let text = || prop_oneof![Just(String::new()), "\\PC{1,12}"];
+    [text(), text(), text(), text(), text(), text(), text(), text(), text()].prop_map(
+        |[name, id, boot_id, kernel, architecture, os_platform, os_name, os_version, os_full]| {
+            Arc::new(Host {
+                name,
+                id,
+                boot_id,
+                kernel,
+                architecture,
+                os_platform,
+                os_name,
+                os_version,
+                os_full,
+            })
+        },
+    )
+}
+
+prop_compose! {
+    /// Any execution.
+    pub fn exec()(
+        (id, time, boot_ns, read, cpu, sequence) in
+            (id(), wall(), any::<u64>(), wall(), any::<u32>(), any::<u64>()),
+        (host, process, file, interpreter) in (host(), process(), file(), option::of(file())),
+        (ancestry, ancestry_cut) in (vec(ancestor(), 0..4), any::<bool>()),
+        container_id in option::of("[0-9a-f]{64}"),
+    ) -> Exec {
+        Exec {
+            id, time, boot_ns, read, cpu, sequence, host, process, file, interpreter, ancestry,
+            ancestry_cut, container_id,
+        }
+    }
+}
+
+prop_compose! {
+    fn loss()(
+        (id, time, host) in (id(), wall(), host()),
+        stage in select(vec![
+            LossStage::RingFull,
+            LossStage::KernelRecursion,
+            LossStage::Unreadable,
+            LossStage::Undecodable,
+        ]),
+        kind in select(vec![LossKind::Exec, LossKind::Fork, LossKind::Exit]),
+        (count, first, last) in (1..=u64::MAX, wall(), wall()),
+    ) -> Loss {
+        Loss { id, time, host, stage, kind, count, first, last }
+    }
+}
