@@ -10,7 +10,7 @@ use common::wire::RecordKind;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::capture::{Capture, CaptureError, Lost, LostStage, Options, Reading};
+use crate::capture::{Capture, CaptureError, Lost, LostStage, Options, Reading, privileges};
 use crate::config::settings::{Settings, SinkSettings};
 use crate::deliver::{self, Control, Delivered};
 use crate::enrich::Enricher;
@@ -100,6 +100,10 @@ impl Outlets {
 /// # Errors
 /// What made it impossible to begin or to go on.
 pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> {
+    // Before any file is touched: what is told first should be what is wrong first.
+    if let Some(missing) = privileges::missing() {
+        return Err(CaptureError::NotPermitted(missing).into());
+    }
     let system = |what| move |source| PipelineError::System { what, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

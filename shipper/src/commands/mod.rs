@@ -76,10 +76,22 @@ pub fn main() -> ExitCode {
         // Without standard error there is nobody to tell.
         let _ = std::io::Write::write_fmt(
             &mut stderr,
-            format_args!("{style}error:{style:#} {error:#}\n"),
+            format_args!("{style}error:{style:#} {}\n", with_causes(&error)),
         );
         if error.is::<ConfigError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
     })
+}
+
+/// The message and those of its causes that it does not repeat by itself.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// Writes to standard output; a reader that has gone away ends the program quietly.
