@@ -77,6 +77,11 @@ fn run(how: &str, args: Vec<OsString>) -> anyhow::Result<()> {
         }
         "orphan" => orphan(&strings(args)?),
         "storm" => storm(args),
+        "bpf-program" => {
+            let id = args.first().and_then(|id| id.to_str()).context("ID")?.parse()?;
+            println!("{}", if is_loaded(id)? { "loaded" } else { "gone" });
+            Ok(())
+        }
         _ => bail!("unknown"),
     }
 }
@@ -223,6 +228,29 @@ fn orphan(args: &[CString]) -> anyhow::Result<()> {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     execv(args.first().context("a program")?, args)
+}
+
+/// Whether the kernel has a BPF program of that id.
+fn is_loaded(id: u32) -> anyhow::Result<bool> {
+    const BPF_PROG_GET_FD_BY_ID: i32 = 13;
+    // The part of `union bpf_attr` that this command reads: id, next id, flags.
+    let attributes = [id, 0, 0];
+    // SAFETY: the kernel reads as many bytes as it is told of a local.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_PROG_GET_FD_BY_ID,
+            attributes.as_ptr(),
+            size_of_val(&attributes),
+        )
+    };
+    if fd >= 0 {
+        // SAFETY: a descriptor that was just opened and has no other owner.
+        drop(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd)?) });
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ENOENT) { Ok(false) } else { Err(error.into()) }
 }
 
 /// `PROGRAM MARK FIRST COUNT`: spawns `PROGRAM MARK NUMBER` for so many numbers, two at a time, as
