@@ -18,7 +18,7 @@ use common::wire::{
 use crate::file::{Walk, path_of, place, read_facts, walk};
 use crate::layout::{offset, settings};
 use crate::maps::{self, PENDING, RING, SCRATCH};
-use crate::read::{field, opaque};
+use crate::read::{field, field_or_zero, opaque};
 use crate::task::{process_id, read_ancestors, read_cgroup, read_credentials, read_task};
 
 /// `trace_sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`,
@@ -225,17 +225,23 @@ fn read_argv(scratch: *mut ExecScratch, mm: u64) -> u64 {
     const CHUNK: u64 = ARGV_CHUNK_BYTES as u64;
     // SAFETY: this CPU's buffer.
     let s = unsafe { &mut *scratch };
-    let start: u64 = field!(mm, mm_arg_start).unwrap_or(0);
-    let end: u64 = field!(mm, mm_arg_end).unwrap_or(0);
+    let start: u64 = field_or_zero!(mm, mm_arg_start);
+    let end: u64 = field_or_zero!(mm, mm_arg_end);
     let total = end.wrapping_sub(start);
     s.exec.argv_bytes = total;
     let begin = s.used;
     let limit = u64::from(settings().argv_bytes_max);
     let wanted = if total < limit { total } else { limit };
 
-    let mut done = 0u64;
+    // What is done is read back from the map in each step: to the verifier a number it knows nothing
+    // about. A local would have other bounds on each way through each step, and the verifier would
+    // follow them all.
+    // SAFETY: this CPU's buffer.
+    let used = || unsafe { core::ptr::read_volatile(&raw const (*scratch).used) };
     // One more step than pages, since the first page may be partial.
     for _ in 0..=(ARGV_BYTES_MAX / ARGV_CHUNK_BYTES) {
+        let position = used();
+        let done = position - begin;
         if done >= wanted {
             break;
         }
@@ -247,19 +253,17 @@ fn read_argv(scratch: *mut ExecScratch, mm: u64) -> u64 {
         }
         // SAFETY: the position is masked into the heap; the slack behind it takes one chunk.
         let result = unsafe {
-            let used = core::ptr::read_volatile(&raw const s.used);
-            let target = (&raw mut s.heap).cast::<u8>().add(used as usize & (HEAP_BYTES - 1));
+            let target = (&raw mut s.heap).cast::<u8>().add(position as usize & (HEAP_BYTES - 1));
             bpf_probe_read_user(target.cast(), bytes as u32, (start + done) as *const _)
         };
         if result != 0 {
             s.exec.flags |= EXEC_ARGV_FAULT;
             break;
         }
-        done += bytes;
         // SAFETY: this CPU's buffer.
-        unsafe { core::ptr::write_volatile(&raw mut s.used, begin + done) };
+        unsafe { core::ptr::write_volatile(&raw mut s.used, position + bytes) };
     }
-    s.exec.argv = Span { start: begin as u32, bytes: done as u32 };
+    s.exec.argv = Span { start: begin as u32, bytes: (used() - begin) as u32 };
     0
 }
 

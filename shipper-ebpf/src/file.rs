@@ -12,7 +12,7 @@ use common::wire::{
 };
 
 use crate::layout::offset;
-use crate::read::field;
+use crate::read::{field, field_or_zero};
 
 /// A `struct path`.
 #[derive(Clone, Copy)]
@@ -27,10 +27,10 @@ pub fn place(path: u64) -> Option<Place> {
     Some(Place { mount: field!(path, path_mnt)?, dentry: field!(path, path_dentry)? })
 }
 
-/// Address of the `struct path` of a `struct file`.
+/// Address of the `struct path` of a `struct file`; one that cannot be read when there is no file.
 #[inline(always)]
 pub fn path_of(file: u64) -> u64 {
-    if file == 0 { 0 } else { file + u64::from(offset!(file_path)) }
+    file + u64::from(offset!(file_path))
 }
 
 /// Where a walk begins and where it ends.
@@ -43,7 +43,7 @@ pub struct Walk {
 #[inline(never)]
 pub fn read_facts(file: u64, out: *mut FileFacts) -> u64 {
     let Some(inode): Option<u64> = field!(file, file_inode) else { return 0 };
-    let sb: u64 = field!(inode, inode_sb).unwrap_or(0);
+    let sb: u64 = field_or_zero!(inode, inode_sb);
     let (Some(uid), Some(mode)) = (field!(inode, inode_uid), field!(inode, inode_mode)) else {
         return 0;
     };
@@ -59,11 +59,11 @@ pub fn read_facts(file: u64, out: *mut FileFacts) -> u64 {
         }
     }
     let facts = FileFacts {
-        inode: field!(inode, inode_ino).unwrap_or(0),
-        size: field!(inode, inode_size).unwrap_or(0),
-        device: field!(sb, sb_dev).unwrap_or(0),
+        inode: field_or_zero!(inode, inode_ino),
+        size: field_or_zero!(inode, inode_size),
+        device: field_or_zero!(sb, sb_dev),
         uid,
-        gid: field!(inode, inode_gid).unwrap_or(0),
+        gid: field_or_zero!(inode, inode_gid),
         mode: u32::from(mode),
         links: field!(inode, inode_nlink).unwrap_or(1),
         flags,
@@ -97,7 +97,7 @@ pub fn walk<const MASK: usize>(heap: *mut u8, used: *mut u64, walk: &Walk) -> u3
             if parent == this {
                 return PATH_PRESENT | PATH_UNREACHABLE;
             }
-            dentry = field!(this, mount_mountpoint).unwrap_or(0);
+            dentry = field_or_zero!(this, mount_mountpoint);
             mount = parent + u64::from(offset!(mount_mnt));
             continue;
         }

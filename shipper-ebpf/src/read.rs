@@ -3,35 +3,63 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use common::offsets::MISSING;
 
-/// Reads a `T` at `base + offset`. `None` when this kernel has no such field, when `base` is null,
-/// or when the memory cannot be read.
+/// Reads a `T` at `base + offset`. `None` when this kernel has no such field, or when the memory
+/// cannot be read, as at null.
 #[inline(always)]
 pub fn read<T: Copy>(base: u64, offset: u32) -> Option<T> {
-    if offset == MISSING || base == 0 {
+    if offset == MISSING {
         return None;
     }
     let mut value = core::mem::MaybeUninit::<T>::uninit();
-    // SAFETY: the helper checks the source itself and fails instead of faulting; the destination is
-    // a local of the size given.
-    let result = unsafe {
-        bpf_probe_read_kernel(
-            value.as_mut_ptr().cast(),
-            size_of::<T>() as u32,
-            (base + u64::from(offset)) as *const _,
-        )
-    };
+    let result = probe(base, offset, &mut value);
     // SAFETY: the helper filled all of it when it returned 0. Every `T` used here is plain data.
     (result == 0).then(|| unsafe { value.assume_init() })
 }
 
-/// Reads `T` at a field of the layout, or its zero value: for fields whose absence the daemon knows.
+/// The same, zero where [`read`] gives `None`. There is no branch on the outcome, on purpose: the
+/// verifier follows both sides of each, and a chain of twenty such reads, each of which may give the
+/// constant 0 that the next one is tested for, takes it beyond its limit of a million steps (6.1 and
+/// before).
+#[inline(always)]
+pub fn read_or_zero<T: Copy>(base: u64, offset: u32) -> T {
+    let mut value = core::mem::MaybeUninit::<T>::zeroed();
+    // Known when the program is loaded: no branch is left for the verifier.
+    if offset != MISSING {
+        // The helper fills the destination with zeros when it fails.
+        let _ = probe(base, offset, &mut value);
+    }
+    // SAFETY: every `T` used here is plain data, for which zero is a value.
+    unsafe { value.assume_init() }
+}
+
+#[inline(always)]
+fn probe<T>(base: u64, offset: u32, value: &mut core::mem::MaybeUninit<T>) -> i64 {
+    // SAFETY: the helper checks the source itself and fails instead of faulting; the destination is
+    // a local of the size given.
+    unsafe {
+        bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            base.wrapping_add(u64::from(offset)) as *const _,
+        )
+    }
+}
+
+/// Reads a field of the layout.
 macro_rules! field {
     ($base:expr, $field:ident) => {
         $crate::read::read($base, $crate::layout::offset!($field))
     };
 }
 
-pub(crate) use field;
+/// Reads a field of the layout, or its zero value: for fields whose absence the daemon knows.
+macro_rules! field_or_zero {
+    ($base:expr, $field:ident) => {
+        $crate::read::read_or_zero($base, $crate::layout::offset!($field))
+    };
+}
+
+pub(crate) use {field, field_or_zero};
 
 /// The value, as something the compiler knows nothing about: a bounds check on it stays in the
 /// program, where the verifier needs it.

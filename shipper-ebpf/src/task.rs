@@ -9,7 +9,7 @@ use common::wire::{
 };
 
 use crate::layout::{offset, word};
-use crate::read::{field, read};
+use crate::read::{field, field_or_zero, read_or_zero};
 
 /// Index of the process group and the session in `signal_struct.pids` (`enum pid_type`).
 const PIDTYPE_PGID: u32 = 2;
@@ -30,23 +30,23 @@ pub fn process_id(task: u64) -> Option<ProcessId> {
 #[inline(never)]
 pub fn read_credentials(cred: u64, out: *mut Credentials) -> u64 {
     let Some(uid) = field!(cred, cred_uid) else { return 0 };
-    let user_ns: u64 = field!(cred, cred_user_ns).unwrap_or(0);
+    let user_ns: u64 = field_or_zero!(cred, cred_user_ns);
     let value = Credentials {
         uid,
-        gid: field!(cred, cred_gid).unwrap_or(0),
-        suid: field!(cred, cred_suid).unwrap_or(0),
-        sgid: field!(cred, cred_sgid).unwrap_or(0),
-        euid: field!(cred, cred_euid).unwrap_or(0),
-        egid: field!(cred, cred_egid).unwrap_or(0),
-        fsuid: field!(cred, cred_fsuid).unwrap_or(0),
-        fsgid: field!(cred, cred_fsgid).unwrap_or(0),
-        securebits: field!(cred, cred_securebits).unwrap_or(0),
-        user_namespace: field!(user_ns, user_ns_inum).unwrap_or(0),
-        cap_inheritable: field!(cred, cred_cap_inheritable).unwrap_or(0),
-        cap_permitted: field!(cred, cred_cap_permitted).unwrap_or(0),
-        cap_effective: field!(cred, cred_cap_effective).unwrap_or(0),
-        cap_bounding: field!(cred, cred_cap_bset).unwrap_or(0),
-        cap_ambient: field!(cred, cred_cap_ambient).unwrap_or(0),
+        gid: field_or_zero!(cred, cred_gid),
+        suid: field_or_zero!(cred, cred_suid),
+        sgid: field_or_zero!(cred, cred_sgid),
+        euid: field_or_zero!(cred, cred_euid),
+        egid: field_or_zero!(cred, cred_egid),
+        fsuid: field_or_zero!(cred, cred_fsuid),
+        fsgid: field_or_zero!(cred, cred_fsgid),
+        securebits: field_or_zero!(cred, cred_securebits),
+        user_namespace: field_or_zero!(user_ns, user_ns_inum),
+        cap_inheritable: field_or_zero!(cred, cred_cap_inheritable),
+        cap_permitted: field_or_zero!(cred, cred_cap_permitted),
+        cap_effective: field_or_zero!(cred, cred_cap_effective),
+        cap_bounding: field_or_zero!(cred, cred_cap_bset),
+        cap_ambient: field_or_zero!(cred, cred_cap_ambient),
     };
     // SAFETY: `out` points into a map value or the caller's stack.
     unsafe { *out = value };
@@ -64,14 +64,11 @@ fn innermost_upid(pid: u64) -> Option<u64> {
     Some(pid + u64::from(numbers) + u64::from(level) * u64::from(word!(upid_bytes)))
 }
 
-/// Number of a `struct pid` in the initial namespace.
+/// Number of a `struct pid` in the initial namespace; 0 where it cannot be told.
 #[inline(always)]
-fn global_number(pid: u64) -> Option<u32> {
+fn global_number(pid: u64) -> u32 {
     let numbers = offset!(pid_numbers);
-    if numbers == MISSING || pid == 0 {
-        return None;
-    }
-    field!(pid + u64::from(numbers), upid_nr)
+    if numbers == MISSING { 0 } else { field_or_zero!(pid + u64::from(numbers), upid_nr) }
 }
 
 /// Ids of process group and session, terminal, vpid, audit ids, namespaces.
@@ -79,22 +76,22 @@ fn global_number(pid: u64) -> Option<u32> {
 pub fn read_task(task: u64, exec: *mut Exec) -> u64 {
     // SAFETY: the caller's map value.
     let exec = unsafe { &mut *exec };
-    let signal: u64 = field!(task, task_signal).unwrap_or(0);
+    let signal: u64 = field_or_zero!(task, task_signal);
     let pids = offset!(signal_pids);
     if pids != MISSING {
-        let group: u64 = read(signal, pids + 8 * PIDTYPE_PGID).unwrap_or(0);
-        exec.pgid = global_number(group).unwrap_or(0);
-        let session: u64 = read(signal, pids + 8 * PIDTYPE_SID).unwrap_or(0);
-        exec.sid = global_number(session).unwrap_or(0);
+        let group: u64 = read_or_zero(signal, pids + 8 * PIDTYPE_PGID);
+        exec.pgid = global_number(group);
+        let session: u64 = read_or_zero(signal, pids + 8 * PIDTYPE_SID);
+        exec.sid = global_number(session);
     }
     exec.loginuid = field!(task, task_loginuid).unwrap_or(u32::MAX);
     exec.sessionid = field!(task, task_sessionid).unwrap_or(u32::MAX);
 
-    let tty: u64 = field!(signal, signal_tty).unwrap_or(0);
+    let tty: u64 = field_or_zero!(signal, signal_tty);
     if tty != 0 {
-        let driver: u64 = field!(tty, tty_driver).unwrap_or(0);
-        let index: u32 = field!(tty, tty_index).unwrap_or(0);
-        let first: u32 = field!(driver, tty_driver_minor_start).unwrap_or(0);
+        let driver: u64 = field_or_zero!(tty, tty_driver);
+        let index: u32 = field_or_zero!(tty, tty_index);
+        let first: u32 = field_or_zero!(driver, tty_driver_minor_start);
         if let Some(major) = field!(driver, tty_driver_major) {
             exec.tty_major = major;
             exec.tty_minor = first.wrapping_add(index);
@@ -102,26 +99,26 @@ pub fn read_task(task: u64, exec: *mut Exec) -> u64 {
         }
     }
 
-    let pid: u64 = field!(task, task_thread_pid).unwrap_or(0);
+    let pid: u64 = field_or_zero!(task, task_thread_pid);
     let upid = innermost_upid(pid).unwrap_or(0);
-    exec.vpid = field!(upid, upid_nr).unwrap_or(0);
-    let pid_ns: u64 = field!(upid, upid_ns).unwrap_or(0);
+    exec.vpid = field_or_zero!(upid, upid_nr);
+    let pid_ns: u64 = field_or_zero!(upid, upid_ns);
 
-    let nsproxy: u64 = field!(task, task_nsproxy).unwrap_or(0);
-    let mnt: u64 = field!(nsproxy, nsproxy_mnt).unwrap_or(0);
-    let net: u64 = field!(nsproxy, nsproxy_net).unwrap_or(0);
-    let uts: u64 = field!(nsproxy, nsproxy_uts).unwrap_or(0);
-    let ipc: u64 = field!(nsproxy, nsproxy_ipc).unwrap_or(0);
-    let cgroup: u64 = field!(nsproxy, nsproxy_cgroup).unwrap_or(0);
-    let time: u64 = field!(nsproxy, nsproxy_time).unwrap_or(0);
+    let nsproxy: u64 = field_or_zero!(task, task_nsproxy);
+    let mnt: u64 = field_or_zero!(nsproxy, nsproxy_mnt);
+    let net: u64 = field_or_zero!(nsproxy, nsproxy_net);
+    let uts: u64 = field_or_zero!(nsproxy, nsproxy_uts);
+    let ipc: u64 = field_or_zero!(nsproxy, nsproxy_ipc);
+    let cgroup: u64 = field_or_zero!(nsproxy, nsproxy_cgroup);
+    let time: u64 = field_or_zero!(nsproxy, nsproxy_time);
     exec.namespaces = Namespaces {
-        mnt: field!(mnt, mnt_inum).unwrap_or(0),
-        pid: field!(pid_ns, pid_ns_inum).unwrap_or(0),
-        net: field!(net, net_inum).unwrap_or(0),
-        uts: field!(uts, uts_inum).unwrap_or(0),
-        ipc: field!(ipc, ipc_inum).unwrap_or(0),
-        cgroup: field!(cgroup, cgroup_ns_inum).unwrap_or(0),
-        time: field!(time, time_inum).unwrap_or(0),
+        mnt: field_or_zero!(mnt, mnt_inum),
+        pid: field_or_zero!(pid_ns, pid_ns_inum),
+        net: field_or_zero!(net, net_inum),
+        uts: field_or_zero!(uts, uts_inum),
+        ipc: field_or_zero!(ipc, ipc_inum),
+        cgroup: field_or_zero!(cgroup, cgroup_ns_inum),
+        time: field_or_zero!(time, time_inum),
         user: exec.credentials.user_namespace,
     };
     0
@@ -132,11 +129,11 @@ pub fn read_task(task: u64, exec: *mut Exec) -> u64 {
 pub fn read_ancestors(task: u64, exec: *mut Exec) -> u64 {
     // SAFETY: the caller's map value.
     let exec = unsafe { &mut *exec };
-    let mut parent: u64 = field!(task, task_real_parent).unwrap_or(0);
+    let mut parent: u64 = field_or_zero!(task, task_real_parent);
     let mut count = 0;
     for slot in exec.ancestors.iter_mut() {
-        let leader: u64 = field!(parent, task_group_leader).unwrap_or(0);
-        let tgid: u32 = field!(leader, task_tgid).unwrap_or(0);
+        let leader: u64 = field_or_zero!(parent, task_group_leader);
+        let tgid: u32 = field_or_zero!(leader, task_tgid);
         if tgid == 0 {
             // The idle task, parent of pid 1 and of kthreadd.
             parent = 0;
@@ -147,7 +144,7 @@ pub fn read_ancestors(task: u64, exec: *mut Exec) -> u64 {
         unsafe {
             (*entry).process.tgid = tgid;
             (*entry).process.reserved = 0;
-            (*entry).process.start_ns = field!(leader, task_start_boottime).unwrap_or(0);
+            (*entry).process.start_ns = field_or_zero!(leader, task_start_boottime);
             bpf_probe_read_kernel(
                 (&raw mut (*entry).comm).cast(),
                 16,
@@ -155,12 +152,13 @@ pub fn read_ancestors(task: u64, exec: *mut Exec) -> u64 {
             );
         }
         count += 1;
-        parent = field!(leader, task_real_parent).unwrap_or(0);
+        parent = field_or_zero!(leader, task_real_parent);
     }
     exec.ancestors_count = count;
     if count as usize == KERNEL_ANCESTORS_MAX {
-        let leader: u64 = field!(parent, task_group_leader).unwrap_or(0);
-        if field!(leader, task_tgid).unwrap_or(0u32) != 0 {
+        let leader: u64 = field_or_zero!(parent, task_group_leader);
+        let tgid: u32 = field_or_zero!(leader, task_tgid);
+        if tgid != 0 {
             exec.flags |= EXEC_ANCESTORS_CUT;
         }
     }
@@ -173,29 +171,29 @@ pub fn read_ancestors(task: u64, exec: *mut Exec) -> u64 {
 pub fn read_cgroup(task: u64, scratch: *mut ExecScratch) -> u64 {
     // SAFETY: the caller's map value.
     let scratch = unsafe { &mut *scratch };
-    let set: u64 = field!(task, task_cgroups).unwrap_or(0);
-    let unified: u64 = field!(set, css_set_dfl_cgrp).unwrap_or(0);
-    let mut node: u64 = field!(unified, cgroup_kn).unwrap_or(0);
-    let parent: u64 = field!(node, kernfs_parent).unwrap_or(0);
+    let set: u64 = field_or_zero!(task, task_cgroups);
+    let unified: u64 = field_or_zero!(set, css_set_dfl_cgrp);
+    let mut node: u64 = field_or_zero!(unified, cgroup_kn);
+    let parent: u64 = field_or_zero!(node, kernfs_parent);
     let pids = word!(pids_subsystem);
     let subsys = offset!(css_set_subsys);
     if parent == 0 && pids != MISSING && subsys != MISSING {
-        let css: u64 = read(set, subsys + 8 * pids).unwrap_or(0);
-        let v1: u64 = field!(css, css_cgroup).unwrap_or(0);
-        let v1_node: u64 = field!(v1, cgroup_kn).unwrap_or(0);
+        let css: u64 = read_or_zero(set, subsys + 8 * pids);
+        let v1: u64 = field_or_zero!(css, css_cgroup);
+        let v1_node: u64 = field_or_zero!(v1, cgroup_kn);
         if v1_node != 0 {
             node = v1_node;
         }
     }
-    scratch.exec.cgroup_id = field!(node, kernfs_id).unwrap_or(0);
+    scratch.exec.cgroup_id = field_or_zero!(node, kernfs_id);
 
     let begin = scratch.used;
     for _ in 0..CGROUP_DEPTH_MAX {
-        let parent: u64 = field!(node, kernfs_parent).unwrap_or(0);
+        let parent: u64 = field_or_zero!(node, kernfs_parent);
         if parent == 0 {
             break;
         }
-        let name: u64 = field!(node, kernfs_name).unwrap_or(0);
+        let name: u64 = field_or_zero!(node, kernfs_name);
         // SAFETY: `used` is read past the compiler and masked, so that the verifier sees a position
         // inside the heap, with slack for one name behind it.
         unsafe {
