@@ -281,15 +281,16 @@ impl Capture {
         let deadline = Instant::now() + CANARY_LIMIT;
         let mut seen = None;
         loop {
-            let early = &mut self.early;
+            let (early, sequences) = (&mut self.early, &mut self.sequences);
             while early.len() < EARLY_RECORDS_MAX
                 && seen.is_none()
-                && self.ring.next(|record| match canary.recognise(record) {
-                    Some(found) => {
-                        seen = Some(found);
-                        note(&mut self.sequences, record);
+                && self.ring.next(|record| {
+                    // In the order of the ring: numbers that come after a higher one count as lost.
+                    note(sequences, record);
+                    match canary.recognise(record) {
+                        Some(found) => seen = Some(found),
+                        None => early.push_back(record.into()),
                     }
-                    None => early.push_back(record.into()),
                 })
             {}
             let left = deadline.saturating_duration_since(Instant::now());
@@ -329,12 +330,11 @@ impl Capture {
     /// Hands the oldest record to `read`; its room in the ring is given back when `read` returns.
     /// False when there is none.
     pub fn next(&mut self, read: impl FnOnce(&[u8])) -> bool {
-        let sequences = &mut self.sequences;
         if let Some(record) = self.early.pop_front() {
-            note(sequences, &record);
             read(&record);
             return true;
         }
+        let sequences = &mut self.sequences;
         self.ring.next(|record| {
             note(sequences, record);
             read(record);
