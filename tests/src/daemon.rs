@@ -118,13 +118,16 @@ pub struct Stopped {
     pub dir: tempfile::TempDir,
 }
 
-/// The program under test: `SHIPPER_BIN`, or the debug build of this workspace.
+/// The build of this workspace that is tested: the one like this harness itself.
+const PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+
+/// The program under test: `SHIPPER_BIN`, or the build of this workspace.
 #[must_use]
 pub fn program() -> PathBuf {
     std::env::var_os("SHIPPER_BIN").map_or_else(
         || {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-            root.join("target/debug/shipper")
+            root.join("target").join(PROFILE).join("shipper")
         },
         PathBuf::from,
     )
@@ -137,6 +140,7 @@ pub fn build() -> anyhow::Result<()> {
         std::env::var_os("SHIPPER_BIN").is_some()
             || Command::new(env!("CARGO"))
                 .args(["build", "--quiet", "--package", "shipper", "--bin", "shipper"])
+                .args((PROFILE == "release").then_some("--release"))
                 .status()
                 .is_ok_and(|status| status.success())
     });

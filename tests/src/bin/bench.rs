@@ -1,0 +1,27 @@
+//! `make bench`: prints a table, and writes the same figures to target/bench.json. With `--json` it
+//! prints the JSON instead of the table.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let json = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => false,
+        ["--json"] => true,
+        _ => bail!("usage: bench [--json]"),
+    };
+    let (document, table) = shipper_tests::bench::run()?;
+    let text = serde_json::to_string_pretty(&document)?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?;
+    let path = root.join("target/bench.json");
+    std::fs::write(&path, format!("{text}\n")).with_context(|| path.display().to_string())?;
+    if json {
+        println!("{text}");
+    } else {
+        print!("{table}");
+    }
+    eprintln!("{} has these figures and more", path.display());
+    Ok(())
+}
