@@ -6,6 +6,7 @@ mod canary;
 pub mod layout;
 mod load;
 mod loss;
+mod memory;
 pub mod privileges;
 mod ring;
 
@@ -230,6 +231,7 @@ impl Capture {
             match capture.try_mode(mode, options) {
                 Ok(()) => {
                     capture.mode = mode;
+                    memory::give_back();
                     return Ok(capture);
                 }
                 Err(error) => {
