@@ -1,5 +1,7 @@
 //! Refuses to build with a kernel object that is not from the sources beside it.
 
+#![allow(clippy::panic, reason = "a build script ends the build with a message by panicking")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

@@ -12,6 +12,7 @@ use crate::wire::{
 
 /// A record, read and checked.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "lives on the stack for one call; no_std has no Box")]
 pub enum Record<'a> {
     /// A new process.
     Fork(Header, Fork),

@@ -46,9 +46,9 @@ impl Canary {
     /// Whether this record is the canary's exec.
     pub fn recognise(&self, record: &[u8]) -> Option<Seen> {
         let Ok(Record::Exec(exec)) = decode(record) else { return None };
-        self.is_mine(&exec).then(|| {
-            if exec.exec.flags & EXEC_HOOK != 0 { Seen::WithHook } else { Seen::WithoutHook }
-        })
+        let seen =
+            if exec.exec.flags & EXEC_HOOK != 0 { Seen::WithHook } else { Seen::WithoutHook };
+        self.is_mine(&exec).then_some(seen)
     }
 
     fn is_mine(&self, exec: &ExecRecord<'_>) -> bool {
