@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn the_end_of_a_storm_is_lost_only_at_the_second_look() {
         let mut sequences = Sequences::new(1);
-        sequences.seen(RecordKind::Exec, 0, 10, 1);
+        (1..=10).for_each(|number| sequences.seen(RecordKind::Exec, 0, number, 1));
         sequences.look(&heads(14), 2, false);
         assert_eq!(counts(&mut sequences), [], "may still be on its way");
         sequences.seen(RecordKind::Exec, 0, 12, 3);

@@ -168,7 +168,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_event_arrives_once_and_in_order_whatever_the_sink_answers_first() {
-        let (sender, mut receiver) = queue(1 << 20);
+        let (sender, mut receiver) = queue(8 << 20);
         for count in 1..=2500 {
             sender.send(numbered(count)).await.expect("open");
         }
