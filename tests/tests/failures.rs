@@ -40,15 +40,18 @@ fn execute(word: &str) -> Result<()> {
 /// A small file system of its own, gone when dropped.
 struct Tmpfs {
     dir: PathBuf,
+    /// Where it is mounted; removed after it is unmounted, when fields are dropped.
+    _place: tempfile::TempDir,
 }
 
 impl Tmpfs {
     /// `None`, and the test is skipped, where nothing may be mounted.
-    fn mount(dir: &Path, bytes: u32) -> Result<Option<Tmpfs>> {
-        std::fs::create_dir(dir)?;
+    fn mount(bytes: u32) -> Result<Option<Tmpfs>> {
+        let place = directory()?;
+        let dir = place.path().to_owned();
         let options = std::ffi::CString::new(format!("size={bytes},mode=0755"))?;
-        match mount("shipper-test", dir, "tmpfs", MountFlags::empty(), options.as_c_str()) {
-            Ok(()) => Ok(Some(Tmpfs { dir: dir.to_owned() })),
+        match mount("shipper-test", &dir, "tmpfs", MountFlags::empty(), options.as_c_str()) {
+            Ok(()) => Ok(Some(Tmpfs { dir, _place: place })),
             Err(error) => {
                 skip(&format!("no file system may be mounted here: {error}"));
                 Ok(None)
@@ -130,7 +133,7 @@ fn a_path_that_cannot_be_written_is_told_and_ends_with_1() -> Result<()> {
     std::fs::create_dir(&folder)?;
     let file = dir.path().join("file");
     std::fs::write(&file, "somebody's\n")?;
-    let Some(mounted) = Tmpfs::mount(&dir.path().join("fixed"), 1 << 20)? else { return Ok(()) };
+    let Some(mounted) = Tmpfs::mount(1 << 20)? else { return Ok(()) };
     mount_remount(&mounted.dir, MountFlags::RDONLY, c"")?;
     let cases = [
         (folder.clone(), "name a file in that directory"),
@@ -345,7 +348,7 @@ fn a_full_disk_tears_no_line_and_loses_nothing_uncounted() -> Result<()> {
         return Ok(());
     }
     let dir = directory()?;
-    let Some(disk) = Tmpfs::mount(&dir.path().join("disk"), 256 << 10)? else { return Ok(()) };
+    let Some(disk) = Tmpfs::mount(256 << 10)? else { return Ok(()) };
     let events = disk.dir.join("events.ndjson");
     let ballast = disk.dir.join("ballast");
     std::fs::write(&ballast, vec![0; 128 << 10])?;
