@@ -53,6 +53,9 @@ pub struct Table {
     by_pid: HashMap<u32, ProcessKey>,
     /// Ended processes that still have descendants, oldest first; may hold keys already removed.
     ended: VecDeque<ProcessKey>,
+    /// Processes that are not in the table and have children there, and how many. Each entry counts
+    /// for at most one.
+    absent: HashMap<ProcessKey, u32>,
     entries_max: usize,
     budget: Arc<AtomicUsize>,
     evicted: u64,
@@ -66,6 +69,7 @@ impl Table {
             entries: HashMap::new(),
             by_pid: HashMap::new(),
             ended: VecDeque::new(),
+            absent: HashMap::new(),
             entries_max,
             budget: Arc::new(AtomicUsize::new(0)),
             evicted: 0,
@@ -206,11 +210,16 @@ impl Table {
             self.evicted += 1;
             return;
         }
-        if let Some(entry) = parent.and_then(|parent| self.entries.get_mut(&parent)) {
-            entry.children += 1;
+        if let Some(parent) = parent {
+            match self.entries.get_mut(&parent) {
+                Some(entry) => entry.children += 1,
+                None => *self.absent.entry(parent).or_default() += 1,
+            }
         }
+        // Children may be known before their parent: the scan of /proc goes by pid.
+        let children = self.absent.remove(&key).unwrap_or(0);
         self.by_pid.insert(key.pid, key);
-        self.entries.insert(key, Entry { parent, program, source, children: 0, exited: false });
+        self.entries.insert(key, Entry { parent, program, source, children, exited: false });
     }
 
     /// Forgets the process that ended longest ago. False when none of those left has ended.
@@ -233,12 +242,19 @@ impl Table {
             if self.by_pid.get(&key.pid) == Some(&key) {
                 self.by_pid.remove(&key.pid);
             }
-            if let Some(parent) = entry.parent
-                && let Some(above) = self.entries.get_mut(&parent)
-            {
+            if entry.children > 0 {
+                self.absent.insert(key, entry.children); // It was evicted.
+            }
+            let Some(parent) = entry.parent else { continue };
+            if let Some(above) = self.entries.get_mut(&parent) {
                 above.children = above.children.saturating_sub(1);
                 if above.exited && above.children == 0 {
                     next = Some(parent);
+                }
+            } else if let Some(children) = self.absent.get_mut(&parent) {
+                *children -= 1;
+                if *children == 0 {
+                    self.absent.remove(&parent);
                 }
             }
         }
@@ -315,6 +331,21 @@ mod tests {
     }
 
     #[test]
+    fn a_parent_found_after_its_child_is_kept_as_well() {
+        let mut table = Table::new(10);
+        table.found(key(2), Some(key(7)), Some(program(&table, "child")));
+        table.found(key(7), None, Some(program(&table, "parent")));
+        table.exit(key(7));
+        assert_eq!(name(&table, 7).as_deref(), Some("parent"), "its child lives");
+        table.exit(key(2));
+        assert_eq!((table.len(), table.absent.len()), (0, 0));
+        // Nor is anything left of parents that never came, or were evicted.
+        table.fork(key(8), key(3));
+        table.exit(key(3));
+        assert_eq!((table.len(), table.absent.len()), (0, 0));
+    }
+
+    #[test]
     fn a_pid_that_is_used_again_is_another_process() {
         let mut table = Table::new(10);
         table.exec(key(5), None, program(&table, "old"));
@@ -337,6 +368,10 @@ mod tests {
         table.fork(key(2), key(6));
         assert!(table.get(key(6)).is_none(), "nothing has ended: no room");
         assert_eq!((table.len(), table.evicted()), (3, 2));
+        for pid in [2, 3, 4] {
+            table.exit(key(pid));
+        }
+        assert_eq!((table.len(), table.absent.len()), (0, 0));
     }
 
     #[test]
