@@ -29,9 +29,10 @@ fn try_exit(task: u64) -> Option<()> {
     if live != 0 {
         return None; // Other threads go on.
     }
+    // From here on a failure leaves a gap in the numbers.
+    let header = maps::header(RecordKind::Exit, size_of::<Record>() as u32)?;
     let exit =
         Exit { process: process_id(task)?, exit_code: field!(task, task_exit_code)?, reserved: 0 };
-    let header = maps::header(RecordKind::Exit, size_of::<Record>() as u32)?;
     maps::send(RecordKind::Exit, &Record { header, exit });
     Some(())
 }

@@ -28,8 +28,9 @@ fn try_fork(parent: u64, child: u64) -> Option<()> {
     if pid != tgid {
         return None; // A thread.
     }
-    let fork = Fork { parent: process_id(parent)?, child: process_id(child)? };
+    // From here on a failure leaves a gap in the numbers.
     let header = maps::header(RecordKind::Fork, size_of::<Record>() as u32)?;
+    let fork = Fork { parent: process_id(parent)?, child: process_id(child)? };
     maps::send(RecordKind::Fork, &Record { header, fork });
     Some(())
 }

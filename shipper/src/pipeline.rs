@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::decode::{Record, decode};
+use common::decode::{Record, decode, header};
 use common::wire::RecordKind;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -32,6 +32,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// How long sinks may take to deliver the rest when the daemon stops.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a sink may hang in one call when the daemon stops: a file server that does not answer.
+const HANG_LIMIT: Duration = Duration::from_secs(15);
 
 /// Why the daemon ends.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,12 @@ pub enum PipelineError {
         sink: String,
         /// How many events.
         count: u64,
+    },
+    /// A sink did not return from a call.
+    #[error("sink {sink} did not answer at shutdown: the events in its queue are lost, uncounted")]
+    Hanging {
+        /// Which sink.
+        sink: String,
     },
 }
 
@@ -135,7 +144,8 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     }
 
     let stop = Arc::new(AtomicBool::new(false));
-    watch_signals(&runtime, control, stop.clone()).map_err(system("signals cannot be watched"))?;
+    watch_signals(&runtime, control.clone(), stop.clone())
+        .map_err(system("signals cannot be watched"))?;
 
     let capture = Capture::start(options)?;
     announce(&capture);
@@ -148,10 +158,20 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 
-    // The queues are closed now: every task ends when its sink has the rest, or at its deadline.
+    // The queues are closed now: every task ends when its sink has the rest, or at its deadline,
+    // which no signal has set when capture failed.
+    control.send_modify(|control| {
+        control.deadline.get_or_insert(tokio::time::Instant::now() + SHUTDOWN_LIMIT);
+    });
     let mut undelivered = None;
     for (index, (name, task)) in tasks.into_iter().enumerate() {
-        let mut delivered = runtime.block_on(task).unwrap_or_else(|error| {
+        let ended = runtime.block_on(async { tokio::time::timeout(HANG_LIMIT, task).await });
+        let Ok(ended) = ended else {
+            tracing::error!(sink = name, "does not answer; leaving without it");
+            runtime.shutdown_background();
+            return Err(PipelineError::Hanging { sink: name });
+        };
+        let mut delivered = ended.unwrap_or_else(|error| {
             tracing::error!(sink = name, %error, "the delivery task ended badly");
             Delivered { sent: 0, left: 1 }
         });
@@ -256,6 +276,9 @@ fn announce(capture: &Capture) {
             capture.missing_fields().join(", ")
         );
     }
+    if !privileges::in_initial_pid_namespace() {
+        tracing::warn!("{}", privileges::OTHER_PID_NAMESPACE);
+    }
     tracing::info!(mode = capture.mode().as_str(), "capture has begun");
 }
 
@@ -285,7 +308,7 @@ impl Work {
             let emptied = self.drain();
             if Instant::now() >= next_tick {
                 self.enricher.refresh();
-                self.account(if emptied { Reading::Empty } else { Reading::Behind })?;
+                self.account(if emptied { Reading::Empty } else { Reading::Backlog })?;
                 next_tick = Instant::now() + TICK;
             }
         }
@@ -348,9 +371,18 @@ fn read(record: &[u8], enricher: &mut Enricher, outlets: &mut Outlets, counts: &
         Err(error) => {
             tracing::error!(%error, "a record from the kernel is broken");
             let now = boot_now_ns();
-            let loss = enricher.loss(LossStage::Undecodable, LossKind::Exec, 1, now, now);
+            let loss = enricher.loss(LossStage::Undecodable, kind_of(record), 1, now, now);
             report(loss, outlets, counts);
         }
+    }
+}
+
+/// What a broken record was about; an exec, when not even that can be told.
+fn kind_of(record: &[u8]) -> LossKind {
+    match header(record).map(|header| header.kind) {
+        Some(kind) if kind == RecordKind::Fork as u16 => LossKind::Fork,
+        Some(kind) if kind == RecordKind::Exit as u16 => LossKind::Exit,
+        _ => LossKind::Exec,
     }
 }
 

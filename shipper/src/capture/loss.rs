@@ -27,6 +27,17 @@ struct Lane {
     head: u64,
 }
 
+/// How the ring was left before a look at the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Records may still be in it: what is missing may be among them.
+    Backlog,
+    /// It was read until empty. A record may be on its way for microseconds.
+    Empty,
+    /// It was read until empty after capture was detached: nothing is on its way.
+    Settled,
+}
+
 /// The numbers seen so far, and the gaps not yet reported.
 pub struct Sequences {
     lanes: [Vec<Lane>; RECORD_KINDS],
@@ -36,13 +47,11 @@ pub struct Sequences {
 const KINDS: [RecordKind; RECORD_KINDS] = [RecordKind::Fork, RecordKind::Exec, RecordKind::Exit];
 
 impl Sequences {
-    /// For CPUs `0..cpus`.
+    /// For CPUs `0..cpus`, capture begun at this moment since boot.
     #[must_use]
-    pub fn new(cpus: usize) -> Self {
-        Sequences {
-            lanes: std::array::from_fn(|_| vec![Lane::default(); cpus]),
-            gaps: [None; RECORD_KINDS],
-        }
+    pub fn new(cpus: usize, begun_boot_ns: u64) -> Self {
+        let lane = Lane { last_boot_ns: begun_boot_ns, ..Lane::default() };
+        Sequences { lanes: std::array::from_fn(|_| vec![lane; cpus]), gaps: [None; RECORD_KINDS] }
     }
 
     /// A record arrived. Numbers of one CPU and kind arrive in ascending order.
@@ -57,17 +66,20 @@ impl Sequences {
         self.lose(kind, missing, since, boot_ns);
     }
 
-    /// Looks at the kernel's counters (`heads[kind][cpu]`), after the ring was read until empty.
+    /// Looks at the kernel's counters (`heads[kind][cpu]`).
     ///
-    /// Numbers that the previous look already showed and that still did not arrive are lost: a
-    /// record is on its way for microseconds, looks are a second apart. `settled` says that no
-    /// record can be on its way any more (capture is detached).
-    pub fn look(&mut self, heads: &[Vec<u64>; RECORD_KINDS], now_boot_ns: u64, settled: bool) {
+    /// Numbers that an earlier look already showed and that did not arrive although the ring was
+    /// read until empty since are lost: a record is on its way for microseconds, looks are a second
+    /// apart. With a backlog nothing can be said, and nothing is.
+    pub fn look(&mut self, heads: &[Vec<u64>; RECORD_KINDS], now_boot_ns: u64, reading: Reading) {
+        if reading == Reading::Backlog {
+            return;
+        }
         for kind in KINDS {
             for cpu in 0..self.lanes[kind as usize].len() {
                 let head = heads[kind as usize].get(cpu).copied().unwrap_or(0);
                 let lane = &mut self.lanes[kind as usize][cpu];
-                let due = if settled { head } else { lane.head };
+                let due = if reading == Reading::Settled { head } else { lane.head };
                 lane.head = head;
                 let missing = due.saturating_sub(lane.last);
                 let since = lane.last_boot_ns;
@@ -115,7 +127,7 @@ mod tests {
 
     #[test]
     fn numbers_in_a_row_are_no_loss() {
-        let mut sequences = Sequences::new(2);
+        let mut sequences = Sequences::new(2, 0);
         for number in 1..=5 {
             sequences.seen(RecordKind::Exec, 0, number, number);
             sequences.seen(RecordKind::Exec, 1, number, number);
@@ -125,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_gap_counts_what_is_missing_per_kind_and_says_when() {
-        let mut sequences = Sequences::new(1);
+        let mut sequences = Sequences::new(1, 0);
         sequences.seen(RecordKind::Exec, 0, 1, 100);
         sequences.seen(RecordKind::Exec, 0, 5, 500);
         sequences.seen(RecordKind::Fork, 0, 3, 600);
@@ -137,23 +149,41 @@ mod tests {
 
     #[test]
     fn the_end_of_a_storm_is_lost_only_at_the_second_look() {
-        let mut sequences = Sequences::new(1);
-        (1..=10).for_each(|number| sequences.seen(RecordKind::Exec, 0, number, 1));
-        sequences.look(&heads(14), 2, false);
+        let mut sequences = Sequences::new(1, 0);
+        for number in 1..=10 {
+            sequences.seen(RecordKind::Exec, 0, number, 1);
+        }
+        sequences.look(&heads(14), 2, Reading::Empty);
         assert_eq!(counts(&mut sequences), [], "may still be on its way");
         sequences.seen(RecordKind::Exec, 0, 12, 3);
-        sequences.look(&heads(14), 4, false);
+        sequences.look(&heads(14), 4, Reading::Empty);
         assert_eq!(counts(&mut sequences), [(RecordKind::Exec, 1 + 2)]);
-        sequences.look(&heads(14), 5, false);
+        sequences.look(&heads(14), 5, Reading::Empty);
         assert_eq!(counts(&mut sequences), []);
         sequences.seen(RecordKind::Exec, 0, 15, 6);
         assert_eq!(counts(&mut sequences), []);
     }
 
     #[test]
+    fn what_waits_in_the_ring_behind_a_slow_sink_is_no_loss() {
+        let mut sequences = Sequences::new(1, 0);
+        sequences.look(&heads(100), 1, Reading::Empty);
+        for number in 1..=3 {
+            sequences.seen(RecordKind::Exec, 0, number, number);
+            sequences.look(&heads(100), 10 + number, Reading::Backlog);
+        }
+        assert_eq!(counts(&mut sequences), []);
+        for number in 4..=99 {
+            sequences.seen(RecordKind::Exec, 0, number, number);
+        }
+        sequences.look(&heads(100), 200, Reading::Empty);
+        assert_eq!(counts(&mut sequences), [(RecordKind::Exec, 1)]);
+    }
+
+    #[test]
     fn once_detached_one_look_settles_it() {
-        let mut sequences = Sequences::new(1);
-        sequences.look(&heads(7), 1, true);
+        let mut sequences = Sequences::new(1, 0);
+        sequences.look(&heads(7), 1, Reading::Settled);
         assert_eq!(counts(&mut sequences), [(RecordKind::Exec, 7)]);
     }
 }

@@ -20,7 +20,7 @@ use common::decode::header;
 use common::wire::{RECORD_KINDS, RecordKind};
 
 pub use canary::CANARY_ARGUMENT;
-pub use loss::Gap;
+pub use loss::{Gap, Reading};
 
 use canary::{Canary, Seen};
 use layout::{KERNEL_BTF, KernelLayout, LayoutError};
@@ -158,6 +158,8 @@ pub struct Capture {
     sequences: Sequences,
     ring_full_reported: [u64; RECORD_KINDS],
     misses_reported: [u64; RECORD_KINDS],
+    /// When losses were accounted for last, nanoseconds since boot; the start of capture at first.
+    accounted_boot_ns: u64,
 }
 
 /// Records that were lost, and where.
@@ -180,18 +182,6 @@ pub enum LostStage {
     Unreadable,
 }
 
-/// How far the ring is read when losses are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// Not to its end: what the kernel counted may still be in it, and only gaps between records
-    /// that were read are losses.
-    Behind,
-    /// It was read empty just now.
-    Empty,
-    /// It was read empty, and capture is detached: nothing can be on its way any more.
-    Settled,
-}
-
 impl Capture {
     /// Loads, attaches and proves. Capture has begun when this returns: records of execs since are
     /// in the ring.
@@ -211,6 +201,7 @@ impl Capture {
         let cpus = possible_cpus()?;
         let mut ebpf = load::load(options, &layout, cpus)?;
         let ring = Ring::open(&mut ebpf)?;
+        let begun_boot_ns = boot_now_ns();
         load::attach_base(&mut ebpf)?;
         let mut capture = Capture {
             ebpf,
@@ -219,9 +210,10 @@ impl Capture {
             mode: Mode::Tracepoint,
             passed_over: Vec::new(),
             early: VecDeque::new(),
-            sequences: Sequences::new(cpus as usize),
+            sequences: Sequences::new(cpus as usize, begun_boot_ns),
             ring_full_reported: [0; RECORD_KINDS],
             misses_reported: [0; RECORD_KINDS],
+            accounted_boot_ns: begun_boot_ns,
         };
         let wanted: &[Mode] = match &options.mode {
             Some(mode) => std::slice::from_ref(mode),
@@ -353,11 +345,7 @@ impl Capture {
         reading: Reading,
     ) -> Result<Vec<Lost>, CaptureError> {
         let counted = self.ring.counted()?;
-        match reading {
-            Reading::Behind => {}
-            Reading::Empty => self.sequences.look(&counted.made, now_boot_ns, false),
-            Reading::Settled => self.sequences.look(&counted.made, now_boot_ns, true),
-        }
+        self.sequences.look(&counted.made, now_boot_ns, reading);
         let mut lost = Vec::new();
         for gap in self.sequences.take_gaps().collect::<Vec<_>>() {
             let kind = gap.kind as usize;
@@ -381,10 +369,16 @@ impl Capture {
             let count = misses.saturating_sub(self.misses_reported[kind as usize]);
             if count > 0 {
                 self.misses_reported[kind as usize] = misses;
-                let gap = Gap { kind, count, first_boot_ns: 0, last_boot_ns: now_boot_ns };
+                let gap = Gap {
+                    kind,
+                    count,
+                    first_boot_ns: self.accounted_boot_ns,
+                    last_boot_ns: now_boot_ns,
+                };
                 lost.push(Lost { gap, stage: LostStage::Recursion });
             }
         }
+        self.accounted_boot_ns = now_boot_ns;
         Ok(lost)
     }
 
@@ -418,6 +412,12 @@ fn recursion_misses(fd: RawFd) -> u64 {
         .find_map(|line| line.strip_prefix("recursion_misses:"))
         .and_then(|value| value.trim().parse().ok())
         .unwrap_or(0)
+}
+
+fn boot_now_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 fn possible_cpus() -> Result<u32, CaptureError> {

@@ -30,3 +30,18 @@ pub fn missing() -> Option<String> {
             .to_owned(),
     )
 }
+
+/// Inode number of the initial pid namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// What a foreign pid namespace means, in words.
+pub const OTHER_PID_NAMESPACE: &str = "shipper runs in a pid namespace of its own (a container?): \
+    /proc shows other pids than the kernel reports, so what is looked up there is missing or wrong; \
+    run it on the host, or with the host's pid namespace";
+
+/// Whether pids in /proc are those the kernel programs report.
+#[must_use]
+pub fn in_initial_pid_namespace() -> bool {
+    std::fs::read_link("/proc/self/ns/pid")
+        .is_ok_and(|link| link.as_os_str() == INITIAL_PID_NAMESPACE)
+}

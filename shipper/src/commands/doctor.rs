@@ -24,6 +24,7 @@ struct Report {
     architecture: String,
     /// Why capture lacks privileges, or nothing.
     missing_privileges: Option<String>,
+    initial_pid_namespace: bool,
     btf: Btf,
     /// Active security modules; `None` when securityfs is not mounted.
     security_modules: Option<Vec<String>>,
@@ -92,6 +93,7 @@ fn examine() -> Report {
         kernel: uname.release().to_string_lossy().into_owned(),
         architecture: uname.machine().to_string_lossy().into_owned(),
         missing_privileges: privileges::missing(),
+        initial_pid_namespace: privileges::in_initial_pid_namespace(),
         btf,
         security_modules: read("/sys/kernel/security/lsm")
             .map(|list| list.split(',').map(str::to_owned).collect()),
@@ -131,6 +133,9 @@ fn text(report: &Report) -> String {
     match &report.missing_privileges {
         None => line(Mark::Good, "privileges", "enough to load kernel programs"),
         Some(missing) => line(Mark::Bad, "privileges", missing),
+    }
+    if !report.initial_pid_namespace {
+        line(Mark::Bad, "pid namespace", privileges::OTHER_PID_NAMESPACE);
     }
     match &report.btf.error {
         Some(error) => line(Mark::Bad, "BTF", error),

@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn numbered(count: u64) -> Arc<Event> {
-        let enricher = Enricher::new(1);
+        let mut enricher = Enricher::new(1);
         Arc::new(Event::Loss(enricher.loss(LossStage::RingFull, LossKind::Exec, count, 0, 0)))
     }
 

@@ -34,10 +34,10 @@ impl Identities {
         self.hash(b"exec", &[u64::from(key.pid), key.start_ticks, boot_ns])
     }
 
-    /// Id of a report of lost records, by what, where and when.
+    /// Id of a report of lost records, by what, where, when, and which report of this run it is.
     #[must_use]
-    pub fn loss(&self, kind: &str, stage: &str, boot_ns: u64) -> Id {
-        self.hash(format!("loss {kind} {stage}").as_bytes(), &[boot_ns])
+    pub fn loss(&self, kind: &str, stage: &str, boot_ns: u64, number: u64) -> Id {
+        self.hash(format!("loss {kind} {stage}").as_bytes(), &[boot_ns, number])
     }
 
     fn hash(&self, what: &[u8], numbers: &[u64]) -> Id {

@@ -42,6 +42,8 @@ pub struct Enricher {
     procfs: Procfs,
     table: Table,
     depth_max: usize,
+    /// Loss reports made so far.
+    losses: u64,
     host_namespaces: HostNamespaces,
 }
 
@@ -65,6 +67,7 @@ impl Enricher {
             procfs: Procfs::new(Path::new("/proc")),
             table: Table::new(ENTRIES_MAX),
             depth_max,
+            losses: 0,
             host_namespaces: HostNamespaces {
                 user: host_namespace("user"),
                 mnt: host_namespace("mnt"),
@@ -114,15 +117,16 @@ impl Enricher {
     /// A report of lost records.
     #[must_use]
     pub fn loss(
-        &self,
+        &mut self,
         stage: LossStage,
         kind: LossKind,
         count: u64,
         first_boot_ns: u64,
         last_boot_ns: u64,
     ) -> Loss {
+        self.losses += 1;
         Loss {
-            id: self.identities.loss(kind.as_str(), stage.as_str(), last_boot_ns),
+            id: self.identities.loss(kind.as_str(), stage.as_str(), last_boot_ns, self.losses),
             time: self.clock.wall(last_boot_ns),
             host: self.host.clone(),
             stage,

@@ -225,7 +225,20 @@ struct OwnAncestor<'a> {
     process: ParentFields<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     args_truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<AncestorRaw<'a>>,
     source: &'static str,
+}
+
+/// Exact bytes of what is not UTF-8 in an ancestor.
+#[derive(Serialize)]
+struct AncestorRaw<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<Exact<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executable: Option<Exact<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args: Option<Vec<Exact<'a>>>,
 }
 
 /// Exact bytes of what is not UTF-8.
@@ -357,6 +370,14 @@ impl<'a> ExecDocument<'a> {
     }
 }
 
+/// All arguments in base64, when one of them is not UTF-8.
+fn exact_args(args: &Args) -> Option<Vec<Exact<'_>>> {
+    args.list
+        .iter()
+        .any(|arg| exact(arg).is_some())
+        .then(|| args.list.iter().map(|arg| Exact(arg)).collect())
+}
+
 fn texts(args: &Args) -> Vec<Text<'_>> {
     args.list.iter().map(|arg| Text(arg)).collect()
 }
@@ -419,6 +440,7 @@ impl<'a> Own<'a> {
                 .map(|ancestor| OwnAncestor {
                     process: ParentFields { command_line: None, ..ParentFields::new(ancestor) },
                     args_truncated: ancestor.args.as_ref().is_some_and(|args| args.truncated),
+                    raw: AncestorRaw::new(ancestor),
                     source: ancestor.source.as_str(),
                 })
                 .collect(),
@@ -453,14 +475,10 @@ impl<'a> Interpreter<'a> {
 impl<'a> Raw<'a> {
     fn new(exec: &'a Exec) -> Self {
         let process = &exec.process;
-        let args = &process.args.list;
         Raw {
             name: exact(&process.comm),
             executable: exact(&process.executable.bytes),
-            args: args
-                .iter()
-                .any(|arg| exact(arg).is_some())
-                .then(|| args.iter().map(|arg| Exact(arg)).collect()),
+            args: exact_args(&process.args),
             working_directory: exact(&process.working_directory.bytes),
             file_path: exact(&exec.file.path.bytes),
             cgroup_path: exact(&process.cgroup),
@@ -474,6 +492,17 @@ impl<'a> Raw<'a> {
             && self.working_directory.is_none()
             && self.file_path.is_none()
             && self.cgroup_path.is_none()
+    }
+}
+
+impl<'a> AncestorRaw<'a> {
+    fn new(ancestor: &'a Ancestor) -> Option<Self> {
+        let raw = AncestorRaw {
+            name: exact(&ancestor.comm),
+            executable: ancestor.executable.as_deref().and_then(exact),
+            args: ancestor.args.as_deref().and_then(exact_args),
+        };
+        (raw.name.is_some() || raw.executable.is_some() || raw.args.is_some()).then_some(raw)
     }
 }
 
