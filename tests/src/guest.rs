@@ -316,15 +316,12 @@ pub fn kernel(version: &str) -> Result<PathBuf, String> {
 /// A statically linked build of a program of the workspace, as a guest needs it.
 ///
 /// `$SHIPPER_STATIC` names one that is built already: the program itself, or the directory that
-/// holds it. Where that does not name `bin`, cargo builds it into `target/static`.
+/// holds it. What is not there, cargo builds into `target/static`.
 pub fn static_binary(package: &str, bin: &str) -> Result<PathBuf, String> {
     if let Some(given) = std::env::var_os("SHIPPER_STATIC").map(PathBuf::from) {
         let program = if given.is_dir() { given.join(bin) } else { given };
-        if program.ends_with(bin) {
-            return program
-                .is_file()
-                .then_some(program.clone())
-                .ok_or_else(|| format!("SHIPPER_STATIC: there is no {}", program.display()));
+        if program.ends_with(bin) && program.is_file() {
+            return Ok(program);
         }
     }
     const TARGET: &str = "x86_64-unknown-linux-gnu";

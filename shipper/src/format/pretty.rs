@@ -1,7 +1,9 @@
 //! One event as one line for people: when, who, under which process, what was executed, and what
 //! is unusual about it.
 //!
-//!     10:15:00.123 alice       4242       bash › /home/alice/deploy.sh  [not root-owned: alice 0755]
+//! ```text
+//! 10:15:00.123 alice       4242       bash › /home/alice/deploy.sh  [not root-owned: alice 0755]
+//! ```
 //!
 //! Works on the JSON of [`super::ecs`], so that it serves live events and log files alike; any key
 //! may be missing. Every text of the event goes through [`super::visible`].
