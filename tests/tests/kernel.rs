@@ -243,21 +243,40 @@ impl Capture<'_> {
         self.mode != "tracepoint"
     }
 
+    /// How many execs the daemon reported as lost, where the kernel makes that possible: a kernel
+    /// program that is preempted is not run for another process of that CPU, and since 7.0 those
+    /// at tracepoints may be. Everywhere else a loss is an error.
+    fn allowed_to_lose(&self) -> Result<u64> {
+        let mut lost = 0;
+        for event in &self.daemon.events {
+            let loss = &event["shipper"]["loss"];
+            if loss.is_null() {
+                continue;
+            }
+            ensure!(self.booted.boot.series == "newest", "{event:#}");
+            expect(loss, "/stage", "kernel_recursion")?;
+            if loss["kind"] == "exec" {
+                lost += loss["count"].as_u64().context("a count")?;
+            }
+        }
+        Ok(lost)
+    }
+
     /// The one event of the exec with this last argument.
     fn event(&self, mark: &str) -> Result<&'static Value> {
         let mut found = self.daemon.events.iter().filter(|event| is_marked(event, mark));
         let event = found.next().with_context(|| format!("no event of {mark}"))?;
-        ensure!(found.next().is_none(), "more than one event of {mark}");
+        let second = found.next();
+        ensure!(second.is_none(), "more than one event of {mark}: {event:#} {second:#?}");
         Ok(event)
     }
 }
 
 fn is_marked(event: &Value, mark: &str) -> bool {
-    // Shells and helpers on the way have the mark as well.
-    let by_way = ["guest-exec", "su", "unshare", "sh"];
-    let name = event["process"]["name"].as_str().unwrap_or_default();
-    !by_way.contains(&name)
-        && event["process"]["args"].as_array().and_then(|args| args.last()) == Some(&json!(mark))
+    let Some(args) = event["process"]["args"].as_array() else { return false };
+    // These have the mark as well, on the way to the program that is looked for.
+    let is_helper = args.first().is_some_and(|name| name == "guest-exec" || name == "unshare");
+    !is_helper && args.last().is_some_and(|last| last == mark)
 }
 
 fn expect(event: &Value, pointer: &str, wanted: impl Into<Value>) -> Result<()> {
@@ -496,7 +515,9 @@ fn a_storm_loses_nothing_and_repeats_nothing() -> Result<()> {
                 times[number.parse::<usize>()?] += 1;
             }
         }
-        ensure!(times.iter().all(|&count| count == 1), "{times:?}");
+        ensure!(times.iter().all(|&count| count <= 1), "{times:?}");
+        let missing = times.iter().filter(|&&count| count == 0).count();
+        ensure!(u64::try_from(missing)? <= capture.allowed_to_lose()?, "{missing} are missing");
         Ok(())
     })
 }
@@ -507,10 +528,9 @@ fn nothing_is_reported_as_lost_when_everything_arrived_from_begin_to_end() -> Re
     in_every_mode(|capture| {
         let Daemon { exit_code, log, events } = capture.daemon;
         ensure!(*exit_code == 0, "exit code {exit_code}: {log}");
-        ensure!(log.contains(&format!("execs={} lost=0", events.len())), "{log}");
-        for event in events {
-            expect(event, "/event/kind", "event")?;
-        }
+        let execs = events.iter().filter(|event| event["event"]["kind"] == "event").count();
+        let lost = capture.allowed_to_lose()?;
+        ensure!(log.contains(&format!("execs={execs} lost={lost}")), "{log}");
         Ok(())
     })
 }

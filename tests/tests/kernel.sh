@@ -7,6 +7,8 @@ events=/run/events.ndjson
 
 prepare() {
     mkdir -p /opt/alice
+    # The name by which the interpreter of a script opens what was executed by descriptor.
+    ln -s /proc/self/fd /dev/fd
     for copy in /opt/root-binary /opt/alice/binary /opt/setuid; do
         cp /usr/bin/guest-exec "$copy"
     done
@@ -17,7 +19,7 @@ prepare() {
     cat >/opt/alice/wait <<'END'
 #!/bin/sh
 for mark; do :; done
-until grep -q "\"$mark\"" /run/events.ndjson; do usleep 20000; done
+until grep -q "\"$mark\"" /run/events.ndjson 2>/dev/null; do usleep 20000; done
 END
     cp /opt/alice/wait /opt/root-script
     cp /opt/alice/wait /opt/inner
@@ -39,6 +41,7 @@ END
 
 # start MODE: false when the daemon ends instead. Programs run all the time meanwhile.
 start() {
+    : >/run/log # What the one before said would count for this one.
     shipper run --config "/etc/$1.yaml" 2>/run/log &
     shipper=$!
     until grep -q 'capture has begun' /run/log; do

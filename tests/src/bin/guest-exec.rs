@@ -11,8 +11,7 @@ use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use nix::fcntl::{AtFlags, FcntlArg, FdFlag, fcntl};
@@ -40,19 +39,25 @@ fn with_separator(mut args: Vec<OsString>) -> Vec<OsString> {
 fn try_each(mut paths: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let separator = paths.iter().position(|path| path == "--").context("no --")?;
     let args = paths.split_off(separator);
-    for path in &paths {
-        let error = Command::new(path).args(&args[1..]).exec();
-        eprintln!("{}: {error}", path.display());
+    for path in strings(paths)? {
+        let mut args = strings(args.clone())?;
+        args[0] = path.clone();
+        // Not `execvp`, which gives what the kernel does not know to a shell.
+        let Err(error) = nix::unistd::execv(&path, &args);
+        eprintln!("{}: {error}", path.to_string_lossy());
     }
     bail!("nothing could be executed")
+}
+
+fn strings(list: Vec<OsString>) -> anyhow::Result<Vec<CString>> {
+    Ok(list.into_iter().map(|one| CString::new(one.into_vec())).collect::<Result<_, _>>()?)
 }
 
 fn by_descriptor(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let file = File::open(args.first().context("no path")?)?;
     // The interpreter of a script opens it once more by its number.
     fcntl(file.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))?;
-    let args: Vec<CString> =
-        args.into_iter().map(|arg| CString::new(arg.into_vec())).collect::<Result<_, _>>()?;
+    let args = strings(args)?;
     let environment: [CString; 0] = [];
     nix::unistd::execveat(file.as_fd(), c"", &args, &environment, AtFlags::AT_EMPTY_PATH)?;
     bail!("execveat came back")
