@@ -5,6 +5,7 @@
 //! nothing the kernel's chain goes on, and /proc is asked last.
 
 use common::decode::comm;
+use common::limits::KERNEL_ANCESTORS_MAX;
 use common::wire;
 
 use super::clock::{Clock, ticks};
@@ -72,10 +73,14 @@ impl Walker<'_> {
         if below == process {
             return kernel.first().map(|ancestor| key(&ancestor.process));
         }
-        if let Some(at) = kernel.iter().position(|ancestor| key(&ancestor.process) == below)
-            && let Some(ancestor) = kernel.get(at + 1)
-        {
-            return Some(key(&ancestor.process));
+        if let Some(at) = kernel.iter().position(|ancestor| key(&ancestor.process) == below) {
+            match kernel.get(at + 1) {
+                Some(ancestor) => return Some(key(&ancestor.process)),
+                // The kernel walked up to a process that has no parent: the case of every exec, so
+                // /proc is not asked.
+                None if kernel.len() < KERNEL_ANCESTORS_MAX => return None,
+                None => {}
+            }
         }
         let stat =
             self.procfs.stat(below.pid).filter(|stat| stat.key == below && stat.ppid != 0)?;
@@ -199,6 +204,33 @@ mod tests {
         table.fork(pkey(60), pkey(100)); // The table does not know who made 60.
         let (names, _) = walk(&mut table, 16, &[ancestor(60, "make"), ancestor(7, "sshd")]);
         assert_eq!(names, [(60, "make".into(), Source::Event), (7, "sshd".into(), Source::Kernel)]);
+    }
+
+    #[test]
+    fn the_chain_ends_where_the_kernels_does_and_proc_is_asked_only_above_a_cut_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let stat = |pid: u32, ppid: u32| {
+            let zeros = "0 ".repeat(17);
+            std::fs::create_dir(dir.path().join(pid.to_string())).expect("writable");
+            let text = format!("{pid} (p{pid}) S {ppid} {zeros}{pid} 0 0\n");
+            std::fs::write(dir.path().join(format!("{pid}/stat")), text).expect("writable");
+        };
+        stat(20, 19);
+        stat(19, 0);
+        let ancestors = |count| (0..count).map(move |up| ancestor(20 + count - 1 - up, "p"));
+        let length = |count: u32| {
+            let kernel: Vec<_> = ancestors(count).collect();
+            let (identities, clock) = (Identities::new("h", "b"), Clock::now());
+            let procfs = Procfs::new(dir.path());
+            let mut table = Table::new(100);
+            exec(&mut table, 20, "top"); // The table does not know who made 20.
+            let (table, procfs, identities) = (&mut table, &procfs, &identities);
+            let mut walker = Walker { table, procfs, identities, clock, depth_max: 100 };
+            walker.walk(pkey(100), &kernel).list.len()
+        };
+        assert_eq!(length(3), 3);
+        let most = KERNEL_ANCESTORS_MAX as u32;
+        assert_eq!(length(most), KERNEL_ANCESTORS_MAX + 1, "process 19 is only in /proc");
     }
 
     #[test]
