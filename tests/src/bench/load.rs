@@ -72,7 +72,7 @@ pub struct Arrived {
     pub own: u64,
     /// Executions of the load that are in the file more than once.
     pub repeated: u64,
-    /// Executions of the whole machine in the file.
+    /// Executions of the whole machine between the first and the last of the load.
     pub all: u64,
     /// Executions that the daemon itself reported as lost.
     pub reported_lost: u64,
@@ -86,6 +86,7 @@ pub struct Arrived {
 pub fn arrived(path: &Path, mark: &str, lengths: &Lengths) -> anyhow::Result<Arrived> {
     let mut arrived = Arrived::default();
     let mut times: HashMap<String, u64> = HashMap::new();
+    let mut all: Vec<u64> = Vec::new();
     let mut end = 0u64;
     let mut file = BufReader::new(File::open(path)?);
     let mut line = String::new();
@@ -95,8 +96,9 @@ pub fn arrived(path: &Path, mark: &str, lengths: &Lengths) -> anyhow::Result<Arr
         let lost = &event["shipper"]["loss"];
         if lost["kind"] == "exec" {
             arrived.reported_lost += lost["count"].as_u64().context("a loss without a count")?;
-        } else if lost.is_null() {
-            arrived.all += 1;
+        }
+        if let Some(executed) = event["shipper"]["boot_ns"].as_u64() {
+            all.push(executed);
         }
         let args = &event["process"]["args"];
         if args[1] == mark
@@ -115,6 +117,9 @@ pub fn arrived(path: &Path, mark: &str, lengths: &Lengths) -> anyhow::Result<Arr
         line.clear();
     }
     arrived.own = times.len() as u64;
+    let first = times.values().min().copied().unwrap_or(0);
+    let last = times.values().max().copied().unwrap_or(0);
+    arrived.all = all.iter().filter(|executed| (first..=last).contains(*executed)).count() as u64;
     arrived.latencies_ns.sort_unstable();
     Ok(arrived)
 }

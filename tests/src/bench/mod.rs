@@ -124,7 +124,7 @@ impl Steady {
                 aim: Some(aim::CPU_PERCENT),
                 how: format!(
                     "utime + stime of /proc/PID/stat; {rate:.0} exec/s of a program that only exits, \
-                     for {:.1} s; {all} executions on the whole machine since the start",
+                     for {:.1} s; {all} executions on the whole machine meanwhile",
                     self.took.as_secs_f64()
                 ),
             },
@@ -166,7 +166,7 @@ impl Steady {
             "arrived": arrived.own,
             "arrived_again": arrived.repeated,
             "reported_lost": arrived.reported_lost,
-            "executions_of_the_machine_since_start": arrived.all,
+            "executions_of_the_machine_meanwhile": arrived.all,
             "line_bytes_mean": arrived.bytes / arrived.own.max(1),
             "latency_ms": { "p50": ms(0.5), "p90": ms(0.9), "p99": ms(0.99), "max": ms(1.0) },
         })
@@ -211,10 +211,15 @@ fn memory_figures(memory: &Memory) -> Vec<Figure> {
         figure(
             "memory, as VmRSS",
             memory.resident,
-            None,
+            Some(aim::MEMORY_MB),
             "the kernel maps the ring twice in a row, and VmRSS counts it twice",
         ),
-        figure("memory, as VmHWM", memory.resident_peak, None, "the most VmRSS ever was"),
+        figure(
+            "memory, as VmHWM",
+            memory.resident_peak,
+            Some(aim::MEMORY_MB),
+            "the most VmRSS ever was: at start, while the kernel's types are read",
+        ),
         figure("memory, heap and stacks", memory.anonymous, None, "RssAnon"),
     ]
 }
