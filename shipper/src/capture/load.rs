@@ -3,9 +3,10 @@
 use std::io;
 use std::path::Path;
 
-use aya::programs::{FEntry, Lsm, Program, ProgramError, RawTracePoint};
+use aya::programs::{FEntry, Lsm, Program, ProgramError, ProgramFd, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 use common::names;
+use common::wire::RecordKind;
 
 use super::layout::KernelLayout;
 use super::{CaptureError, Mode, ModeError, Options};
@@ -21,11 +22,11 @@ const PENDING_PER_CPU: u32 = 32;
 /// Fewest pending entries: the kernel keeps free lists a CPU and evicts early when the map is small.
 const PENDING_MIN: u32 = 512;
 
-/// Programs every mode has, and the tracepoint of each.
-const BASE: [(&str, &str); 3] = [
-    ("shipper_fork", "sched_process_fork"),
-    ("shipper_exec", "sched_process_exec"),
-    ("shipper_exit", "sched_process_exit"),
+/// Programs every mode has: the records they make, and the tracepoint of each.
+const BASE: [(RecordKind, &str, &str); 3] = [
+    (RecordKind::Fork, "shipper_fork", "sched_process_fork"),
+    (RecordKind::Exec, "shipper_exec", "sched_process_exec"),
+    (RecordKind::Exit, "shipper_exit", "sched_process_exit"),
 ];
 
 /// Creates the maps and parses the programs; nothing runs yet.
@@ -43,13 +44,15 @@ pub fn load(options: &Options, layout: &KernelLayout, cpus: u32) -> Result<Ebpf,
     loader.load(OBJECT).map_err(refused)
 }
 
-/// Loads and attaches the tracepoint programs.
-pub fn attach_base(ebpf: &mut Ebpf) -> Result<(), CaptureError> {
-    for (name, tracepoint) in BASE {
-        attach_tracepoint(ebpf, name, tracepoint)
-            .map_err(|error| CaptureError::Attach { program: name, reason: explain(&error) })?;
-    }
-    Ok(())
+/// Loads and attaches the tracepoint programs. They stay loaded as long as what is returned is held.
+pub fn attach_base(ebpf: &mut Ebpf) -> Result<Vec<(RecordKind, ProgramFd)>, CaptureError> {
+    BASE.into_iter()
+        .map(|(kind, name, tracepoint)| {
+            attach_tracepoint(ebpf, name, tracepoint)
+                .map(|program| (kind, program))
+                .map_err(|error| CaptureError::Attach { program: name, reason: explain(&error) })
+        })
+        .collect()
 }
 
 /// Adds to the tracepoints what the mode needs.
@@ -70,7 +73,7 @@ pub fn attach_mode(ebpf: &mut Ebpf, mode: Mode, layout: &KernelLayout) -> Result
         }
         Mode::Tracepoint => {
             if layout.has_prepare_exec {
-                attach_tracepoint(ebpf, "shipper_prepare", "sched_prepare_exec")
+                let _held_by_aya = attach_tracepoint(ebpf, "shipper_prepare", "sched_prepare_exec")
                     .map_err(refused)?;
             }
         }
@@ -98,7 +101,7 @@ pub fn detach_mode(ebpf: &mut Ebpf, mode: Mode) {
 
 /// Takes away the tracepoint programs.
 pub fn detach_base(ebpf: &mut Ebpf) {
-    for (name, _) in BASE {
+    for (_, name, _) in BASE {
         if let Some(Program::RawTracePoint(program)) = ebpf.program_mut(name) {
             // Not loaded is what is wanted.
             let _ = program.unload();
@@ -106,11 +109,15 @@ pub fn detach_base(ebpf: &mut Ebpf) {
     }
 }
 
-fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<(), ProgramError> {
+fn attach_tracepoint(
+    ebpf: &mut Ebpf,
+    name: &str,
+    tracepoint: &str,
+) -> Result<ProgramFd, ProgramError> {
     let program: &mut RawTracePoint = program(ebpf, name)?;
     program.load()?;
     program.attach(tracepoint)?;
-    Ok(())
+    Ok(program.fd()?.try_clone()?)
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>

@@ -11,11 +11,12 @@ pub mod privileges;
 mod ring;
 
 use std::collections::VecDeque;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use aya::Ebpf;
+use aya::programs::ProgramFd;
 use common::decode::header;
 use common::wire::{RECORD_KINDS, RecordKind};
 
@@ -161,6 +162,9 @@ pub struct Capture {
     early: VecDeque<Box<[u8]>>,
     sequences: Sequences,
     ring_full_reported: [u64; RECORD_KINDS],
+    /// The tracepoint programs. They are held beyond `detach`, which would take their last misses
+    /// with it.
+    programs: Vec<(RecordKind, ProgramFd)>,
     misses_reported: [u64; RECORD_KINDS],
     /// When losses were accounted for last, nanoseconds since boot; the start of capture at first.
     accounted_boot_ns: u64,
@@ -206,7 +210,7 @@ impl Capture {
         let mut ebpf = load::load(options, &layout, cpus)?;
         let ring = Ring::open(&mut ebpf)?;
         let begun_boot_ns = boot_now_ns();
-        load::attach_base(&mut ebpf)?;
+        let programs = load::attach_base(&mut ebpf)?;
         let mut capture = Capture {
             ebpf,
             ring,
@@ -216,6 +220,7 @@ impl Capture {
             early: VecDeque::new(),
             sequences: Sequences::new(cpus as usize, begun_boot_ns),
             ring_full_reported: [0; RECORD_KINDS],
+            programs,
             misses_reported: [0; RECORD_KINDS],
             accounted_boot_ns: begun_boot_ns,
         };
@@ -370,17 +375,14 @@ impl Capture {
                 }
             }
         }
-        for (kind, name) in [
-            (RecordKind::Fork, "shipper_fork"),
-            (RecordKind::Exec, "shipper_exec"),
-            (RecordKind::Exit, "shipper_exit"),
-        ] {
-            let misses = self.program_fd(name).map_or(0, recursion_misses);
-            let count = misses.saturating_sub(self.misses_reported[kind as usize]);
+        for (kind, program) in &self.programs {
+            let misses = recursion_misses(program.as_fd().as_raw_fd());
+            let reported = &mut self.misses_reported[*kind as usize];
+            let count = misses.saturating_sub(*reported);
             if count > 0 {
-                self.misses_reported[kind as usize] = misses;
+                *reported = misses;
                 let gap = Gap {
-                    kind,
+                    kind: *kind,
                     count,
                     first_boot_ns: self.accounted_boot_ns,
                     last_boot_ns: now_boot_ns,
@@ -398,11 +400,6 @@ impl Capture {
             load::detach_mode(&mut self.ebpf, mode);
         }
         load::detach_base(&mut self.ebpf);
-    }
-
-    fn program_fd(&self, name: &str) -> Option<RawFd> {
-        use std::os::fd::AsFd as _;
-        self.ebpf.program(name)?.fd().ok().map(|fd| fd.as_fd().as_raw_fd())
     }
 }
 
