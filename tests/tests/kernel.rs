@@ -6,8 +6,10 @@
 //!     tests/kernels.sh target/guest-kernels 6.1 5.10      # once; as root where QEMU is missing
 //!     cargo test --package shipper-tests --test kernel
 //!
-//! `SHIPPER_GUEST_KERNEL_SERIES="5.10 6.12 newest"` says which kernels; without it, 6.1 and 5.10 and
-//! those beside them that were fetched. One that is named and not there is a skip, which fails in CI.
+//! `SHIPPER_GUEST_KERNEL_SERIES="5.10 6.12 newest"` says which kernels; without it 6.1 and 5.10, and
+//! 6.12 where it was fetched. One that is named and not there is a skip, which fails in CI. `newest`
+//! is run only when named: 7.3 skips a kernel program now and then (`Capture::allowed_to_lose`),
+//! and where that hits a marked exec a test fails for the lost event.
 
 #![allow(clippy::panic, reason = "a failing test panics")]
 
@@ -26,7 +28,7 @@ use shipper_tests::skip;
 const LIMIT: Duration = Duration::from_secs(600);
 
 const SERIES_ALWAYS: &str = "6.1 5.10";
-const SERIES_IF_FETCHED: [&str; 2] = ["6.12", "newest"];
+const SERIES_IF_FETCHED: [&str; 1] = ["6.12"];
 
 /// Marks of the programs that each mode runs once, with the file that was asked for and its owner.
 const PROGRAMS: [(&str, &str, u32); 15] = [
@@ -243,9 +245,10 @@ impl Capture<'_> {
         self.mode != "tracepoint"
     }
 
-    /// How many execs the daemon reported as lost, where the kernel makes that possible: a kernel
-    /// program that is preempted is not run for another process of that CPU, and since 7.0 those
-    /// at tracepoints may be. Everywhere else a loss is an error.
+    /// How many execs the daemon reported as lost, where the kernel makes that possible: it does not
+    /// run a program for a second process while that program is under way on the CPU. 7.3 was seen
+    /// to skip some, as it does when the first process is preempted at the tracepoint; 6.12 never
+    /// did, not even with preempt=full. There, and before, a loss is an error.
     fn allowed_to_lose(&self) -> Result<u64> {
         let mut lost = 0;
         for event in &self.daemon.events {
@@ -505,7 +508,7 @@ fn namespaces_are_those_that_proc_shows_and_no_terminal_is_made_up() -> Result<(
 }
 
 #[test]
-fn a_storm_loses_nothing_and_repeats_nothing() -> Result<()> {
+fn a_storm_repeats_nothing_and_loses_nothing_that_is_not_reported() -> Result<()> {
     in_every_mode(|capture| {
         let mut times = vec![0; STORM];
         for event in &capture.daemon.events {

@@ -65,6 +65,14 @@ stop() {
     fi
 }
 
+storm() {
+    number=$1
+    while [ "$number" -lt "$2" ]; do
+        /opt/root-binary "storm-$number"
+        number=$((number + 1))
+    done
+}
+
 behaviours() {
     /opt/alice/wait user-owned-script
     /opt/alice/quick quick-script
@@ -89,12 +97,13 @@ behaviours() {
     sh -c "echo \$\$ >$cgroup/cgroup.procs; exec /opt/root-binary container"
     sh -c 'echo 1000 >/proc/self/loginuid; exec /opt/root-binary loginuid'
 
-    number=0
-    while [ $number -lt 500 ]; do
-        /opt/root-binary "storm-$number"
-        number=$((number + 1))
-    done
     /opt/root-binary last
+    storm 0 350
+    # These compete for the CPU, and the daemon is told to stop right behind them.
+    storm 350 400 & first=$!
+    storm 400 450 & second=$!
+    storm 450 500 & third=$!
+    wait $first $second $third
 }
 
 prepare
