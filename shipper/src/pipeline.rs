@@ -276,6 +276,9 @@ fn announce(capture: &Capture) {
             capture.missing_fields().join(", ")
         );
     }
+    if !capture.has_credentials_before() {
+        tracing::info!("credentials before an execution are not known in this mode on this kernel");
+    }
     if !privileges::in_initial_pid_namespace() {
         tracing::warn!("{}", privileges::OTHER_PID_NAMESPACE);
     }
@@ -288,6 +291,8 @@ struct Work {
     enricher: Enricher,
     outlets: Outlets,
     counts: Counts,
+    /// Evictions from the process table that were logged.
+    evicted: u64,
 }
 
 impl Work {
@@ -295,7 +300,7 @@ impl Work {
         // Capture runs already: a process that starts during the scan is in the ring as well.
         let mut enricher = Enricher::new(depth_max);
         enricher.seed();
-        Work { capture, enricher, outlets, counts: Counts::default() }
+        Work { capture, enricher, outlets, counts: Counts::default(), evicted: 0 }
     }
 
     fn run(mut self, stop: &AtomicBool) -> Result<Counts, CaptureError> {
@@ -308,6 +313,7 @@ impl Work {
             let emptied = self.drain();
             if Instant::now() >= next_tick {
                 self.enricher.refresh();
+                self.watch_table();
                 self.account(if emptied { Reading::Empty } else { Reading::Backlog })?;
                 next_tick = Instant::now() + TICK;
             }
@@ -317,6 +323,19 @@ impl Work {
         self.account(Reading::Settled)?;
         self.counts.refused = self.outlets.senders.iter().map(|(_, refused)| *refused).collect();
         Ok(self.counts)
+    }
+
+    /// Says when the process table had to let go: ancestry is less sure from then on.
+    fn watch_table(&mut self) {
+        let (entries, evicted) = self.enricher.table_size();
+        if evicted > self.evicted {
+            let more = evicted - self.evicted;
+            tracing::warn!(
+                entries,
+                "the process table is full: {more} processes had to be left out"
+            );
+            self.evicted = evicted;
+        }
     }
 
     /// Reads until the ring is empty, or long enough that the caller should look around. True when

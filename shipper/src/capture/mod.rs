@@ -39,6 +39,9 @@ const CANARIES_MAX: u32 = 5;
 /// after 60 ms; then the canary counts as not seen.
 const EARLY_RECORDS_MAX: usize = 65_536;
 
+/// And their bytes: long arguments reach this first.
+const EARLY_BYTES_MAX: usize = 32 << 20;
+
 /// How capture is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
@@ -289,21 +292,27 @@ impl Capture {
     fn await_canary(&mut self, canary: &Canary) -> Option<Seen> {
         let deadline = Instant::now() + CANARY_LIMIT;
         let mut seen = None;
+        let mut bytes = 0;
         loop {
             let (early, sequences) = (&mut self.early, &mut self.sequences);
             while early.len() < EARLY_RECORDS_MAX
+                && bytes < EARLY_BYTES_MAX
                 && seen.is_none()
                 && self.ring.next(|record| {
                     // In the order of the ring: numbers that come after a higher one count as lost.
                     note(sequences, record);
                     match canary.recognise(record) {
                         Some(found) => seen = Some(found),
-                        None => early.push_back(record.into()),
+                        None => {
+                            bytes += record.len();
+                            early.push_back(record.into());
+                        }
                     }
                 })
             {}
             let left = deadline.saturating_duration_since(Instant::now());
-            if seen.is_some() || left.is_zero() || self.early.len() >= EARLY_RECORDS_MAX {
+            let full = self.early.len() >= EARLY_RECORDS_MAX || bytes >= EARLY_BYTES_MAX;
+            if seen.is_some() || left.is_zero() || full {
                 return seen;
             }
             self.ring.wait(left).ok()?;

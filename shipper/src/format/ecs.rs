@@ -4,19 +4,19 @@
 //! Written straight to bytes: the structs below borrow from the event and live for one call.
 
 mod fields;
+mod own;
 pub mod schema;
 
 use serde::Serialize;
 
-use super::text::{Exact, Long, Shown, Text, exact};
+use super::text::{Long, Shown, Text};
 use crate::event::{
-    Ancestor, Args, Credentials, Event, Exec, ExecutedFile, FileFacts, Host, Id, Loss, Names, Path,
-    WallTime, basename,
+    Ancestor, Args, Event, Exec, FileFacts, Host, Id, Loss, Names, WallTime, basename,
 };
 use fields::{
-    CapabilityNames, CapabilitySets, CommandLine, Device, EventFields, HostFields, Ids, Keyed,
-    Leaders, Terminal,
+    CapabilityNames, CommandLine, Device, EventFields, HostFields, Ids, Keyed, Leaders, Terminal,
 };
+use own::Own;
 
 /// The version of ECS these events follow.
 pub const ECS_VERSION: &str = "9.4.0";
@@ -166,137 +166,6 @@ struct Facts<'a> {
     size: Long,
 }
 
-/// Everything under `shipper.`.
-#[derive(Serialize)]
-struct Own<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_not_root_owned: Option<bool>,
-    file_source: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<OwnFile>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    interpreter: Option<Interpreter<'a>>,
-    ancestry: Vec<OwnAncestor<'a>>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    ancestry_cut: bool,
-    args_bytes: Long,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    args_truncated: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    args_unreadable: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    paths_cut: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    paths_unreachable: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Raw::is_empty")]
-    raw: Raw<'a>,
-    credentials: OwnCredentials,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    credentials_before: Option<CredentialsBefore>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    audit_session: Option<Shown<u32>>,
-    namespaces: Namespaces,
-    cgroup: Cgroup<'a>,
-    boot_ns: Long,
-    cpu: u32,
-}
-
-#[derive(Serialize)]
-struct OwnFile {
-    links: u32,
-    setuid: bool,
-    setgid: bool,
-    deleted: bool,
-    memfd: bool,
-}
-
-#[derive(Serialize)]
-struct Interpreter<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<Text<'a>>,
-    #[serde(flatten)]
-    facts: Option<Facts<'a>>,
-    source: &'static str,
-}
-
-#[derive(Serialize)]
-struct OwnAncestor<'a> {
-    #[serde(flatten)]
-    process: ParentFields<'a>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    args_truncated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw: Option<AncestorRaw<'a>>,
-    source: &'static str,
-}
-
-/// Exact bytes of what is not UTF-8 in an ancestor.
-#[derive(Serialize)]
-struct AncestorRaw<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<Exact<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    executable: Option<Exact<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    args: Option<Vec<Exact<'a>>>,
-}
-
-/// Exact bytes of what is not UTF-8.
-#[derive(Serialize)]
-struct Raw<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<Exact<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    executable: Option<Exact<'a>>,
-    /// All arguments, when any of them needs it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    args: Option<Vec<Exact<'a>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    working_directory: Option<Exact<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_path: Option<Exact<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cgroup_path: Option<Exact<'a>>,
-}
-
-#[derive(Serialize)]
-struct OwnCredentials {
-    fsuid: Shown<u32>,
-    fsgid: Shown<u32>,
-    securebits: u32,
-    capabilities: CapabilitySets,
-}
-
-#[derive(Serialize)]
-struct CredentialsBefore {
-    uid: Shown<u32>,
-    gid: Shown<u32>,
-    euid: Shown<u32>,
-    egid: Shown<u32>,
-    suid: Shown<u32>,
-    sgid: Shown<u32>,
-    #[serde(flatten)]
-    more: OwnCredentials,
-}
-
-#[derive(Serialize)]
-struct Namespaces {
-    mnt: u32,
-    pid: u32,
-    net: u32,
-    uts: u32,
-    ipc: u32,
-    cgroup: u32,
-    time: u32,
-    user: u32,
-}
-
-#[derive(Serialize)]
-struct Cgroup<'a> {
-    id: Shown<u64>,
-    path: Text<'a>,
-}
-
 fn some(bytes: &[u8]) -> Option<Text<'_>> {
     (!bytes.is_empty()).then_some(Text(bytes))
 }
@@ -370,14 +239,6 @@ impl<'a> ExecDocument<'a> {
     }
 }
 
-/// All arguments in base64, when one of them is not UTF-8.
-fn exact_args(args: &Args) -> Option<Vec<Exact<'_>>> {
-    args.list
-        .iter()
-        .any(|arg| exact(arg).is_some())
-        .then(|| args.list.iter().map(|arg| Exact(arg)).collect())
-}
-
 fn texts(args: &Args) -> Vec<Text<'_>> {
     args.list.iter().map(|arg| Text(arg)).collect()
 }
@@ -409,132 +270,6 @@ impl<'a> Facts<'a> {
             device: Device(facts.device),
             size: Long(facts.size),
         }
-    }
-}
-
-impl<'a> Own<'a> {
-    fn new(exec: &'a Exec) -> Self {
-        let process = &exec.process;
-        let paths: [(&'static str, &Path); 3] = [
-            ("process.executable", &process.executable),
-            ("process.working_directory", &process.working_directory),
-            ("file.path", &exec.file.path),
-        ];
-        let with = |test: fn(&Path) -> bool| {
-            paths.iter().filter(|(_, path)| test(path)).map(|(name, _)| *name).collect()
-        };
-        Own {
-            file_not_root_owned: exec.file.not_root_owned(),
-            file_source: exec.file.source.as_str(),
-            file: exec.file.facts.map(|facts| OwnFile {
-                links: facts.links,
-                setuid: facts.mode & 0o4000 != 0,
-                setgid: facts.mode & 0o2000 != 0,
-                deleted: facts.deleted,
-                memfd: facts.memfd,
-            }),
-            interpreter: exec.interpreter.as_ref().map(Interpreter::new),
-            ancestry: exec
-                .ancestry
-                .iter()
-                .map(|ancestor| OwnAncestor {
-                    process: ParentFields { command_line: None, ..ParentFields::new(ancestor) },
-                    args_truncated: ancestor.args.as_ref().is_some_and(|args| args.truncated),
-                    raw: AncestorRaw::new(ancestor),
-                    source: ancestor.source.as_str(),
-                })
-                .collect(),
-            ancestry_cut: exec.ancestry_cut,
-            args_bytes: Long(process.args.bytes_total),
-            args_truncated: process.args.truncated,
-            args_unreadable: process.args.faulted,
-            paths_cut: with(|path| path.cut),
-            paths_unreachable: with(|path| path.unreachable),
-            raw: Raw::new(exec),
-            credentials: OwnCredentials::new(&process.credentials),
-            credentials_before: process.credentials_before.as_ref().map(CredentialsBefore::new),
-            audit_session: process.audit_session.map(Shown),
-            namespaces: Namespaces::new(&process.namespaces),
-            cgroup: Cgroup { id: Shown(process.cgroup_id), path: Text(&process.cgroup) },
-            boot_ns: Long(exec.boot_ns),
-            cpu: exec.cpu,
-        }
-    }
-}
-
-impl<'a> Interpreter<'a> {
-    fn new(file: &'a ExecutedFile) -> Self {
-        Interpreter {
-            path: some(&file.path.bytes),
-            facts: file.facts.as_ref().map(|facts| Facts::new(facts, None, None)),
-            source: file.source.as_str(),
-        }
-    }
-}
-
-impl<'a> Raw<'a> {
-    fn new(exec: &'a Exec) -> Self {
-        let process = &exec.process;
-        Raw {
-            name: exact(&process.comm),
-            executable: exact(&process.executable.bytes),
-            args: exact_args(&process.args),
-            working_directory: exact(&process.working_directory.bytes),
-            file_path: exact(&exec.file.path.bytes),
-            cgroup_path: exact(&process.cgroup),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.name.is_none()
-            && self.executable.is_none()
-            && self.args.is_none()
-            && self.working_directory.is_none()
-            && self.file_path.is_none()
-            && self.cgroup_path.is_none()
-    }
-}
-
-impl<'a> AncestorRaw<'a> {
-    fn new(ancestor: &'a Ancestor) -> Option<Self> {
-        let raw = AncestorRaw {
-            name: exact(&ancestor.comm),
-            executable: ancestor.executable.as_deref().and_then(exact),
-            args: ancestor.args.as_deref().and_then(exact_args),
-        };
-        (raw.name.is_some() || raw.executable.is_some() || raw.args.is_some()).then_some(raw)
-    }
-}
-
-impl OwnCredentials {
-    fn new(ids: &Credentials) -> Self {
-        OwnCredentials {
-            fsuid: Shown(ids.fsuid),
-            fsgid: Shown(ids.fsgid),
-            securebits: ids.securebits,
-            capabilities: CapabilitySets(ids.capabilities),
-        }
-    }
-}
-
-impl CredentialsBefore {
-    fn new(ids: &Credentials) -> Self {
-        CredentialsBefore {
-            uid: Shown(ids.uid),
-            gid: Shown(ids.gid),
-            euid: Shown(ids.euid),
-            egid: Shown(ids.egid),
-            suid: Shown(ids.suid),
-            sgid: Shown(ids.sgid),
-            more: OwnCredentials::new(ids),
-        }
-    }
-}
-
-impl Namespaces {
-    fn new(numbers: &crate::event::Namespaces) -> Self {
-        let crate::event::Namespaces { mnt, pid, net, uts, ipc, cgroup, time, user } = *numbers;
-        Namespaces { mnt, pid, net, uts, ipc, cgroup, time, user }
     }
 }
 
