@@ -188,8 +188,12 @@ fn a_kernel_without_btf_is_told_and_ends_with_1() -> Result<()> {
     let command = run_with(dir.path(), &writing_to(&dir.path().join("events.ndjson")))?;
     let mut hidden = Command::new("unshare");
     hidden
-        .args(["--mount", "sh", "-c"])
-        .arg("mount -t tmpfs none /sys/kernel/btf || exit 99; exec \"$0\" \"$@\"")
+        .args(["--mount", "--propagation", "unchanged", "sh", "-c"])
+        // Private first, so that nothing is hidden from anybody else. In a chroot `/` is no mount.
+        .arg(
+            "{ mount --make-rprivate / 2>/dev/null || mount --make-rprivate /sys; } \
+             && mount -t tmpfs none /sys/kernel/btf || exit 99; exec \"$0\" \"$@\"",
+        )
         .arg(command.get_program())
         .args(command.get_args());
     let (code, said) = refusal(&mut hidden)?;
