@@ -149,9 +149,18 @@ pub enum ModeError {
 }
 
 fn describe_modes(tried: &[(Mode, ModeError)]) -> String {
-    let reasons: Vec<String> =
-        tried.iter().map(|(mode, error)| format!("{}: {error}", mode.as_str())).collect();
-    format!("no capture mode works here. {}", reasons.join(". "))
+    match tried {
+        [(mode, error)] => format!(
+            "capture mode {} does not work here: {error}. `capture.mode: auto` takes the best one \
+             that does; `shipper doctor` shows which",
+            mode.as_str()
+        ),
+        _ => {
+            let reasons: Vec<String> =
+                tried.iter().map(|(mode, error)| format!("{}: {error}", mode.as_str())).collect();
+            format!("no capture mode works here. {}", reasons.join(". "))
+        }
+    }
 }
 
 /// Capture at work. Dropping it detaches everything.
@@ -450,4 +459,22 @@ fn lsm_hint(mode: Mode) -> Option<String> {
             active.trim()
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_that_was_asked_for_and_fails_is_not_called_no_mode_at_all() {
+        let refused = |mode| (mode, ModeError::Refused("not permitted".to_owned()));
+        let one = CaptureError::NoMode(vec![refused(Mode::Lsm)]).to_string();
+        assert!(one.starts_with("capture mode lsm does not work here: not permitted"), "{one}");
+        assert!(one.contains("capture.mode: auto"), "{one}");
+        let all = CaptureError::NoMode(Mode::ALL.map(refused).to_vec()).to_string();
+        assert!(
+            all.starts_with("no capture mode works here. lsm: not permitted. fentry:"),
+            "{all}"
+        );
+    }
 }
