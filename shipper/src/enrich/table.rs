@@ -94,7 +94,20 @@ impl Table {
     }
 
     /// A process was made. It runs what its parent runs until it executes.
+    ///
+    /// The child may be known already: a scan of /proc that overtook its fork in the ring. What
+    /// /proc shows as its parent is whoever adopted it, when the real one has ended by then.
     pub fn fork(&mut self, parent: ProcessKey, child: ProcessKey) {
+        if let Some(entry) = self.entries.get_mut(&child) {
+            if entry.parent != Some(parent) {
+                let adopter = entry.parent.replace(parent);
+                self.count_child(parent);
+                if let Some(adopter) = adopter.and_then(|adopter| self.uncount_child(adopter)) {
+                    self.remove(adopter);
+                }
+            }
+            return;
+        }
         let (program, source) = match self.entries.get(&parent) {
             Some(entry) => (entry.program.clone(), entry.source),
             None => (None, Source::Unknown),
@@ -211,15 +224,34 @@ impl Table {
             return;
         }
         if let Some(parent) = parent {
-            match self.entries.get_mut(&parent) {
-                Some(entry) => entry.children += 1,
-                None => *self.absent.entry(parent).or_default() += 1,
-            }
+            self.count_child(parent);
         }
         // Children may be known before their parent: the scan of /proc goes by pid.
         let children = self.absent.remove(&key).unwrap_or(0);
         self.by_pid.insert(key.pid, key);
         self.entries.insert(key, Entry { parent, program, source, children, exited: false });
+    }
+
+    fn count_child(&mut self, parent: ProcessKey) {
+        match self.entries.get_mut(&parent) {
+            Some(entry) => entry.children += 1,
+            None => *self.absent.entry(parent).or_default() += 1,
+        }
+    }
+
+    /// One descendant less. Returns the parent when it has ended and this was its last one.
+    fn uncount_child(&mut self, parent: ProcessKey) -> Option<ProcessKey> {
+        if let Some(entry) = self.entries.get_mut(&parent) {
+            entry.children = entry.children.saturating_sub(1);
+            return (entry.exited && entry.children == 0).then_some(parent);
+        }
+        if let Some(children) = self.absent.get_mut(&parent) {
+            *children -= 1;
+            if *children == 0 {
+                self.absent.remove(&parent);
+            }
+        }
+        None
     }
 
     /// Forgets the process that ended longest ago. False when none of those left has ended.
@@ -245,18 +277,7 @@ impl Table {
             if entry.children > 0 {
                 self.absent.insert(key, entry.children); // It was evicted.
             }
-            let Some(parent) = entry.parent else { continue };
-            if let Some(above) = self.entries.get_mut(&parent) {
-                above.children = above.children.saturating_sub(1);
-                if above.exited && above.children == 0 {
-                    next = Some(parent);
-                }
-            } else if let Some(children) = self.absent.get_mut(&parent) {
-                *children -= 1;
-                if *children == 0 {
-                    self.absent.remove(&parent);
-                }
-            }
+            next = entry.parent.and_then(|parent| self.uncount_child(parent));
         }
         // Keys of removed entries gather in the queue of the ended.
         if self.ended.len() > 2 * self.entries.len() + 64 {
@@ -343,6 +364,22 @@ mod tests {
         table.fork(key(8), key(3));
         table.exit(key(3));
         assert_eq!((table.len(), table.absent.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_fork_names_the_parent_even_when_proc_was_asked_first() {
+        let mut table = Table::new(10);
+        table.exec(key(1), None, program(&table, "init"));
+        table.exec(key(5), Some(key(1)), program(&table, "cron"));
+        table.found(key(6), Some(key(1)), Some(program(&table, "job")));
+        table.fork(key(5), key(6));
+        table.exit(key(5));
+        assert_eq!(table.get(key(6)).and_then(|(parent, ..)| parent), Some(key(5)));
+        assert_eq!(name(&table, 5).as_deref(), Some("cron"), "its child lives");
+        table.exit(key(6));
+        assert_eq!((table.len(), table.absent.len()), (1, 0));
+        table.exit(key(1));
+        assert!(table.is_empty(), "the adopter is not held by the child it never had");
     }
 
     #[test]
