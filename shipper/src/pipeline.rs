@@ -311,6 +311,7 @@ impl Work {
             self.capture.wait(left.min(Duration::from_millis(200)))?;
             std::thread::sleep(RING_LINGER);
             let emptied = self.drain();
+            self.capture.release();
             if Instant::now() >= next_tick {
                 self.enricher.refresh();
                 self.watch_table();
@@ -319,7 +320,9 @@ impl Work {
             }
         }
         self.capture.detach();
-        while !self.drain() {}
+        while !self.drain() {
+            self.capture.release();
+        }
         self.account(Reading::Settled)?;
         self.counts.refused = self.outlets.senders.iter().map(|(_, refused)| *refused).collect();
         Ok(self.counts)

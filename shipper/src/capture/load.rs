@@ -1,8 +1,9 @@
-//! Loading and attaching the kernel programs. aya is used here and in `ring`.
+//! Loading and attaching the kernel programs. aya is used here and where maps are.
 
 use std::io;
 use std::path::Path;
 
+use aya::maps::{Map, MapData};
 use aya::programs::{FEntry, Lsm, Program, ProgramError, ProgramFd, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 use common::names;
@@ -42,6 +43,14 @@ pub fn load(options: &Options, layout: &KernelLayout, cpus: u32) -> Result<Ebpf,
         .map_max_entries(names::SCRATCH, cpus)
         .map_max_entries(names::PENDING, pending);
     loader.load(OBJECT).map_err(refused)
+}
+
+/// Takes a map out of the loaded object.
+pub fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<MapData, CaptureError> {
+    match ebpf.take_map(name) {
+        Some(Map::RingBuf(data) | Map::PerCpuArray(data)) => Ok(data),
+        _ => Err(CaptureError::Ring(format!("the object has no map {name}"))),
+    }
 }
 
 /// Loads and attaches the tracepoint programs. They stay loaded as long as what is returned is held.

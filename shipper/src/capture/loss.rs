@@ -16,6 +16,26 @@ pub struct Gap {
     pub last_boot_ns: u64,
 }
 
+/// Records that were lost, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost {
+    /// Kind, count, time.
+    pub gap: Gap,
+    /// Where.
+    pub stage: LostStage,
+}
+
+/// Where the kernel loses records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostStage {
+    /// The ring had no room.
+    RingFull,
+    /// The kernel skipped our program, which was already running on that CPU.
+    Recursion,
+    /// The program could not read the task.
+    Unreadable,
+}
+
 /// Numbers of one CPU and kind.
 #[derive(Clone, Copy, Default)]
 struct Lane {
@@ -38,10 +58,23 @@ pub enum Reading {
     Settled,
 }
 
+/// What was lost of one kind.
+#[derive(Clone, Copy, Default)]
+struct Account {
+    /// Since the numbers began.
+    lost: u64,
+    /// Of these, what was reported. More than `lost` after a restart that forgot a loss already
+    /// reported: it will be found again.
+    reported: u64,
+    /// Bounds in time of what was not reported yet.
+    first_boot_ns: u64,
+    last_boot_ns: u64,
+}
+
 /// The numbers seen so far, and the gaps not yet reported.
 pub struct Sequences {
     lanes: [Vec<Lane>; RECORD_KINDS],
-    gaps: [Option<Gap>; RECORD_KINDS],
+    accounts: [Account; RECORD_KINDS],
 }
 
 const KINDS: [RecordKind; RECORD_KINDS] = [RecordKind::Fork, RecordKind::Exec, RecordKind::Exit];
@@ -51,7 +84,10 @@ impl Sequences {
     #[must_use]
     pub fn new(cpus: usize, begun_boot_ns: u64) -> Self {
         let lane = Lane { last_boot_ns: begun_boot_ns, ..Lane::default() };
-        Sequences { lanes: std::array::from_fn(|_| vec![lane; cpus]), gaps: [None; RECORD_KINDS] }
+        Sequences {
+            lanes: std::array::from_fn(|_| vec![lane; cpus]),
+            accounts: [Account::default(); RECORD_KINDS],
+        }
     }
 
     /// A record arrived. Numbers of one CPU and kind arrive in ascending order.
@@ -94,22 +130,43 @@ impl Sequences {
 
     /// What was lost since the last call.
     pub fn take_gaps(&mut self) -> impl Iterator<Item = Gap> {
-        std::mem::take(&mut self.gaps).into_iter().flatten()
+        KINDS.into_iter().filter_map(|kind| {
+            let account = &mut self.accounts[kind as usize];
+            let count = account.lost.saturating_sub(account.reported);
+            account.reported += count;
+            (count > 0).then_some(Gap {
+                kind,
+                count,
+                first_boot_ns: account.first_boot_ns,
+                last_boot_ns: account.last_boot_ns,
+            })
+        })
+    }
+
+    /// How many of each kind were ever reported by [`Sequences::take_gaps`].
+    #[must_use]
+    pub fn reported(&self) -> [u64; RECORD_KINDS] {
+        self.accounts.map(|account| account.reported)
+    }
+
+    /// So many were reported by an earlier reader, or more of them than is known here.
+    pub fn already_reported(&mut self, reported: [u64; RECORD_KINDS]) {
+        for (account, reported) in self.accounts.iter_mut().zip(reported) {
+            account.reported = account.reported.max(reported);
+        }
     }
 
     fn lose(&mut self, kind: RecordKind, count: u64, first: u64, last: u64) {
         if count == 0 {
             return;
         }
-        let gap = self.gaps[kind as usize].get_or_insert(Gap {
-            kind,
-            count: 0,
-            first_boot_ns: first,
-            last_boot_ns: last,
-        });
-        gap.count += count;
-        gap.first_boot_ns = gap.first_boot_ns.min(first);
-        gap.last_boot_ns = gap.last_boot_ns.max(last);
+        let account = &mut self.accounts[kind as usize];
+        if account.lost <= account.reported {
+            (account.first_boot_ns, account.last_boot_ns) = (first, last);
+        }
+        account.lost += count;
+        account.first_boot_ns = account.first_boot_ns.min(first);
+        account.last_boot_ns = account.last_boot_ns.max(last);
     }
 }
 

@@ -1,0 +1,87 @@
+//! Why capture, or one of its modes, does not work here: in the operator's words.
+
+use super::layout::LayoutError;
+use super::{CANARIES_MAX, CANARY_LIMIT, Mode};
+
+/// Why capture cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// Privileges are missing.
+    #[error("{0}")]
+    NotPermitted(String),
+    /// The kernel's structures are not known.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// Maps or programs could not be created.
+    #[error("the kernel programs cannot be loaded: {reason}{}{hint}", if hint.is_empty() { "" } else { ". " })]
+    Load {
+        /// What failed.
+        reason: String,
+        /// What to do, when known.
+        hint: String,
+    },
+    /// A program could not be attached.
+    #[error("{program} cannot be attached: {reason}")]
+    Attach {
+        /// The program.
+        program: &'static str,
+        /// What the kernel said.
+        reason: String,
+    },
+    /// The mode asked for does not work, or none does.
+    #[error("{}", describe_modes(.0))]
+    NoMode(Vec<(Mode, ModeError)>),
+    /// The ring or the counters cannot be read.
+    #[error("the ring buffer cannot be read: {0}")]
+    Ring(String),
+}
+
+/// Why a mode does not work here.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ModeError {
+    /// The kernel refused a program.
+    #[error("{0}")]
+    Refused(String),
+    /// Attached, and the test exec came without it.
+    #[error("the program was attached and did not run for a test exec{}", .0.as_deref().unwrap_or(""))]
+    NeverFired(Option<String>),
+    /// The test exec was not reported at all.
+    #[error("a test exec was not reported within {} s", (CANARY_LIMIT * CANARIES_MAX).as_secs())]
+    NoEvent,
+    /// The canary could not be executed.
+    #[error("the test exec failed: {0}")]
+    Canary(String),
+}
+
+fn describe_modes(tried: &[(Mode, ModeError)]) -> String {
+    match tried {
+        [(mode, error)] => format!(
+            "capture mode {} does not work here: {error}. `capture.mode: auto` takes the best one \
+             that does; `shipper doctor` shows which",
+            mode.as_str()
+        ),
+        _ => {
+            let reasons: Vec<String> =
+                tried.iter().map(|(mode, error)| format!("{}: {error}", mode.as_str())).collect();
+            format!("no capture mode works here. {}", reasons.join(". "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_that_was_asked_for_and_fails_is_not_called_no_mode_at_all() {
+        let refused = |mode| (mode, ModeError::Refused("not permitted".to_owned()));
+        let one = CaptureError::NoMode(vec![refused(Mode::Lsm)]).to_string();
+        assert!(one.starts_with("capture mode lsm does not work here: not permitted"), "{one}");
+        assert!(one.contains("capture.mode: auto"), "{one}");
+        let all = CaptureError::NoMode(Mode::ALL.map(refused).to_vec()).to_string();
+        assert!(
+            all.starts_with("no capture mode works here. lsm: not permitted. fentry:"),
+            "{all}"
+        );
+    }
+}

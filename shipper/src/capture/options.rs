@@ -1,0 +1,61 @@
+//! What capture is asked to do.
+
+use std::path::PathBuf;
+
+use super::layout::KERNEL_BTF;
+
+/// How capture is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// LSM hook, tracepoints for the rest.
+    Lsm,
+    /// fentry on the security function, tracepoints for the rest.
+    Fentry,
+    /// Raw tracepoints alone.
+    Tracepoint,
+}
+
+impl Mode {
+    /// From the one that knows most to the one that works most often.
+    pub const ALL: [Mode; 3] = [Mode::Lsm, Mode::Fentry, Mode::Tracepoint];
+
+    /// The word in the configuration and in messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Lsm => "lsm",
+            Mode::Fentry => "fentry",
+            Mode::Tracepoint => "tracepoint",
+        }
+    }
+}
+
+/// What capture is asked to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `None`: the best one that is proven.
+    pub mode: Option<Mode>,
+    /// Size of the ring, a power of two and a multiple of the page size.
+    pub ring_buffer_bytes: u32,
+    /// Most bytes of argv a record carries.
+    pub argv_bytes_max: u32,
+    /// The kernel's BTF.
+    pub btf: PathBuf,
+    /// Fields treated as missing, `struct.member`: for tests of the fallbacks.
+    pub hidden_fields: Vec<String>,
+    /// Program executed as canary: this one, which knows [`CANARY_ARGUMENT`].
+    pub canary: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            mode: None,
+            ring_buffer_bytes: 16 << 20,
+            argv_bytes_max: 32 << 10,
+            btf: PathBuf::from(KERNEL_BTF),
+            hidden_fields: Vec::new(),
+            canary: PathBuf::from("/proc/self/exe"),
+        }
+    }
+}
