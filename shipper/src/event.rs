@@ -3,7 +3,12 @@
 //! Bytes stay bytes: paths and arguments are what the kernel had, and each format decides how to
 //! show those that are not UTF-8. What was cut, looked up later or not checked says so here.
 
+pub mod codec;
+mod loss;
+
 use std::sync::Arc;
+
+pub use loss::{Loss, LossKind, LossStage};
 
 /// Bytes of a path, an argument or a name, as the kernel had them.
 pub type Bytes = Box<[u8]>;
@@ -13,7 +18,7 @@ pub type Bytes = Box<[u8]>;
 pub struct WallTime(pub u64);
 
 /// A record of the stream.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A program was executed.
     Exec(Box<Exec>),
@@ -84,7 +89,7 @@ impl Source {
 }
 
 /// A program execution that succeeded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exec {
     /// The same exec read twice has the same id.
     pub id: Id,
@@ -115,7 +120,7 @@ pub struct Exec {
 }
 
 /// The process of an exec.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Which process.
     pub key: ProcessKey,
@@ -209,7 +214,7 @@ pub struct Args {
 }
 
 /// A file that was executed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecutedFile {
     /// Its path.
     pub path: Path,
@@ -291,7 +296,7 @@ pub struct Capabilities {
 }
 
 /// Names for ids, from the host's user and group databases.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Effective user.
     pub euid: Option<Arc<str>>,
@@ -335,7 +340,7 @@ pub struct Namespaces {
 }
 
 /// One ancestor of the process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ancestor {
     /// Which process.
     pub key: ProcessKey,
@@ -354,7 +359,7 @@ pub struct Ancestor {
 }
 
 /// The machine, as it presents itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// Host name.
     pub name: String,
@@ -374,87 +379,4 @@ pub struct Host {
     pub os_version: String,
     /// `PRETTY_NAME` of os-release.
     pub os_full: String,
-}
-
-/// Where records were lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum LossStage {
-    /// The ring buffer was full.
-    RingFull,
-    /// The kernel did not run our program because it was already running on that CPU.
-    KernelRecursion,
-    /// The kernel program could not read the process it was about.
-    Unreadable,
-    /// A record from the kernel could not be understood.
-    Undecodable,
-}
-
-impl LossStage {
-    /// The word events and metrics carry.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            LossStage::RingFull => "ring_full",
-            LossStage::KernelRecursion => "kernel_recursion",
-            LossStage::Unreadable => "unreadable",
-            LossStage::Undecodable => "undecodable",
-        }
-    }
-}
-
-/// What was lost: execs themselves, or forks and exits, whose loss makes ancestry less sure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum LossKind {
-    /// Program executions: events that are missing from the stream.
-    Exec,
-    /// New processes: an ancestor may be missing.
-    Fork,
-    /// Ended processes: an entry of the process table stays too long.
-    Exit,
-}
-
-impl LossStage {
-    /// What happened, to follow "records were lost: ".
-    #[must_use]
-    pub fn explain(self) -> &'static str {
-        match self {
-            LossStage::RingFull => "the ring buffer was full (capture.ring_buffer_bytes)",
-            LossStage::KernelRecursion => "the kernel did not run the program for them",
-            LossStage::Unreadable => "the process could not be read in the kernel",
-            LossStage::Undecodable => "they could not be understood",
-        }
-    }
-}
-
-impl LossKind {
-    /// The word events and metrics carry.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            LossKind::Exec => "exec",
-            LossKind::Fork => "fork",
-            LossKind::Exit => "exit",
-        }
-    }
-}
-
-/// A report that records were lost.
-#[derive(Clone, Debug)]
-pub struct Loss {
-    /// Identity of the report.
-    pub id: Id,
-    /// When the loss was noticed.
-    pub time: WallTime,
-    /// The machine.
-    pub host: Arc<Host>,
-    /// Where.
-    pub stage: LossStage,
-    /// What.
-    pub kind: LossKind,
-    /// How many records, at least 1.
-    pub count: u64,
-    /// Not before this moment.
-    pub first: WallTime,
-    /// Not after this moment.
-    pub last: WallTime,
 }

@@ -14,7 +14,7 @@ use crate::capture::{Capture, CaptureError, Lost, LostStage, Options, Reading, p
 use crate::config::settings::{Settings, SinkSettings};
 use crate::deliver::{self, Control, Delivered};
 use crate::enrich::Enricher;
-use crate::enrich::clock::boot_now_ns;
+use crate::enrich::clock::{boot_now_ns, wall_now};
 use crate::event::{Event, Loss, LossKind, LossStage};
 use crate::sink::Sink;
 use crate::sink::console::ConsoleSink;
@@ -373,8 +373,9 @@ impl Work {
                 RecordKind::Fork => LossKind::Fork,
                 RecordKind::Exit => LossKind::Exit,
             };
-            let loss =
-                self.enricher.loss(stage, kind, gap.count, gap.first_boot_ns, gap.last_boot_ns);
+            let first = self.enricher.wall(gap.first_boot_ns);
+            let last = self.enricher.wall(gap.last_boot_ns);
+            let loss = self.enricher.loss(stage, kind, None, gap.count, first, last);
             report(loss, &mut self.outlets, &mut self.counts);
         }
         Ok(())
@@ -392,8 +393,8 @@ fn read(record: &[u8], enricher: &mut Enricher, outlets: &mut Outlets, counts: &
         }
         Err(error) => {
             tracing::error!(%error, "a record from the kernel is broken");
-            let now = boot_now_ns();
-            let loss = enricher.loss(LossStage::Undecodable, kind_of(record), 1, now, now);
+            let now = wall_now();
+            let loss = enricher.loss(LossStage::Undecodable, kind_of(record), None, 1, now, now);
             report(loss, outlets, counts);
         }
     }
@@ -409,8 +410,7 @@ fn kind_of(record: &[u8]) -> LossKind {
 }
 
 fn report(loss: Loss, outlets: &mut Outlets, counts: &mut Counts) {
-    let (count, kind, stage) = (loss.count, loss.kind.as_str(), loss.stage.explain());
-    tracing::warn!("{count} {kind} records were lost: {stage}");
+    tracing::warn!("{}", loss.sentence());
     if loss.kind == LossKind::Exec {
         counts.lost += loss.count;
     }

@@ -124,7 +124,7 @@ async fn send(
 mod tests {
     use super::*;
     use crate::enrich::Enricher;
-    use crate::event::{LossKind, LossStage};
+    use crate::event::{LossKind, LossStage, WallTime};
 
     /// Answers from a script, then `Sent`; keeps what it was sent. Stands in for a sink whose other
     /// side fails on demand.
@@ -163,7 +163,14 @@ mod tests {
 
     fn numbered(count: u64) -> Arc<Event> {
         let mut enricher = Enricher::new(1);
-        Arc::new(Event::Loss(enricher.loss(LossStage::RingFull, LossKind::Exec, count, 0, 0)))
+        Arc::new(Event::Loss(enricher.loss(
+            LossStage::RingFull,
+            LossKind::Exec,
+            None,
+            count,
+            WallTime(0),
+            WallTime(0),
+        )))
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::event::{Id, ProcessKey};
+use crate::event::{Id, ProcessKey, WallTime};
 
 /// Makes ids for one boot of one host.
 pub struct Identities {
@@ -34,10 +34,11 @@ impl Identities {
         self.hash(b"exec", &[u64::from(key.pid), key.start_ticks, boot_ns])
     }
 
-    /// Id of a report of lost records, by what, where, when, and which report of this run it is.
+    /// Id of a report of lost records, by what, where, until when, and which report of this run it
+    /// is.
     #[must_use]
-    pub fn loss(&self, kind: &str, stage: &str, boot_ns: u64, number: u64) -> Id {
-        self.hash(format!("loss {kind} {stage}").as_bytes(), &[boot_ns, number])
+    pub fn loss(&self, kind: &str, stage: &str, last: WallTime, number: u64) -> Id {
+        self.hash(format!("loss {kind} {stage}").as_bytes(), &[last.0, number])
     }
 
     fn hash(&self, what: &[u8], numbers: &[u64]) -> Id {

@@ -21,7 +21,7 @@ use common::wire::{
 use crate::event::{
     Args, Bytes, Capabilities, Credentials, Exec, ExecutedFile, FileFacts, Host, Leader, Loss,
     LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source,
-    basename,
+    WallTime, basename,
 };
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
@@ -114,26 +114,34 @@ impl Enricher {
         (self.table.len(), self.table.evicted())
     }
 
-    /// A report of lost records.
+    /// Wall time of a moment in nanoseconds since boot, by the offset as last measured.
+    #[must_use]
+    pub fn wall(&self, boot_ns: u64) -> WallTime {
+        self.clock.wall(boot_ns)
+    }
+
+    /// A report of lost records: of a loss for one sink alone, or for all.
     #[must_use]
     pub fn loss(
         &mut self,
         stage: LossStage,
         kind: LossKind,
+        sink: Option<String>,
         count: u64,
-        first_boot_ns: u64,
-        last_boot_ns: u64,
+        first: WallTime,
+        last: WallTime,
     ) -> Loss {
         self.losses += 1;
         Loss {
-            id: self.identities.loss(kind.as_str(), stage.as_str(), last_boot_ns, self.losses),
-            time: self.clock.wall(last_boot_ns),
+            id: self.identities.loss(kind.as_str(), stage.as_str(), last, self.losses),
+            time: last,
             host: self.host.clone(),
             stage,
             kind,
+            sink,
             count,
-            first: self.clock.wall(first_boot_ns),
-            last: self.clock.wall(last_boot_ns),
+            first,
+            last,
         }
     }
 

@@ -281,18 +281,20 @@ struct LossDocument<'a> {
     event: EventFields<'a>,
     agent: Agent,
     host: HostFields<'a>,
-    shipper: LossOwn,
+    shipper: LossOwn<'a>,
 }
 
 #[derive(Serialize)]
-struct LossOwn {
-    loss: LossFields,
+struct LossOwn<'a> {
+    loss: LossFields<'a>,
 }
 
 #[derive(Serialize)]
-struct LossFields {
+struct LossFields<'a> {
     stage: &'static str,
     kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sink: Option<&'a str>,
     count: Long,
     first: WallTime,
     last: WallTime,
@@ -311,6 +313,7 @@ impl<'a> LossDocument<'a> {
                 loss: LossFields {
                     stage: loss.stage.as_str(),
                     kind: loss.kind.as_str(),
+                    sink: loss.sink.as_deref(),
                     count: Long(loss.count),
                     first: loss.first,
                     last: loss.last,

@@ -15,7 +15,7 @@ use shipper::event::{
 /// Any event.
 pub fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        9 => exec().prop_map(|exec| Event::Exec(Box::new(exec))),
+        9 => exec().boxed().prop_map(|exec| Event::Exec(Box::new(exec))),
         1 => loss().prop_map(Event::Loss),
     ]
 }
@@ -191,7 +191,9 @@ prop_compose! {
     pub fn exec()(
         (id, time, boot_ns, read, cpu, sequence) in
             (id(), wall(), any::<u64>(), wall(), any::<u32>(), any::<u64>()),
-        (host, process, file, interpreter) in (host(), process(), file(), option::of(file())),
+        // Boxed: by value, all this is more than the stack of a test takes.
+        (host, process, file, interpreter) in
+            (host(), process().boxed(), file().boxed(), option::of(file().boxed())),
         (ancestry, ancestry_cut) in (vec(ancestor(), 0..4), any::<bool>()),
         container_id in option::of("[0-9a-f]{64}"),
     ) -> Exec {
@@ -205,15 +207,11 @@ prop_compose! {
 prop_compose! {
     fn loss()(
         (id, time, host) in (id(), wall(), host()),
-        stage in select(vec![
-            LossStage::RingFull,
-            LossStage::KernelRecursion,
-            LossStage::Unreadable,
-            LossStage::Undecodable,
-        ]),
-        kind in select(vec![LossKind::Exec, LossKind::Fork, LossKind::Exit]),
+        stage in select(LossStage::ALL.to_vec()),
+        kind in select(LossKind::ALL.to_vec()),
+        sink in option::of("[A-Za-z0-9_-]{1,12}"),
         (count, first, last) in (1..=u64::MAX, wall(), wall()),
     ) -> Loss {
-        Loss { id, time, host, stage, kind, count, first, last }
+        Loss { id, time, host, stage, kind, sink, count, first, last }
     }
 }

@@ -48,15 +48,13 @@ impl<'a> EventFields<'a> {
 
     /// Of a report of lost records.
     pub fn loss(loss: &Loss) -> Self {
-        let (count, kind) = (loss.count, loss.kind.as_str());
-        let records = if count == 1 { "record was" } else { "records were" };
         EventFields {
             kind: "pipeline_error",
             category: &[],
             types: &[],
             action: "events-lost",
             outcome: None,
-            reason: Some(format!("{count} {kind} {records} lost: {}", loss.stage.explain())),
+            reason: Some(loss.sentence()),
             id: loss.id,
             created: None,
             sequence: None,

@@ -33,6 +33,7 @@ fn losses(count: u64) -> Vec<Arc<Event>> {
         host: Arc::clone(&host),
         stage: LossStage::RingFull,
         kind: LossKind::Exec,
+        sink: None,
         count,
         first: WallTime(0),
         last: WallTime(0),

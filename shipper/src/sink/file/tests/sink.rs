@@ -31,6 +31,7 @@ pub(super) fn events(numbers: std::ops::Range<u64>) -> Vec<Arc<Event>> {
                 host: Arc::clone(&host),
                 stage: LossStage::RingFull,
                 kind: LossKind::Exec,
+                sink: None,
                 count: 1,
                 first: WallTime(0),
                 last: WallTime(0),

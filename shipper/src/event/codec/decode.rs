@@ -1,0 +1,406 @@
+//! From bytes of the spool back to the event.
+
+use std::sync::Arc;
+
+use super::wire::{Field, Fields, small};
+use super::{CodecError, FILE_DELETED, FILE_MEMFD};
+use crate::event::{
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, Host,
+    Id, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
+    WallTime,
+};
+
+/// Decodes one event after the other. Events of one host share it.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    /// The bytes of the last host, and what they say.
+    host: Option<(Vec<u8>, Arc<Host>)>,
+}
+
+impl Decoder {
+    /// One that has seen nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Decoder::default()
+    }
+
+    /// The event in these bytes. What a later version added is skipped.
+    ///
+    /// # Errors
+    /// The bytes are not an event, a part that must be there is not, or a later version wrote
+    /// something that cannot be skipped.
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<Event, CodecError> {
+        let mut event = Err(CodecError::Unknown("kind of event"));
+        for field in Fields::new(bytes) {
+            let field = field?;
+            match field.number {
+                1 => event = Ok(Event::Exec(Box::new(self.exec(field.bytes()?)?))),
+                2 => event = Ok(Event::Loss(self.loss(field.bytes()?)?)),
+                _ => {}
+            }
+        }
+        event
+    }
+
+    fn exec(&mut self, bytes: &[u8]) -> Result<Exec, CodecError> {
+        let (mut id, mut time, mut boot_ns, mut read) = (None, None, None, None);
+        let (mut cpu, mut sequence, mut host, mut inner) = (None, None, None, None);
+        let (mut executed, mut interpreter, mut container_id) = (None, None, None);
+        let mut ancestry = Vec::new();
+        let mut ancestry_cut = false;
+        for field in Fields::new(bytes) {
+            let field = field?;
+            match field.number {
+                1 => id = Some(read_id(&field)?),
+                2 => time = Some(WallTime(field.uint()?)),
+                3 => boot_ns = Some(field.uint()?),
+                4 => read = Some(WallTime(field.uint()?)),
+                5 => cpu = Some(field.small()?),
+                6 => sequence = Some(field.uint()?),
+                7 => host = Some(self.host(field.bytes()?)?),
+                8 => inner = Some(process(field.bytes()?)?),
+                9 => executed = Some(file(field.bytes()?)?),
+                10 => interpreter = Some(file(field.bytes()?)?),
+                11 => ancestry.push(ancestor(field.bytes()?)?),
+                12 => ancestry_cut = field.flag()?,
+                13 => container_id = Some(field.text()?.to_owned()),
+                _ => {}
+            }
+        }
+        Ok(Exec {
+            id: need(id, "exec.id")?,
+            time: need(time, "exec.time")?,
+            boot_ns: need(boot_ns, "exec.boot_ns")?,
+            read: need(read, "exec.read")?,
+            cpu: need(cpu, "exec.cpu")?,
+            sequence: need(sequence, "exec.sequence")?,
+            host: need(host, "exec.host")?,
+            process: need(inner, "exec.process")?,
+            file: need(executed, "exec.file")?,
+            interpreter,
+            ancestry,
+            ancestry_cut,
+            container_id,
+        })
+    }
+
+    fn loss(&mut self, bytes: &[u8]) -> Result<Loss, CodecError> {
+        let (mut id, mut time, mut host, mut stage, mut kind) = (None, None, None, None, None);
+        let (mut count, mut first, mut last, mut sink) = (None, None, None, None);
+        for field in Fields::new(bytes) {
+            let field = field?;
+            match field.number {
+                1 => id = Some(read_id(&field)?),
+                2 => time = Some(WallTime(field.uint()?)),
+                3 => host = Some(self.host(field.bytes()?)?),
+                4 => stage = Some(read_stage(field.uint()?)?),
+                5 => kind = Some(read_kind(field.uint()?)?),
+                6 => count = Some(field.uint()?),
+                7 => first = Some(WallTime(field.uint()?)),
+                8 => last = Some(WallTime(field.uint()?)),
+                9 => sink = Some(field.text()?.to_owned()),
+                _ => {}
+            }
+        }
+        Ok(Loss {
+            id: need(id, "loss.id")?,
+            time: need(time, "loss.time")?,
+            host: need(host, "loss.host")?,
+            stage: need(stage, "loss.stage")?,
+            kind: need(kind, "loss.kind")?,
+            sink,
+            count: need(count, "loss.count")?,
+            first: need(first, "loss.first")?,
+            last: need(last, "loss.last")?,
+        })
+    }
+
+    fn host(&mut self, bytes: &[u8]) -> Result<Arc<Host>, CodecError> {
+        match &self.host {
+            Some((last, host)) if last == bytes => Ok(Arc::clone(host)),
+            _ => {
+                let host = Arc::new(host(bytes)?);
+                self.host = Some((bytes.to_vec(), Arc::clone(&host)));
+                Ok(host)
+            }
+        }
+    }
+}
+
+/// What must be there.
+fn need<T>(value: Option<T>, name: &'static str) -> Result<T, CodecError> {
+    value.ok_or(CodecError::Missing(name))
+}
+
+fn read_id(field: &Field<'_>) -> Result<Id, CodecError> {
+    field.bytes()?.try_into().map(Id).map_err(|_| CodecError::IdLength)
+}
+
+fn read_bytes(field: &Field<'_>) -> Result<Bytes, CodecError> {
+    field.bytes().map(Bytes::from)
+}
+
+fn host(bytes: &[u8]) -> Result<Host, CodecError> {
+    let mut texts: [Option<String>; 9] = Default::default();
+    for field in Fields::new(bytes) {
+        let field = field?;
+        if let number @ 1..=9 = field.number {
+            texts[number as usize - 1] = Some(field.text()?.to_owned());
+        }
+    }
+    let [name, id, boot_id, kernel, architecture, os_platform, os_name, os_version, os_full] =
+        texts;
+    Ok(Host {
+        name: need(name, "host.name")?,
+        id: need(id, "host.id")?,
+        boot_id: need(boot_id, "host.boot_id")?,
+        kernel: need(kernel, "host.kernel")?,
+        architecture: need(architecture, "host.architecture")?,
+        os_platform: need(os_platform, "host.os_platform")?,
+        os_name: need(os_name, "host.os_name")?,
+        os_version: need(os_version, "host.os_version")?,
+        os_full: need(os_full, "host.os_full")?,
+    })
+}
+
+fn process(bytes: &[u8]) -> Result<Process, CodecError> {
+    let (mut key, mut entity_id, mut start, mut tid, mut vpid) = (None, None, None, None, None);
+    let (mut comm, mut executable, mut arguments, mut cwd) = (None, None, None, None);
+    let (mut ids, mut ids_before, mut known_names) = (None, None, None);
+    let (mut loginuid, mut audit_session, mut tty) = (None, None, None);
+    let (mut group_leader, mut session_leader) = (None, None);
+    let (mut inodes, mut cgroup_id, mut cgroup) = (None, None, None);
+    for field in Fields::new(bytes) {
+        let field = field?;
+        match field.number {
+            1 => key = Some(read_key(&field)?),
+            2 => entity_id = Some(read_id(&field)?),
+            3 => start = Some(WallTime(field.uint()?)),
+            4 => tid = Some(field.small()?),
+            5 => vpid = Some(field.small()?),
+            6 => comm = Some(read_bytes(&field)?),
+            7 => executable = Some(path(field.bytes()?)?),
+            8 => arguments = Some(args(field.bytes()?)?),
+            9 => cwd = Some(path(field.bytes()?)?),
+            10 => ids = Some(credentials(&field)?),
+            11 => ids_before = Some(credentials(&field)?),
+            12 => known_names = Some(names(field.bytes()?)?),
+            13 => loginuid = Some(field.small()?),
+            14 => audit_session = Some(field.small()?),
+            15 => group_leader = Some(leader(field.bytes()?)?),
+            16 => session_leader = Some(leader(field.bytes()?)?),
+            17 => {
+                let [major, minor] = field.numbers()?;
+                tty = Some((small(major)?, small(minor)?));
+            }
+            18 => inodes = Some(namespaces(&field)?),
+            19 => cgroup_id = Some(field.uint()?),
+            20 => cgroup = Some(read_bytes(&field)?),
+            _ => {}
+        }
+    }
+    Ok(Process {
+        key: need(key, "process.key")?,
+        entity_id: need(entity_id, "process.entity_id")?,
+        start: need(start, "process.start")?,
+        tid: need(tid, "process.tid")?,
+        vpid,
+        comm: need(comm, "process.comm")?,
+        executable: need(executable, "process.executable")?,
+        args: need(arguments, "process.args")?,
+        working_directory: need(cwd, "process.working_directory")?,
+        credentials: need(ids, "process.credentials")?,
+        credentials_before: ids_before,
+        names: known_names,
+        loginuid,
+        audit_session,
+        group_leader: need(group_leader, "process.group_leader")?,
+        session_leader: need(session_leader, "process.session_leader")?,
+        tty,
+        namespaces: need(inodes, "process.namespaces")?,
+        cgroup_id: need(cgroup_id, "process.cgroup_id")?,
+        cgroup: need(cgroup, "process.cgroup")?,
+    })
+}
+
+fn read_key(field: &Field<'_>) -> Result<ProcessKey, CodecError> {
+    let [pid, start_ticks] = field.numbers()?;
+    Ok(ProcessKey { pid: small(pid)?, start_ticks })
+}
+
+fn credentials(field: &Field<'_>) -> Result<Credentials, CodecError> {
+    let [uid, gid, euid, egid, suid, sgid, fsuid, fsgid, securebits, sets @ ..] =
+        field.numbers::<14>()?;
+    let [inheritable, permitted, effective, bounding, ambient] = sets;
+    Ok(Credentials {
+        uid: small(uid)?,
+        gid: small(gid)?,
+        euid: small(euid)?,
+        egid: small(egid)?,
+        suid: small(suid)?,
+        sgid: small(sgid)?,
+        fsuid: small(fsuid)?,
+        fsgid: small(fsgid)?,
+        securebits: small(securebits)?,
+        capabilities: Capabilities { inheritable, permitted, effective, bounding, ambient },
+    })
+}
+
+fn namespaces(field: &Field<'_>) -> Result<Namespaces, CodecError> {
+    let [mnt, pid, net, uts, ipc, cgroup, time, user] = field.numbers()?;
+    Ok(Namespaces {
+        mnt: small(mnt)?,
+        pid: small(pid)?,
+        net: small(net)?,
+        uts: small(uts)?,
+        ipc: small(ipc)?,
+        cgroup: small(cgroup)?,
+        time: small(time)?,
+        user: small(user)?,
+    })
+}
+
+fn names(bytes: &[u8]) -> Result<Names, CodecError> {
+    let mut names = Names::default();
+    for field in Fields::new(bytes) {
+        let field = field?;
+        let name = match field.number {
+            1 => &mut names.euid,
+            2 => &mut names.uid,
+            3 => &mut names.suid,
+            4 => &mut names.egid,
+            5 => &mut names.gid,
+            6 => &mut names.sgid,
+            7 => &mut names.loginuid,
+            8 => &mut names.file_owner,
+            9 => &mut names.file_group,
+            _ => continue,
+        };
+        *name = Some(Arc::from(field.text()?));
+    }
+    Ok(names)
+}
+
+fn leader(bytes: &[u8]) -> Result<Leader, CodecError> {
+    let (mut pid, mut entity_id) = (None, None);
+    for field in Fields::new(bytes) {
+        let field = field?;
+        match field.number {
+            1 => pid = Some(field.small()?),
+            2 => entity_id = Some(read_id(&field)?),
+            _ => {}
+        }
+    }
+    Ok(Leader { pid: need(pid, "leader.pid")?, entity_id })
+}
+
+fn path(message: &[u8]) -> Result<Path, CodecError> {
+    let (mut bytes, mut cut, mut unreachable) = (None, false, false);
+    for field in Fields::new(message) {
+        let field = field?;
+        match field.number {
+            1 => bytes = Some(read_bytes(&field)?),
+            2 => cut = field.flag()?,
+            3 => unreachable = field.flag()?,
+            _ => {}
+        }
+    }
+    Ok(Path { bytes: need(bytes, "path.bytes")?, cut, unreachable })
+}
+
+fn args(bytes: &[u8]) -> Result<Args, CodecError> {
+    let (mut list, mut totals) = (Vec::new(), None);
+    let (mut truncated, mut faulted) = (false, false);
+    for field in Fields::new(bytes) {
+        let field = field?;
+        match field.number {
+            1 => list.push(read_bytes(&field)?),
+            2 => totals = Some(field.numbers()?),
+            3 => truncated = field.flag()?,
+            4 => faulted = field.flag()?,
+            _ => {}
+        }
+    }
+    let [count, bytes_total] = need(totals, "args.totals")?;
+    Ok(Args { list, count: small(count)?, bytes_total, truncated, faulted })
+}
+
+fn file(bytes: &[u8]) -> Result<ExecutedFile, CodecError> {
+    let (mut of_file, mut of_inode, mut source) = (None, None, None);
+    for field in Fields::new(bytes) {
+        let field = field?;
+        match field.number {
+            1 => of_file = Some(path(field.bytes()?)?),
+            2 => of_inode = Some(facts(&field)?),
+            3 => source = Some(read_source(field.uint()?)?),
+            _ => {}
+        }
+    }
+    Ok(ExecutedFile {
+        path: need(of_file, "file.path")?,
+        facts: of_inode,
+        source: need(source, "file.source")?,
+    })
+}
+
+fn facts(field: &Field<'_>) -> Result<FileFacts, CodecError> {
+    let [uid, gid, mode, inode, major, minor, links, size, flags] = field.numbers()?;
+    Ok(FileFacts {
+        uid: small(uid)?,
+        gid: small(gid)?,
+        mode: small(mode)?,
+        inode,
+        device: (small(major)?, small(minor)?),
+        links: small(links)?,
+        size,
+        deleted: flags & FILE_DELETED != 0,
+        memfd: flags & FILE_MEMFD != 0,
+    })
+}
+
+fn ancestor(bytes: &[u8]) -> Result<Ancestor, CodecError> {
+    let (mut key, mut entity_id, mut start, mut comm) = (None, None, None, None);
+    let (mut executable, mut arguments, mut source) = (None, None, None);
+    for field in Fields::new(bytes) {
+        let field = field?;
+        match field.number {
+            1 => key = Some(read_key(&field)?),
+            2 => entity_id = Some(read_id(&field)?),
+            3 => start = Some(WallTime(field.uint()?)),
+            4 => comm = Some(read_bytes(&field)?),
+            5 => executable = Some(read_bytes(&field)?),
+            6 => arguments = Some(Arc::new(args(field.bytes()?)?)),
+            7 => source = Some(read_source(field.uint()?)?),
+            _ => {}
+        }
+    }
+    Ok(Ancestor {
+        key: need(key, "ancestor.key")?,
+        entity_id: need(entity_id, "ancestor.entity_id")?,
+        start: need(start, "ancestor.start")?,
+        comm: need(comm, "ancestor.comm")?,
+        executable,
+        args: arguments,
+        source: need(source, "ancestor.source")?,
+    })
+}
+
+fn read_source(number: u64) -> Result<Source, CodecError> {
+    match number {
+        1 => Ok(Source::Kernel),
+        2 => Ok(Source::Event),
+        3 => Ok(Source::Procfs),
+        4 => Ok(Source::Unknown),
+        _ => Err(CodecError::Unknown("source")),
+    }
+}
+
+fn read_stage(number: u64) -> Result<LossStage, CodecError> {
+    let known = LossStage::ALL.into_iter().find(|stage| super::stage(*stage) == number);
+    known.ok_or(CodecError::Unknown("loss.stage"))
+}
+
+fn read_kind(number: u64) -> Result<LossKind, CodecError> {
+    let known = LossKind::ALL.into_iter().find(|kind| super::kind(*kind) == number);
+    known.ok_or(CodecError::Unknown("loss.kind"))
+}
