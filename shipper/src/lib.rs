@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod event;
 pub mod enrich;
+pub mod spool;
 pub mod deliver;
 pub mod format;
 pub mod sink;
@@ -14,3 +15,5 @@ pub mod config;
 
 pub mod pipeline;
 pub mod commands;
+
+pub mod fault;
