@@ -1,0 +1,521 @@
+//! Appending: the open block, the segment being written, and what is written but not yet durable.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::sync::watch;
+
+use super::error::{SpoolError, failed};
+use super::format::{
+    self, BLOCK_BYTES_MAX, BlockFacts, MARK_BYTES_MAX, RAW_BYTES_MAX, RECORD_BYTES_MAX,
+    RECORD_HEAD_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
+use super::ledger::{LossStage, SpoolLoss};
+use super::log::{Durable, SegmentFile};
+use super::room::Room;
+use super::{Fsync, Shared, WhenFull};
+use crate::fault;
+
+/// Most bytes written and not synced: they are held in memory, to be written again elsewhere when
+/// a sync fails.
+const UNSYNCED_BYTES_MAX: usize = 4 << 20;
+
+/// How often counts of losses are made durable, at most.
+const STORE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a disk that failed is left alone.
+const REPAIR_PAUSE: Duration = Duration::from_millis(500);
+
+/// The time, as the caller sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Since any fixed moment; never goes back.
+    pub monotonic: Duration,
+    /// Nanoseconds of wall time since 1970.
+    pub wall_ns: u64,
+}
+
+/// What became of a block.
+#[derive(Debug)]
+pub enum Wrote {
+    /// It is in the segment file: the kernel may forget its records. Also when there was none.
+    Done,
+    /// There was no room: its records are dropped and counted. The kernel may forget them, too.
+    Dropped {
+        /// How many.
+        records: u64,
+    },
+    /// There is no room, and the policy is to wait: the block is kept. The kernel must not forget
+    /// its records; call again later.
+    Full {
+        /// Why.
+        cause: FullCause,
+    },
+}
+
+/// Why there is no room.
+#[derive(Debug, thiserror::Error)]
+pub enum FullCause {
+    /// The spool has grown to its limit.
+    #[error("the spool has reached bytes_max ({0} bytes)")]
+    BytesMax(u64),
+    /// The file system has less left than it should.
+    #[error("the file system has {free} bytes free, disk_free_min is {min}")]
+    DiskFree {
+        /// Bytes free.
+        free: u64,
+        /// Bytes that should be.
+        min: u64,
+    },
+    /// The file system refused a write for want of space.
+    #[error("no space left on the file system")]
+    NoSpace,
+    /// The disk fails; it is tried again.
+    #[error("{0}")]
+    Failed(SpoolError),
+}
+
+/// A block in the segment file that is not durable yet.
+#[derive(Debug)]
+struct Unsynced {
+    first: u64,
+    skipped: u64,
+    bytes: Vec<u8>,
+}
+
+/// The open block.
+#[derive(Debug, Default)]
+struct Open {
+    raw: Vec<u8>,
+    count: u32,
+}
+
+/// Appends to the log. One for each spool; owned by one thread.
+#[derive(Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+    changed: watch::Sender<u64>,
+    open: Open,
+    /// Number of the next record that is written.
+    next: u64,
+    /// How many of the numbers before it were never in the log.
+    skipped: u64,
+    /// The end of the last block that was written.
+    written: Durable,
+    active: Option<SegmentFile>,
+    /// Segments begun so far.
+    begun: u64,
+    /// Written, not durable, oldest first. Empty when nothing is ever synced.
+    unsynced: VecDeque<Unsynced>,
+    unsynced_bytes: usize,
+    unsynced_since: Option<Duration>,
+    /// The active segment failed: what is not synced has to be written again.
+    is_broken: bool,
+    repair_after: Option<Duration>,
+    room: Room,
+    last_mark: Option<Vec<u8>>,
+    stored_at: Option<Duration>,
+    /// Records too long since the last tick.
+    too_large: u64,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        changed: watch::Sender<u64>,
+        active: Option<SegmentFile>,
+        end: Durable,
+        last_mark: Option<Vec<u8>>,
+    ) -> Writer {
+        Writer {
+            shared,
+            changed,
+            open: Open::default(),
+            next: end.next,
+            skipped: end.skipped,
+            written: end,
+            active,
+            begun: 0,
+            unsynced: VecDeque::new(),
+            unsynced_bytes: 0,
+            unsynced_since: None,
+            is_broken: false,
+            repair_after: None,
+            room: Room::default(),
+            last_mark,
+            stored_at: None,
+            too_large: 0,
+        }
+    }
+
+    /// Adds a record to the open block, in memory. One longer than
+    /// [`RECORD_BYTES_MAX`](super::RECORD_BYTES_MAX) is counted as lost, as is one that a block far
+    /// beyond full cannot take: the caller did not look at [`Writer::is_block_full`].
+    pub fn append(&mut self, record: &[u8]) {
+        let after = self.open.raw.len() + RECORD_HEAD_BYTES + record.len();
+        if record.len() > RECORD_BYTES_MAX || after > RAW_BYTES_MAX {
+            self.too_large += 1;
+            return;
+        }
+        format::push_record(&mut self.open.raw, record);
+        self.open.count += 1;
+    }
+
+    /// Whether the open block should be written before more is appended.
+    #[must_use]
+    pub fn is_block_full(&self) -> bool {
+        self.open.raw.len() >= BLOCK_BYTES_MAX
+    }
+
+    /// Records in the open block.
+    #[must_use]
+    pub fn open_records(&self) -> u32 {
+        self.open.count
+    }
+
+    /// Puts the open block into the segment file, with a mark of at most
+    /// [`MARK_BYTES_MAX`](super::MARK_BYTES_MAX) bytes; a longer one is left out.
+    pub fn write(&mut self, mark: &[u8], now: Now) -> Wrote {
+        self.count_too_large(now);
+        if self.open.count == 0 {
+            return Wrote::Done;
+        }
+        match self.try_write(mark, now) {
+            Ok(()) => {
+                self.room.found();
+                self.open.raw.clear();
+                self.open.count = 0;
+                Wrote::Done
+            }
+            Err(cause) => {
+                if self.room.missed() {
+                    tracing::error!(%cause, policy = ?self.shared.options.when_full,
+                        "the spool takes no more records");
+                }
+                match self.shared.options.when_full {
+                    WhenFull::Block => Wrote::Full { cause },
+                    WhenFull::DropNewest | WhenFull::DropOldest => self.drop_block(now),
+                }
+            }
+        }
+    }
+
+    /// What has to be done from time to time: syncs when that is due, looks at the free space,
+    /// makes counts of losses durable. Cheap when there is nothing to do.
+    pub fn tick(&mut self, now: Now) {
+        if self.sync_at().is_some_and(|at| at <= now.monotonic) {
+            // What failed is tried again by a later tick, and shown by a write.
+            if let Err(error) = self.sync(now) {
+                tracing::error!(%error, "cannot sync the spool");
+            }
+        }
+        self.count_too_large(now);
+        self.room.look(&self.shared, now);
+        if !self.room.has(&self.shared, BLOCK_BYTES_MAX as u64) && self.shared.reclaim() {
+            self.room.look_again(&self.shared, now);
+        }
+        let is_due = self.stored_at.is_none_or(|at| now.monotonic >= at + STORE_INTERVAL);
+        if is_due && self.shared.ledger.is_dirty() {
+            self.stored_at = Some(now.monotonic);
+            self.store_losses();
+        }
+    }
+
+    /// When [`Writer::tick`] has to be called for a sync, on the caller's monotonic clock; none
+    /// while everything is durable.
+    #[must_use]
+    pub fn sync_at(&self) -> Option<Duration> {
+        if self.is_broken {
+            return Some(self.repair_after.unwrap_or_default());
+        }
+        let since = self.unsynced_since?;
+        match self.shared.options.fsync {
+            Fsync::Interval(interval) => Some(since + interval),
+            Fsync::Always => Some(since),
+            Fsync::Never => None,
+        }
+    }
+
+    /// Makes all that is written durable, and shows it to the readers.
+    ///
+    /// # Errors
+    /// When it could not be, also not in a new segment: what is not durable is kept in memory, and
+    /// tried again later.
+    pub fn sync(&mut self, now: Now) -> Result<(), SpoolError> {
+        if !self.is_broken {
+            let Some(active) = &self.active else { return Ok(()) };
+            if self.unsynced_since.is_none() {
+                return Ok(());
+            }
+            let synced = fault::point("spool.fsync")
+                .and_then(|()| active.file.sync_data())
+                .and_then(|()| fault::point("spool.fsync.after"));
+            match synced {
+                Ok(()) => {
+                    self.publish();
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::error!(%error, "cannot sync the spool's segment: writing a new one");
+                    self.is_broken = true;
+                }
+            }
+        }
+        self.repair(None, now).map_err(|cause| match cause {
+            FullCause::Failed(error) => error,
+            cause => self.broken_by(&cause),
+        })
+    }
+
+    /// Losses to report in the stream: the caller appends a record for each, and the spool forgets
+    /// them when that is durable. None while there is no room.
+    pub fn take_losses(&mut self) -> Vec<SpoolLoss> {
+        let has_room = self.room.has(&self.shared, BLOCK_BYTES_MAX as u64) && !self.is_broken;
+        if has_room { self.shared.ledger.take() } else { Vec::new() }
+    }
+
+    /// The mark of the newest block that was in the log when it was opened, if it had one.
+    #[must_use]
+    pub fn last_mark(&self) -> Option<&[u8]> {
+        self.last_mark.as_deref()
+    }
+
+    /// Number of the last durable record; 0 when there is none.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.shared.log.durable().next - 1
+    }
+
+    /// Syncs and ends the log: readers get what is left, then the end. The open block must be
+    /// written before.
+    ///
+    /// # Errors
+    /// As [`Writer::sync`]; the log is ended all the same.
+    pub fn close(mut self, now: Now) -> Result<(), SpoolError> {
+        self.count_too_large(now);
+        let synced = match self.shared.options.fsync {
+            // Left to the system, as asked.
+            Fsync::Never => Ok(()),
+            _ => self.sync(now),
+        };
+        self.store_losses();
+        synced
+    }
+
+    fn try_write(&mut self, mark: &[u8], now: Now) -> Result<(), FullCause> {
+        if self.is_broken {
+            if self.repair_after.is_some_and(|after| now.monotonic < after) {
+                return Err(FullCause::Failed(self.broken_by(&"it is tried again soon")));
+            }
+            self.repair(None, now)?;
+        }
+        let facts = BlockFacts {
+            first: self.next,
+            count: self.open.count,
+            skipped: self.skipped,
+            salt: self.shared.log.salt,
+            written_wall_ns: now.wall_ns,
+            mark: if mark.len() <= MARK_BYTES_MAX { mark } else { &[] },
+        };
+        let block = format::encode_block(&facts, &self.open.raw, self.shared.options.compression);
+        self.make_room(block.len() as u64, now)?;
+        let last = self.next + u64::from(self.open.count) - 1;
+        if let Err(error) = self.shared.ledger.writing(last) {
+            // Then the losses may be reported twice.
+            tracing::warn!(%error, "cannot note that losses are being reported");
+        }
+        while let Err(cause) = self.put(&block, now) {
+            if !matches!(cause, FullCause::NoSpace) {
+                return Err(cause);
+            }
+            // Each turn removes a segment, or ends here.
+            self.room.refused(now);
+            self.make_room(block.len() as u64, now)?;
+        }
+        self.keep(block, now);
+        self.shared.ledger.written();
+        if self.shared.options.fsync == Fsync::Never {
+            self.publish();
+        } else if self.unsynced_bytes > UNSYNCED_BYTES_MAX
+            || self.shared.options.fsync == Fsync::Always
+        {
+            // The block is in the file or in memory; the next write is refused until it is safe.
+            if let Err(error) = self.sync(now) {
+                tracing::error!(%error, "cannot sync the spool");
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a block into the active segment, or a new one when it is full or fails.
+    fn put(&mut self, block: &[u8], now: Now) -> Result<(), FullCause> {
+        let limit = self.shared.options.segment_bytes;
+        let is_full = self.active.as_ref().is_none_or(|active| {
+            active.len > SEGMENT_HEADER_BYTES as u64 && active.len + block.len() as u64 > limit
+        });
+        if is_full {
+            self.rotate(now)?;
+        }
+        let Some(active) = &mut self.active else {
+            return Err(FullCause::Failed(self.broken_by(&"there is no segment")));
+        };
+        match active.append(block) {
+            Ok(()) => {
+                self.shared.log.grow(active.len);
+                Ok(())
+            }
+            Err(error) if is_no_space(&error) => Err(FullCause::NoSpace),
+            Err(error) => {
+                // It goes into a new segment, with all that is not durable in this one.
+                tracing::error!(%error, "cannot write the spool's segment: writing a new one");
+                self.is_broken = true;
+                self.repair(Some(block), now)
+            }
+        }
+    }
+
+    /// The block is written and has its numbers; keeps its bytes until they are durable.
+    fn keep(&mut self, bytes: Vec<u8>, now: Now) {
+        self.unsynced_bytes += bytes.len();
+        self.unsynced.push_back(Unsynced { first: self.next, skipped: self.skipped, bytes });
+        self.unsynced_since.get_or_insert(now.monotonic);
+        self.next += u64::from(self.open.count);
+        self.written = Durable { next: self.next, skipped: self.skipped };
+    }
+
+    /// Ends the active segment, durably, and begins the next.
+    fn rotate(&mut self, now: Now) -> Result<(), FullCause> {
+        if let Some(active) = &self.active {
+            fault::point("spool.seal")
+                .and_then(|()| active.file.set_len(active.len))
+                .and_then(|()| fault::point("spool.seal.after"))
+                .unwrap_or_else(|error| tracing::warn!(%error, "cannot trim the spool's segment"));
+            // A failed sync begins a new segment itself.
+            let begun = self.begun;
+            self.sync(now).map_err(full_cause)?;
+            if self.begun != begun {
+                return Ok(());
+            }
+        }
+        self.begin_segment(None, now).map_err(full_cause)
+    }
+
+    /// After a failure: writes all that is not durable into a new segment, durably, and `block`
+    /// after it.
+    fn repair(&mut self, block: Option<&[u8]>, now: Now) -> Result<(), FullCause> {
+        match self.begin_segment(block, now) {
+            Ok(()) => {
+                self.is_broken = false;
+                self.repair_after = None;
+                self.publish();
+                Ok(())
+            }
+            Err(error) => {
+                self.repair_after = Some(now.monotonic + REPAIR_PAUSE);
+                Err(full_cause(error))
+            }
+        }
+    }
+
+    /// Begins a segment, with what is not durable in it, and `block` after that.
+    fn begin_segment(&mut self, block: Option<&[u8]>, now: Now) -> Result<(), SpoolError> {
+        let log = &self.shared.log;
+        let (first, skipped) = self
+            .unsynced
+            .front()
+            .map_or((self.next, self.skipped), |oldest| (oldest.first, oldest.skipped));
+        let header = SegmentHeader { first, skipped, salt: log.salt, created_wall_ns: now.wall_ns };
+        let blocks = self.unsynced.iter().map(|block| block.bytes.as_slice()).chain(block);
+        let reserve = self.shared.options.segment_bytes;
+        let segment = SegmentFile::create(&*log.disk, &log.dir, &header, blocks, reserve)
+            .map_err(failed("make a segment in", &log.dir))?;
+        log.push(first, skipped, segment.len, SEGMENT_HEADER_BYTES as u64);
+        self.active = Some(segment);
+        self.begun += 1;
+        Ok(())
+    }
+
+    /// All that is written is durable, or never will be more so.
+    fn publish(&mut self) {
+        self.unsynced.clear();
+        self.unsynced_bytes = 0;
+        self.unsynced_since = None;
+        self.shared.log.publish(self.written);
+        self.shared.ledger.is_durable(self.written.next - 1);
+        self.changed.send_replace(self.written.next);
+    }
+
+    fn make_room(&mut self, len: u64, now: Now) -> Result<(), FullCause> {
+        self.room.look(&self.shared, now);
+        loop {
+            let Err(cause) = self.room.check(&self.shared, len) else { return Ok(()) };
+            let made = self.shared.reclaim()
+                || self.shared.options.when_full == WhenFull::DropOldest
+                    && self.shared.drop_oldest(now.wall_ns).map_err(FullCause::Failed)?;
+            if !made {
+                return Err(cause);
+            }
+            self.room.look_again(&self.shared, now);
+        }
+    }
+
+    fn drop_block(&mut self, now: Now) -> Wrote {
+        let records = u64::from(self.open.count);
+        self.open.raw.clear();
+        self.open.count = 0;
+        self.shared.ledger.dropped();
+        self.lose(LossStage::Full, records, now);
+        Wrote::Dropped { records }
+    }
+
+    fn count_too_large(&mut self, now: Now) {
+        let count = std::mem::take(&mut self.too_large);
+        if count > 0 {
+            self.lose(LossStage::TooLarge, count, now);
+        }
+    }
+
+    /// Records are lost before they came into the log; they take numbers all the same.
+    fn lose(&mut self, stage: LossStage, count: u64, now: Now) {
+        self.next += count;
+        self.skipped += count;
+        self.shared.ledger.add(SpoolLoss {
+            stage,
+            sink: None,
+            count,
+            first_wall_ns: now.wall_ns,
+            last_wall_ns: now.wall_ns,
+        });
+        // Not synced: a killed daemon does not forget what the system has, and a disk that is full
+        // should not be kept busy by that.
+        if let Err(error) = self.shared.ledger.store(None, false) {
+            tracing::warn!(%error, "cannot write down a loss");
+        }
+    }
+
+    fn store_losses(&self) {
+        let durable = self.shared.log.durable().next;
+        if let Err(error) = self.shared.ledger.store(Some(durable), true) {
+            tracing::error!(%error, "cannot make the counts of losses durable");
+        }
+    }
+
+    fn broken_by(&self, cause: &dyn std::fmt::Display) -> SpoolError {
+        let source = io::Error::other(format!("the disk failed: {cause}"));
+        SpoolError::new("write", &self.shared.log.dir, source)
+    }
+}
+
+fn full_cause(error: SpoolError) -> FullCause {
+    match &error {
+        SpoolError::Failed { source, .. } if is_no_space(source) => FullCause::NoSpace,
+        _ => FullCause::Failed(error),
+    }
+}
+
+fn is_no_space(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG))
+}
