@@ -10,11 +10,28 @@ use crate::event::{
     WallTime,
 };
 
-/// Decodes one event after the other. Events of one host share it.
-#[derive(Debug, Default)]
+/// Lists of arguments that are remembered: more than the ancestors of one process.
+const ARGS_KEPT_MAX: usize = 16;
+/// Sets of names that are remembered: a few users execute most programs.
+const NAMES_KEPT_MAX: usize = 4;
+
+/// Decodes one event after the other. Events share what is the same in them, in one place of memory:
+/// the host, and the arguments of ancestors.
+#[derive(Debug)]
 pub struct Decoder {
-    /// The bytes of the last host, and what they say.
-    host: Option<(Vec<u8>, Arc<Host>)>,
+    host: Recent<Arc<Host>>,
+    args: Recent<Arc<Args>>,
+    names: Recent<Names>,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Decoder {
+            host: Recent::new(1),
+            args: Recent::new(ARGS_KEPT_MAX),
+            names: Recent::new(NAMES_KEPT_MAX),
+        }
+    }
 }
 
 impl Decoder {
@@ -58,10 +75,10 @@ impl Decoder {
                 5 => cpu = Some(field.small()?),
                 6 => sequence = Some(field.uint()?),
                 7 => host = Some(self.host(field.bytes()?)?),
-                8 => inner = Some(process(field.bytes()?)?),
+                8 => inner = Some(self.process(field.bytes()?)?),
                 9 => executed = Some(file(field.bytes()?)?),
                 10 => interpreter = Some(file(field.bytes()?)?),
-                11 => ancestry.push(ancestor(field.bytes()?)?),
+                11 => ancestry.push(self.ancestor(field.bytes()?)?),
                 12 => ancestry_cut = field.flag()?,
                 13 => container_id = Some(field.text()?.to_owned()),
                 _ => {}
@@ -116,14 +133,136 @@ impl Decoder {
     }
 
     fn host(&mut self, bytes: &[u8]) -> Result<Arc<Host>, CodecError> {
-        match &self.host {
-            Some((last, host)) if last == bytes => Ok(Arc::clone(host)),
-            _ => {
-                let host = Arc::new(host(bytes)?);
-                self.host = Some((bytes.to_vec(), Arc::clone(&host)));
-                Ok(host)
+        self.host.get(bytes, |bytes| host(bytes).map(Arc::new))
+    }
+
+    fn process(&mut self, bytes: &[u8]) -> Result<Process, CodecError> {
+        let (mut key, mut entity_id, mut start, mut tid, mut vpid) = (None, None, None, None, None);
+        let (mut comm, mut executable, mut arguments, mut cwd) = (None, None, None, None);
+        let (mut ids, mut ids_before, mut known_names) = (None, None, None);
+        let (mut loginuid, mut audit_session, mut tty) = (None, None, None);
+        let (mut group_leader, mut session_leader) = (None, None);
+        let (mut inodes, mut cgroup_id, mut cgroup) = (None, None, None);
+        for field in Fields::new(bytes) {
+            let field = field?;
+            match field.number {
+                1 => key = Some(read_key(&field)?),
+                2 => entity_id = Some(read_id(&field)?),
+                3 => start = Some(WallTime(field.uint()?)),
+                4 => tid = Some(field.small()?),
+                5 => vpid = Some(field.small()?),
+                6 => comm = Some(read_bytes(&field)?),
+                7 => executable = Some(path(field.bytes()?)?),
+                8 => arguments = Some(args(field.bytes()?)?),
+                9 => cwd = Some(path(field.bytes()?)?),
+                10 => ids = Some(credentials(&field)?),
+                11 => ids_before = Some(credentials(&field)?),
+                12 => known_names = Some(self.names.get(field.bytes()?, names)?),
+                13 => loginuid = Some(field.small()?),
+                14 => audit_session = Some(field.small()?),
+                15 => group_leader = Some(leader(field.bytes()?)?),
+                16 => session_leader = Some(leader(field.bytes()?)?),
+                17 => {
+                    let [major, minor] = field.numbers()?;
+                    tty = Some((small(major)?, small(minor)?));
+                }
+                18 => inodes = Some(namespaces(&field)?),
+                19 => cgroup_id = Some(field.uint()?),
+                20 => cgroup = Some(read_bytes(&field)?),
+                _ => {}
             }
         }
+        Ok(Process {
+            key: need(key, "process.key")?,
+            entity_id: need(entity_id, "process.entity_id")?,
+            start: need(start, "process.start")?,
+            tid: need(tid, "process.tid")?,
+            vpid,
+            comm: need(comm, "process.comm")?,
+            executable: need(executable, "process.executable")?,
+            args: need(arguments, "process.args")?,
+            working_directory: need(cwd, "process.working_directory")?,
+            credentials: need(ids, "process.credentials")?,
+            credentials_before: ids_before,
+            names: known_names,
+            loginuid,
+            audit_session,
+            group_leader: need(group_leader, "process.group_leader")?,
+            session_leader: need(session_leader, "process.session_leader")?,
+            tty,
+            namespaces: need(inodes, "process.namespaces")?,
+            cgroup_id: need(cgroup_id, "process.cgroup_id")?,
+            cgroup: need(cgroup, "process.cgroup")?,
+        })
+    }
+
+    fn ancestor(&mut self, bytes: &[u8]) -> Result<Ancestor, CodecError> {
+        let (mut key, mut entity_id, mut start, mut comm) = (None, None, None, None);
+        let (mut executable, mut arguments, mut source) = (None, None, None);
+        for field in Fields::new(bytes) {
+            let field = field?;
+            match field.number {
+                1 => key = Some(read_key(&field)?),
+                2 => entity_id = Some(read_id(&field)?),
+                3 => start = Some(WallTime(field.uint()?)),
+                4 => comm = Some(read_bytes(&field)?),
+                5 => executable = Some(read_bytes(&field)?),
+                6 => {
+                    let bytes = field.bytes()?;
+                    arguments = Some(self.args.get(bytes, |bytes| args(bytes).map(Arc::new))?);
+                }
+                7 => source = Some(read_source(field.uint()?)?),
+                _ => {}
+            }
+        }
+        Ok(Ancestor {
+            key: need(key, "ancestor.key")?,
+            entity_id: need(entity_id, "ancestor.entity_id")?,
+            start: need(start, "ancestor.start")?,
+            comm: need(comm, "ancestor.comm")?,
+            executable,
+            args: arguments,
+            source: need(source, "ancestor.source")?,
+        })
+    }
+}
+
+/// Messages that were decoded lately, by their bytes.
+#[derive(Debug)]
+struct Recent<T> {
+    entries: Vec<(Vec<u8>, T)>,
+    entries_max: usize,
+    /// The entry that goes next.
+    oldest: usize,
+}
+
+impl<T: Clone> Recent<T> {
+    /// Bytes of the largest message that is remembered, so that all of them stay below 64 KiB.
+    const BYTES_MAX: usize = 4096;
+
+    fn new(entries_max: usize) -> Self {
+        Recent { entries: Vec::new(), entries_max, oldest: 0 }
+    }
+
+    fn get(
+        &mut self,
+        bytes: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<T, CodecError>,
+    ) -> Result<T, CodecError> {
+        if let Some((_, known)) = self.entries.iter().find(|(known, _)| known == bytes) {
+            return Ok(known.clone());
+        }
+        let value = decode(bytes)?;
+        if bytes.len() <= Self::BYTES_MAX {
+            let entry = (bytes.to_vec(), value.clone());
+            if self.entries.len() < self.entries_max {
+                self.entries.push(entry);
+            } else {
+                self.entries[self.oldest] = entry;
+                self.oldest = (self.oldest + 1) % self.entries_max;
+            }
+        }
+        Ok(value)
     }
 }
 
@@ -160,66 +299,6 @@ fn host(bytes: &[u8]) -> Result<Host, CodecError> {
         os_name: need(os_name, "host.os_name")?,
         os_version: need(os_version, "host.os_version")?,
         os_full: need(os_full, "host.os_full")?,
-    })
-}
-
-fn process(bytes: &[u8]) -> Result<Process, CodecError> {
-    let (mut key, mut entity_id, mut start, mut tid, mut vpid) = (None, None, None, None, None);
-    let (mut comm, mut executable, mut arguments, mut cwd) = (None, None, None, None);
-    let (mut ids, mut ids_before, mut known_names) = (None, None, None);
-    let (mut loginuid, mut audit_session, mut tty) = (None, None, None);
-    let (mut group_leader, mut session_leader) = (None, None);
-    let (mut inodes, mut cgroup_id, mut cgroup) = (None, None, None);
-    for field in Fields::new(bytes) {
-        let field = field?;
-        match field.number {
-            1 => key = Some(read_key(&field)?),
-            2 => entity_id = Some(read_id(&field)?),
-            3 => start = Some(WallTime(field.uint()?)),
-            4 => tid = Some(field.small()?),
-            5 => vpid = Some(field.small()?),
-            6 => comm = Some(read_bytes(&field)?),
-            7 => executable = Some(path(field.bytes()?)?),
-            8 => arguments = Some(args(field.bytes()?)?),
-            9 => cwd = Some(path(field.bytes()?)?),
-            10 => ids = Some(credentials(&field)?),
-            11 => ids_before = Some(credentials(&field)?),
-            12 => known_names = Some(names(field.bytes()?)?),
-            13 => loginuid = Some(field.small()?),
-            14 => audit_session = Some(field.small()?),
-            15 => group_leader = Some(leader(field.bytes()?)?),
-            16 => session_leader = Some(leader(field.bytes()?)?),
-            17 => {
-                let [major, minor] = field.numbers()?;
-                tty = Some((small(major)?, small(minor)?));
-            }
-            18 => inodes = Some(namespaces(&field)?),
-            19 => cgroup_id = Some(field.uint()?),
-            20 => cgroup = Some(read_bytes(&field)?),
-            _ => {}
-        }
-    }
-    Ok(Process {
-        key: need(key, "process.key")?,
-        entity_id: need(entity_id, "process.entity_id")?,
-        start: need(start, "process.start")?,
-        tid: need(tid, "process.tid")?,
-        vpid,
-        comm: need(comm, "process.comm")?,
-        executable: need(executable, "process.executable")?,
-        args: need(arguments, "process.args")?,
-        working_directory: need(cwd, "process.working_directory")?,
-        credentials: need(ids, "process.credentials")?,
-        credentials_before: ids_before,
-        names: known_names,
-        loginuid,
-        audit_session,
-        group_leader: need(group_leader, "process.group_leader")?,
-        session_leader: need(session_leader, "process.session_leader")?,
-        tty,
-        namespaces: need(inodes, "process.namespaces")?,
-        cgroup_id: need(cgroup_id, "process.cgroup_id")?,
-        cgroup: need(cgroup, "process.cgroup")?,
     })
 }
 
@@ -355,33 +434,6 @@ fn facts(field: &Field<'_>) -> Result<FileFacts, CodecError> {
         size,
         deleted: flags & FILE_DELETED != 0,
         memfd: flags & FILE_MEMFD != 0,
-    })
-}
-
-fn ancestor(bytes: &[u8]) -> Result<Ancestor, CodecError> {
-    let (mut key, mut entity_id, mut start, mut comm) = (None, None, None, None);
-    let (mut executable, mut arguments, mut source) = (None, None, None);
-    for field in Fields::new(bytes) {
-        let field = field?;
-        match field.number {
-            1 => key = Some(read_key(&field)?),
-            2 => entity_id = Some(read_id(&field)?),
-            3 => start = Some(WallTime(field.uint()?)),
-            4 => comm = Some(read_bytes(&field)?),
-            5 => executable = Some(read_bytes(&field)?),
-            6 => arguments = Some(Arc::new(args(field.bytes()?)?)),
-            7 => source = Some(read_source(field.uint()?)?),
-            _ => {}
-        }
-    }
-    Ok(Ancestor {
-        key: need(key, "ancestor.key")?,
-        entity_id: need(entity_id, "ancestor.entity_id")?,
-        start: need(start, "ancestor.start")?,
-        comm: need(comm, "ancestor.comm")?,
-        executable,
-        args: arguments,
-        source: need(source, "ancestor.source")?,
     })
 }
 

@@ -206,7 +206,20 @@ fn take_array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], CodecError> {
     Ok(*array)
 }
 
+#[inline]
 fn take_varint(rest: &mut &[u8]) -> Result<u64, CodecError> {
+    // Most are keys, lengths and small numbers: one byte.
+    match rest {
+        [byte @ 0..0x80, after @ ..] => {
+            let value = u64::from(*byte);
+            *rest = after;
+            Ok(value)
+        }
+        _ => take_long_varint(rest),
+    }
+}
+
+fn take_long_varint(rest: &mut &[u8]) -> Result<u64, CodecError> {
     let mut value = 0;
     for (at, &byte) in rest.iter().enumerate().take(VARINT_BYTES_MAX) {
         // Of the tenth byte only the lowest bit is of the 64.
