@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::capture::{Capture, CaptureError, Lost, LostStage, Options, Reading, privileges};
-use crate::config::settings::{Settings, SinkSettings};
+use crate::config::settings::{Settings, SinkKind, SinkSettings};
 use crate::deliver::{self, Control, Delivered};
 use crate::enrich::Enricher;
 use crate::enrich::clock::{boot_now_ns, wall_now};
 use crate::event::{Event, Loss, LossKind, LossStage};
 use crate::sink::Sink;
 use crate::sink::console::ConsoleSink;
-use crate::sink::file::{FileError, FileSettings, FileSink};
+use crate::sink::file::{FileError, FileSink};
 
 /// Memory the events in one sink's queue may take. When it is full, the ring fills, and what then
 /// does not fit is counted by the kernel.
@@ -202,30 +202,13 @@ fn open_sinks(settings: &Settings) -> Result<Vec<OpenSink>, PipelineError> {
         .sinks
         .iter()
         .cloned()
-        .map(|sink| match sink {
-            SinkSettings::File {
-                name,
-                path,
-                rotate_bytes,
-                rotate_interval,
-                compress,
-                keep_files,
-                keep_bytes,
-                keep_age,
-            } => {
-                let (mut sink, housekeeper) = FileSink::new(FileSettings {
-                    path,
-                    rotate_bytes,
-                    rotate_interval,
-                    compress,
-                    keep_files,
-                    keep_bytes,
-                    keep_age,
-                });
+        .map(|SinkSettings { name, kind, .. }| match kind {
+            SinkKind::File(file) => {
+                let (mut sink, housekeeper) = FileSink::new(file);
                 sink.open().map_err(|source| PipelineError::Sink { name: name.clone(), source })?;
                 Ok(OpenSink { name, sink: Box::new(sink), housekeeper: Some(housekeeper) })
             }
-            SinkSettings::Console { name, output } => {
+            SinkKind::Console(output) => {
                 Ok(OpenSink { name, sink: Box::new(ConsoleSink::new(output)), housekeeper: None })
             }
         })

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use shipper::config::model::{Compress, ConsoleOutput, Mode};
-use shipper::config::settings::SinkSettings;
+use shipper::config::model::{Compress, Compression, ConsoleOutput, Filter, Fsync, Mode, WhenFull};
+use shipper::config::settings::{
+    DeliverySettings, FileSettings, SinkKind, SinkSettings, SpoolSettings,
+};
+use shipper::config::units::{FreeSpace, Span};
 use shipper::config::{self, ConfigError, Settings};
 
 fn config_file(name: &str) -> PathBuf {
@@ -48,8 +51,28 @@ fn the_example_shows_the_defaults() {
     assert_eq!(example.capture.ring_buffer_bytes, 16 << 20);
     assert_eq!(example.capture.argv_bytes_max, 32 << 10);
     assert_eq!(example.enrich.ancestry_depth_max, 16);
-    let file = SinkSettings::File {
-        name: "local".into(),
+    assert!(!example.capture.pin);
+    assert_eq!(example.shutdown_timeout, Duration::from_secs(5));
+    let spool = SpoolSettings {
+        dir: "/var/lib/shipper/spool".into(),
+        bytes_max: 4 << 30,
+        disk_free_min: FreeSpace::Percent(5),
+        when_full: WhenFull::DropNewest,
+        fsync: Fsync::Interval(Span(Duration::from_millis(20))),
+        compression: Compression::Lz4,
+    };
+    assert_eq!(example.spool, spool);
+    let delivery = DeliverySettings {
+        batch_events_max: 1000,
+        batch_bytes_max: 1 << 20,
+        linger: Duration::from_millis(50),
+        retry_initial: Duration::from_millis(500),
+        retry_max: Duration::from_secs(60),
+        concurrency: 1,
+        filter: Filter::All,
+        quarantine_bytes_max: 64 << 20,
+    };
+    let file = FileSettings {
         path: "/var/log/shipper/shipper.ndjson".into(),
         rotate_bytes: 100 << 20,
         rotate_interval: Duration::from_secs(24 * 3600),
@@ -58,7 +81,8 @@ fn the_example_shows_the_defaults() {
         keep_bytes: 1 << 30,
         keep_age: Duration::from_secs(30 * 24 * 3600),
     };
-    assert_eq!(example.sinks, [file]);
+    let local = SinkSettings { name: "local".into(), delivery, kind: SinkKind::File(file) };
+    assert_eq!(example.sinks, [local]);
 }
 
 /// What stands commented out in the example must be right too once somebody wants it.
@@ -68,21 +92,19 @@ fn the_example_is_valid_with_its_commented_sink() {
     let text = text.replace("  #   type: console", "    type: console");
     let text = text.replace("  #   output: pretty", "    output: pretty");
     let settings = config::parse("example", &text).expect("valid");
-    let names: Vec<&str> = settings.sinks.iter().map(SinkSettings::name).collect();
+    let names: Vec<&str> = settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
     assert_eq!(names, ["local", "console"]);
 }
 
 #[test]
 fn the_embedded_configuration_shows_events_and_writes_them_below_run() {
-    let Settings { sinks, .. } = config::local();
-    let console = SinkSettings::Console { name: "console".into(), output: ConsoleOutput::Pretty };
-    assert_eq!(sinks[0], console);
-    let SinkSettings::File { name, path, .. } = &sinks[1] else { unreachable!("a file sink") };
-    assert_eq!(
-        (name.as_str(), path.as_path()),
-        ("local", Path::new("./run/events/shipper.ndjson"))
-    );
-    assert_eq!(sinks.len(), 2);
+    let Settings { sinks, spool, .. } = config::local();
+    assert_eq!(spool.dir, Path::new("./run/spool"));
+    let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
+    assert_eq!(names, ["console", "local"]);
+    assert_eq!(sinks[0].kind, SinkKind::Console(ConsoleOutput::Pretty));
+    let SinkKind::File(file) = &sinks[1].kind else { unreachable!("a file sink") };
+    assert_eq!(file.path, Path::new("./run/events/shipper.ndjson"));
 }
 
 /// What every configuration below needs beside the part that is wrong.
@@ -94,7 +116,12 @@ fn sections_are_told_what_is_wrong_with_them() {
         ("capture: { mode: lsm, ring_buffer_bytes: 65536, argv_bytes_max: 256 }\n", &[]),
         ("capture: {}\nenrich: { ancestry_depth_max: 64 }\n", &[]),
         ("captur: {}\n", &["1:1: unknown key `captur`; did you mean `capture`?"]),
-        ("kafka: {}\n", &["1:1: unknown key `kafka`; the keys here are capture, enrich, sinks"]),
+        (
+            "kafka: {}\n",
+            &[
+                "1:1: unknown key `kafka`; the keys here are capture, enrich, spool, shutdown_timeout, sinks",
+            ],
+        ),
         ("<<: {}\n", &["1:1: merge keys (`<<`) are not known; write the keys out"]),
         ("capture:\n", &["1:8: `capture` must be a mapping (`key: value`), but is empty"]),
         ("capture: [lsm]\n", &["1:10: `capture` must be a mapping (`key: value`), but is a list"]),
@@ -146,6 +173,55 @@ fn sections_are_told_what_is_wrong_with_them() {
             ],
         ),
         (
+            "capture: { pin: yes }\n",
+            &["1:17: `capture.pin` must be `true` or `false`, but is `yes`"],
+        ),
+        ("spool: { fsync: always }\nshutdown_timeout: 1h\n", &[]),
+        ("spool: { fsync: { interval: 60s }, disk_free_min: 0, dir: run/spool/ }\n", &[]),
+        (
+            "spool: { dir: '', bytes_max: 1MiB, disk_free_min: 91%, when_full: drop }\n",
+            &[
+                "1:15: `spool.dir` must be the path of a directory, but is ``",
+                "1:30: `spool.bytes_max` must be from 16MiB to 1024TiB, but is `1MiB`",
+                "1:51: `spool.disk_free_min` must be a whole percentage up to `90%` or a size such \
+                 as `64KiB`, but is `91%`",
+                "1:67: `spool.when_full` must be one of block, drop_newest, drop_oldest, but is \
+                 `drop`; did you mean `drop_newest`?",
+            ],
+        ),
+        (
+            "spool: { fsync: { interval: 0ms }, disk_free_min: -1, compression: lz }\n",
+            &[
+                "1:29: `spool.fsync.interval` must be from 1ms to 1m, but is `0ms`",
+                "1:51: `spool.disk_free_min` must be a whole percentage up to `90%` or a size such \
+                 as `64KiB`, but is `-1`",
+                "1:68: `spool.compression` must be one of none, lz4, zstd, but is `lz`; did you \
+                 mean `lz4`?",
+            ],
+        ),
+        (
+            "spool: { fsync: allways }\n",
+            &["1:17: `spool.fsync` must be one of always, never, or a mapping with interval, but \
+               is `allways`; did you mean `always`?"],
+        ),
+        (
+            "spool: { fsync: 20ms }\n",
+            &["1:17: `spool.fsync` must be one of always, never, or a mapping with interval, but \
+               is `20ms`"],
+        ),
+        (
+            "spool: { fsync: { intervall: 20ms } }\n",
+            &["1:19: unknown key `intervall`; did you mean `interval`?"],
+        ),
+        ("spool: { fsync: {} }\n", &["1:17: missing key `interval` in `spool.fsync`"]),
+        (
+            "shutdown_timeout: 5\n",
+            &[
+                "1:19: `shutdown_timeout` must be a length of time such as `500ms`, `20s`, `24h` or \
+               `30d`, but is `5`; add a unit",
+            ],
+        ),
+        (
             "enrich: { ancestry_depth_max: 0 }\n",
             &["1:31: `enrich.ancestry_depth_max` must be from 1 to 64, but is `0`"],
         ),
@@ -184,7 +260,7 @@ fn sinks_are_told_what_is_wrong_with_them() {
                 "1:26: `sinks[0].type` must be one of file, console, but is `fil`; did you mean \
                  `file`?",
                 "1:41: unknown key `outptu`; the keys here are type, name, path, rotate, \
-                 compress, keep",
+                 compress, keep, batch, retry, filter, quarantine",
             ],
         ),
         (
@@ -221,7 +297,7 @@ fn sinks_are_told_what_is_wrong_with_them() {
             &[
                 "1:38: `sinks[0].path` must be the path of a file, but is `/x\\u{0}`",
                 "1:46: unknown key `output`; the keys here are type, name, path, rotate, \
-                 compress, keep",
+                 compress, keep, batch, retry, filter, quarantine",
             ],
         ),
         (
@@ -242,6 +318,41 @@ fn sinks_are_told_what_is_wrong_with_them() {
                  `24h` or `30d`, but is `soon`",
             ],
         ),
+        (
+            "sinks: [{ name: a, type: console, batch: { events: 0, bytes: 65MiB, linger: 61s }, \
+             filter: nothing, quarantine: { bytes_max: 0 } }]",
+            &[
+                "1:52: `sinks[0].batch.events` must be from 1 to 100000, but is `0`",
+                "1:62: `sinks[0].batch.bytes` must be from 1KiB to 64MiB, but is `65MiB`",
+                "1:77: `sinks[0].batch.linger` must be at most 1m, but is `61s`",
+                "1:92: `sinks[0].filter` must be one of all, not_root_owned, but is `nothing`",
+                "1:126: `sinks[0].quarantine.bytes_max` must be from 64KiB to 1TiB, but is `0`",
+            ],
+        ),
+        (
+            "sinks:\n- { name: a, type: console, retry: { initial: 2m } }\n\
+             - { name: b, type: file, path: x, retry: { initial: 1s, max: 500ms } }\n\
+             - { name: c, type: file, path: y, retry: { max: 100ms } }\n",
+            &[
+                "2:47: `sinks[0].retry.initial` must not be longer than `retry.max`, but 2m is \
+                 longer than 1m",
+                "3:53: `sinks[1].retry.initial` must not be longer than `retry.max`, but 1s is \
+                 longer than 500ms",
+                "4:49: `sinks[2].retry.initial` must not be longer than `retry.max`, but 500ms is \
+                 longer than 100ms",
+            ],
+        ),
+        (
+            "spool: { dir: ./run//spool/ }\n\
+             sinks: [{ name: a, type: file, path: run/spool/log/x.ndjson }]",
+            &["2:38: `sinks[0].path` must not be in the directory of the spool, `./run//spool/`"],
+        ),
+        (
+            "sinks: [{ name: a, type: file, path: /var/lib/shipper/spool/x }]",
+            &["1:38: `sinks[0].path` must not be in the directory of the spool, \
+               `/var/lib/shipper/spool`"],
+        ),
+        ("sinks: [{ name: a, type: file, path: /var/lib/shipper/spool.ndjson }]", &[]),
         (
             "sinks:\n- { name: a, type: file, path: /x/y }\n\
              - { name: a, type: file, path: /x//y }\n\
@@ -289,7 +400,7 @@ outputs: []
             "4:22: `capture.ring_buffer_bytes` must be a power of two, but is `3MiB`; near it are \
              2MiB and 4MiB",
             "5:3: unknown key `ring_bufer`; the keys here are mode, ring_buffer_bytes, \
-             argv_bytes_max",
+             argv_bytes_max, pin",
             "7:23: `enrich.ancestry_depth_max` must be a whole number, but is the text `many`",
             "8:3: key `ancestry_depth_max` is given twice, first in line 7",
             "12:11: `sinks[0].path` must be the path of a file, but is `/var/log/shipper/`",
@@ -300,7 +411,7 @@ outputs: []
             "15:11: `sinks[1].name` must be unique, but the sink in line 10 is `local` too",
             "16:11: `sinks[1].type` must be one of file, console, but is `konsole`; did you mean \
              `console`?",
-            "17:1: unknown key `outputs`; the keys here are capture, enrich, sinks",
+            "17:1: unknown key `outputs`; the keys here are capture, enrich, spool, shutdown_timeout, sinks",
             "18:1: the key `1` must be text; put it in quotes",
         ]
     );

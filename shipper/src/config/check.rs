@@ -91,12 +91,19 @@ impl<'a> Check<'a> {
     fn value(&mut self, node: &Node, schema: &'a Json, path: &str) {
         let schema = self.resolve(schema);
         if let Some(branches) = schema["oneOf"].as_array() {
-            if branches.iter().all(|branch| branch["const"].is_string()) {
-                let words: Vec<&str> =
-                    branches.iter().filter_map(|branch| branch["const"].as_str()).collect();
-                self.word(node, &words, path);
-            } else {
-                self.tagged(node, branches, path);
+            let words: Vec<&str> =
+                branches.iter().filter_map(|branch| branch["const"].as_str()).collect();
+            let mapping = branches.iter().find(|branch| branch["const"].is_null());
+            match (mapping, &node.value) {
+                (None, _) => self.word(node, &words, path, ""),
+                (Some(_), _) if words.is_empty() => self.tagged(node, branches, path),
+                (Some(mapping), Value::Map(entries)) => {
+                    self.object(node, entries, &Fields::of(mapping), path);
+                }
+                (Some(mapping), _) => {
+                    let keys = Fields::of(mapping).required.join(", ");
+                    self.word(node, &words, path, &format!(", or a mapping with {keys}"));
+                }
             }
             return;
         }
@@ -160,7 +167,7 @@ impl<'a> Check<'a> {
         let fields = match entries.iter().find(|entry| entry.key == *key) {
             None => Fields::of_any(branches, false),
             Some(Entry { value, .. }) => {
-                self.word(value, &words, &format!("{path}.{key}"));
+                self.word(value, &words, &format!("{path}.{key}"), "");
                 let meant = value.text().and_then(|word| {
                     words
                         .iter()
@@ -191,14 +198,15 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn word(&mut self, node: &Node, words: &[&str], path: &str) {
+    /// `beside`: what may stand instead of a word.
+    fn word(&mut self, node: &Node, words: &[&str], path: &str, beside: &str) {
         let word = node.text();
         if word.is_some_and(|word| words.contains(&word)) {
             return;
         }
         let nearest = word.and_then(|word| nearest(word, words.iter().copied()));
         let hint = nearest.map(|word| format!("; did you mean `{word}`?")).unwrap_or_default();
-        self.bad(node, path, &format!("one of {}", words.join(", ")), &hint);
+        self.bad(node, path, &format!("one of {}{beside}", words.join(", ")), &hint);
     }
 
     /// A value of another type than expected.
@@ -275,11 +283,12 @@ mod tests {
             for (key, part) in parts.into_iter().flatten().flatten() {
                 walk(part, &format!("{path}/{key}"));
             }
-            for branch in schema["oneOf"].as_array().into_iter().flatten() {
-                walk(branch, path);
-                let known = branch["const"].is_string() || tag(branch).is_some();
-                assert!(known, "{path}: neither words nor tagged mappings");
-            }
+            let branches = schema["oneOf"].as_array().map_or(&[][..], Vec::as_slice);
+            branches.iter().for_each(|branch| walk(branch, path));
+            let mappings = branches.iter().filter(|branch| branch["const"].is_null());
+            let untagged = mappings.clone().filter(|mapping| tag(mapping).is_none()).count();
+            let known = untagged == 0 || untagged == 1 && mappings.count() == 1;
+            assert!(known, "{path}: neither words, with a mapping or not, nor tagged mappings");
             let is_known = schema["$ref"].is_string()
                 || schema["const"].is_string()
                 || schema["oneOf"].is_array()

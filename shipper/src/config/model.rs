@@ -9,7 +9,7 @@ use common::limits::ARGV_BYTES_MAX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{ByteSize, Span};
+use super::units::{ByteSize, FreeSpace, Span};
 
 /// Least ring buffer: one record with the longest argv must fit with room for the next.
 const RING_BUFFER_BYTES_MIN: u64 = 64 << 10;
@@ -35,17 +35,47 @@ const KEEP_BYTES_MAX: u64 = 1 << 50;
 /// Most rotated files: the directory is listed at each rotation.
 const KEEP_FILES_MAX: u32 = 100_000;
 
+/// Least spool: a few segments, so that one can go while another is written.
+const SPOOL_BYTES_MIN: u64 = 16 << 20;
+
+/// Most of the spool: beyond any disk, and still far from overflow.
+const SPOOL_BYTES_MAX: u64 = 1 << 50;
+
+/// Most events of a batch: a batch is in memory as a whole.
+const BATCH_EVENTS_MAX: u32 = 100_000;
+
+/// Least bytes of a batch: some events are larger, and then are a batch of their own.
+const BATCH_BYTES_MIN: u64 = 1 << 10;
+
+/// Most bytes of a batch: a batch is in memory as a whole.
+const BATCH_BYTES_MAX: u64 = 64 << 20;
+
+/// Least quarantine: less would hold up the sink at the first refused event.
+const QUARANTINE_BYTES_MIN: u64 = 64 << 10;
+
+/// Most of the quarantine of one sink.
+const QUARANTINE_BYTES_MAX: u64 = 1 << 40;
+
 /// Value of `format` in the schema by which the check knows the name of a sink.
 pub const SINK_NAME_FORMAT: &str = "sink-name";
 
 /// Value of `format` in the schema by which the check knows the path of a file to write.
 pub const FILE_PATH_FORMAT: &str = "file-path";
 
+/// Value of `format` in the schema by which the check knows the path of a directory.
+pub const DIRECTORY_PATH_FORMAT: &str = "directory-path";
+
 /// What `sink-name` allows, for editors.
 const SINK_NAME_PATTERN: &str = "^[A-Za-z0-9_-]{1,64}$";
 
 /// What `file-path` allows, for editors: not empty, not a directory.
 const FILE_PATH_PATTERN: &str = "[^/]$";
+
+/// What `directory-path` allows, for editors: not empty.
+const DIRECTORY_PATH_PATTERN: &str = ".";
+
+/// Where the spool is unless the configuration says otherwise.
+pub(super) const SPOOL_DIR_DEFAULT: &str = "/var/lib/shipper/spool";
 
 /// Configuration of shipper: what is recorded, what is added, where it is delivered.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -58,9 +88,21 @@ pub struct Config {
     /// What is added to each record.
     #[serde(default)]
     pub enrich: Enrich,
+    /// Where events are kept on disk until every sink has them.
+    #[serde(default)]
+    pub spool: Spool,
+    /// How long sinks may take to deliver the rest when the daemon stops, 100ms to 1h. What is left
+    /// then stays in the spool for the next start.
+    #[serde(default = "shutdown_timeout")]
+    #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h"))]
+    pub shutdown_timeout: Span,
     /// Where events are delivered: 1 to 64 sinks, each with its own name.
     #[schemars(length(min = 1, max = SINKS_MAX))]
     pub sinks: Vec<Sink>,
+}
+
+fn shutdown_timeout() -> Span {
+    Span(Duration::from_secs(5))
 }
 
 /// Capture in the kernel.
@@ -76,6 +118,9 @@ pub struct Capture {
     /// Most bytes of the arguments kept for one exec, 256 to 64KiB. Longer ones are cut and marked.
     #[schemars(range(min = ARGV_BYTES_MIN, max = ARGV_BYTES_MAX))]
     pub argv_bytes_max: ByteSize,
+    /// Programs and ring buffer stay in the kernel while the daemon is not running, so that it finds
+    /// what was executed meanwhile when it starts again. `shipper unpin` removes them.
+    pub pin: bool,
 }
 
 impl Default for Capture {
@@ -84,6 +129,7 @@ impl Default for Capture {
             mode: Mode::Auto,
             ring_buffer_bytes: ByteSize(16 << 20),
             argv_bytes_max: ByteSize(32 << 10),
+            pin: false,
         }
     }
 }
@@ -117,6 +163,78 @@ impl Default for Enrich {
     }
 }
 
+/// The log on disk between capture and the sinks.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Spool {
+    /// Its directory; it is made when missing. One daemon has it to itself. A relative path counts
+    /// from the directory in which shipper is started.
+    #[schemars(extend("format" = DIRECTORY_PATH_FORMAT, "pattern" = DIRECTORY_PATH_PATTERN))]
+    pub dir: PathBuf,
+    /// Most bytes it takes on disk, 16MiB to 1024TiB; quarantines are not counted.
+    #[schemars(range(min = SPOOL_BYTES_MIN, max = SPOOL_BYTES_MAX))]
+    pub bytes_max: ByteSize,
+    /// Free space it leaves on its file system: a percentage of it up to 90%, or a size.
+    pub disk_free_min: FreeSpace,
+    /// What happens when a limit is reached. Each loss is counted and reported as an event.
+    pub when_full: WhenFull,
+    /// When events are made durable; sinks are given what is.
+    pub fsync: Fsync,
+    /// Compression of the events in it.
+    pub compression: Compression,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Spool {
+            dir: PathBuf::from(SPOOL_DIR_DEFAULT),
+            bytes_max: ByteSize(4 << 30),
+            disk_free_min: FreeSpace::Percent(5),
+            when_full: WhenFull::DropNewest,
+            fsync: Fsync::Interval(Span(Duration::from_millis(20))),
+            compression: Compression::Lz4,
+        }
+    }
+}
+
+/// What happens when the spool is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// The ring buffer is not read until there is room; it fills, and the kernel counts what is
+    /// lost.
+    Block,
+    /// New events are dropped.
+    DropNewest,
+    /// The oldest events go, also those that a sink has not got.
+    DropOldest,
+}
+
+/// When events in the spool are made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fsync {
+    /// With every write.
+    Always,
+    /// When the system does it: a loss of power may take the last half minute. A crash of the
+    /// daemon loses nothing.
+    Never,
+    /// Together, this long after the first of them, 1ms to 60s.
+    Interval(#[schemars(extend("x-minimum" = "1ms", "x-maximum" = "60s"))] Span),
+}
+
+/// Compression of the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// Fast.
+    Lz4,
+    /// Smaller, for more CPU time.
+    Zstd,
+}
+
 /// One sink.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
@@ -127,11 +245,95 @@ pub enum Sink {
     Console(ConsoleSink),
 }
 
+/// What every sink has beside its name. It is flattened into each, which serde cannot do and refuse unknown keys: the
+/// schema refuses them, by which each document is checked.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct Delivery {
+    /// How events are put together.
+    #[serde(default)]
+    pub batch: Batch,
+    /// Pauses between attempts; there is no last attempt.
+    #[serde(default)]
+    pub retry: Retry,
+    /// Which events it gets. Reports of lost events always pass.
+    #[serde(default)]
+    pub filter: Filter,
+    /// Where events go that the sink refuses for good.
+    #[serde(default)]
+    pub quarantine: Quarantine,
+}
+
+/// Batches: whichever limit comes first.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Batch {
+    /// Most events, 1 to 100000.
+    #[schemars(range(min = 1, max = BATCH_EVENTS_MAX))]
+    pub events: u32,
+    /// Most bytes as they are sent, before compression, 1KiB to 64MiB. A larger event is a batch of
+    /// its own.
+    #[schemars(range(min = BATCH_BYTES_MIN, max = BATCH_BYTES_MAX))]
+    pub bytes: ByteSize,
+    /// How long an event may wait for others, at most 60s.
+    #[schemars(extend("x-maximum" = "60s"))]
+    pub linger: Span,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Batch { events: 1000, bytes: ByteSize(1 << 20), linger: Span(Duration::from_millis(50)) }
+    }
+}
+
+/// Pauses between attempts. Each is random, up to a limit that doubles.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// The limit of the first pause, 10ms to 1h.
+    #[schemars(extend("x-minimum" = "10ms", "x-maximum" = "1h"))]
+    pub initial: Span,
+    /// Where the limit no longer grows, 10ms to 1h, not below `initial`.
+    #[schemars(extend("x-minimum" = "10ms", "x-maximum" = "1h"))]
+    pub max: Span,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry { initial: Span(Duration::from_millis(500)), max: Span(Duration::from_secs(60)) }
+    }
+}
+
+/// Which events a sink gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    /// Every one.
+    #[default]
+    All,
+    /// Executions of files that root does not own, or whose owner is not known.
+    NotRootOwned,
+}
+
+/// Events that a sink refuses for good are kept beside the spool, to be looked at and delivered again.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quarantine {
+    /// Most bytes, 64KiB to 1TiB. A full quarantine holds up the sink.
+    #[schemars(range(min = QUARANTINE_BYTES_MIN, max = QUARANTINE_BYTES_MAX))]
+    pub bytes_max: ByteSize,
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Quarantine { bytes_max: ByteSize(64 << 20) }
+    }
+}
+
 /// NDJSON files on this machine, rotated.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct FileSink {
-    /// Name of the sink in messages and metrics: 1 to 64 letters, digits, `-` or `_`; unique.
+    /// Name of the sink in messages, metrics and files: 1 to 64 letters, digits, `-` or `_`; unique.
     #[schemars(extend("format" = SINK_NAME_FORMAT, "pattern" = SINK_NAME_PATTERN))]
     pub name: String,
     /// The file that is written; no other sink has the same. Rotated ones stand beside it. A
@@ -147,6 +349,9 @@ pub struct FileSink {
     /// How much is kept of the rotated files. The oldest goes first.
     #[serde(default)]
     pub keep: Keep,
+    /// What every sink has.
+    #[serde(flatten)]
+    pub delivery: Delivery,
 }
 
 /// Rotation: whichever comes first.
@@ -201,14 +406,17 @@ impl Default for Keep {
 
 /// The terminal or standard output of the daemon.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct ConsoleSink {
-    /// Name of the sink in messages and metrics: 1 to 64 letters, digits, `-` or `_`; unique.
+    /// Name of the sink in messages, metrics and files: 1 to 64 letters, digits, `-` or `_`; unique.
     #[schemars(extend("format" = SINK_NAME_FORMAT, "pattern" = SINK_NAME_PATTERN))]
     pub name: String,
     /// One line an event for people, or the JSON of the file sink.
     #[serde(default)]
     pub output: ConsoleOutput,
+    /// What every sink has.
+    #[serde(flatten)]
+    pub delivery: Delivery,
 }
 
 /// What the console shows.

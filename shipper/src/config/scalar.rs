@@ -6,23 +6,27 @@ use std::fmt::Display;
 use serde_json::Value as Json;
 
 use super::check::{Check, outside, range};
-use super::model::{FILE_PATH_FORMAT, SINK_NAME_FORMAT};
+use super::model::{DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT, SINK_NAME_FORMAT};
 use super::tree::{Node, Value};
 use super::units::{
-    BYTE_SIZE_EXPECTED, BYTE_SIZE_FORMAT, ByteSize, SPAN_EXPECTED, SPAN_FORMAT, Span,
+    BYTE_SIZE_EXPECTED, BYTE_SIZE_FORMAT, ByteSize, FREE_SPACE_EXPECTED, FREE_SPACE_FORMAT,
+    FreeSpace, SPAN_EXPECTED, SPAN_FORMAT, Span,
 };
 
-/// Longest path of a file to write: PATH_MAX less its NUL.
-const FILE_PATH_BYTES_MAX: usize = 4095;
+/// Longest path: PATH_MAX less its NUL.
+const PATH_BYTES_MAX: usize = 4095;
 
 /// A value without parts, by what must be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scalar {
     ByteSize,
+    FreeSpace,
     Span,
     SinkName,
     FilePath,
+    DirectoryPath,
     Integer,
+    Boolean,
 }
 
 impl Scalar {
@@ -30,10 +34,13 @@ impl Scalar {
     pub(super) fn of(schema: &Json) -> Option<Scalar> {
         match (schema["format"].as_str(), schema["type"].as_str()) {
             (Some(BYTE_SIZE_FORMAT), _) => Some(Scalar::ByteSize),
+            (Some(FREE_SPACE_FORMAT), _) => Some(Scalar::FreeSpace),
             (Some(SPAN_FORMAT), _) => Some(Scalar::Span),
             (Some(SINK_NAME_FORMAT), _) => Some(Scalar::SinkName),
             (Some(FILE_PATH_FORMAT), _) => Some(Scalar::FilePath),
+            (Some(DIRECTORY_PATH_FORMAT), _) => Some(Scalar::DirectoryPath),
             (_, Some("integer")) => Some(Scalar::Integer),
+            (_, Some("boolean")) => Some(Scalar::Boolean),
             _ => None,
         }
     }
@@ -44,12 +51,17 @@ impl Check<'_> {
     pub(super) fn scalar(&mut self, node: &Node, schema: &Json, path: &str) {
         match Scalar::of(schema) {
             Some(Scalar::ByteSize) => self.byte_size(node, schema, path),
+            Some(Scalar::FreeSpace) => self.free_space(node, path),
             Some(Scalar::Span) => self.span(node, schema, path),
             Some(Scalar::Integer) => self.integer(node, schema, path),
             Some(Scalar::SinkName) => {
                 self.named(node, path, is_sink_name, "1 to 64 letters, digits, `-` or `_`")
             }
             Some(Scalar::FilePath) => self.named(node, path, is_file_path, "the path of a file"),
+            Some(Scalar::DirectoryPath) => {
+                self.named(node, path, is_directory_path, "the path of a directory")
+            }
+            Some(Scalar::Boolean) => self.boolean(node, path),
             None => {}
         }
     }
@@ -71,6 +83,23 @@ impl Check<'_> {
             let above = size.next_power_of_two();
             let hint = format!("; near it are {} and {}", ByteSize(above / 2), ByteSize(above));
             self.bad(node, path, "a power of two", &hint);
+        }
+    }
+
+    fn free_space(&mut self, node: &Node, path: &str) {
+        let valid = match &node.value {
+            Value::Integer(bytes) => *bytes >= 0,
+            Value::Text(text) => text.parse::<FreeSpace>().is_ok(),
+            _ => false,
+        };
+        if !valid {
+            self.bad(node, path, FREE_SPACE_EXPECTED, "");
+        }
+    }
+
+    fn boolean(&mut self, node: &Node, path: &str) {
+        if !matches!(node.value, Value::Bool(_)) {
+            self.bad(node, path, "`true` or `false`", "");
         }
     }
 
@@ -131,5 +160,9 @@ fn is_sink_name(name: &str) -> bool {
 
 fn is_file_path(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
-    path.len() <= FILE_PATH_BYTES_MAX && !path.contains('\0') && !matches!(name, "" | "." | "..")
+    path.len() <= PATH_BYTES_MAX && !path.contains('\0') && !matches!(name, "" | "." | "..")
+}
+
+fn is_directory_path(path: &str) -> bool {
+    !path.is_empty() && path.len() <= PATH_BYTES_MAX && !path.contains('\0')
 }

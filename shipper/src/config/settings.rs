@@ -4,7 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::model::{Compress, Config, ConsoleOutput, Mode, Sink};
+use super::model::{
+    Compress, Compression, Config, ConsoleOutput, Delivery, FileSink, Filter, Fsync, Mode, Sink,
+    Spool, WhenFull,
+};
+use super::units::{ByteSize, FreeSpace};
 
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +17,10 @@ pub struct Settings {
     pub capture: CaptureSettings,
     /// What is added to each record.
     pub enrich: EnrichSettings,
+    /// Where events are kept until every sink has them.
+    pub spool: SpoolSettings,
+    /// How long sinks may take to deliver the rest when the daemon stops, 100 ms to 1 h.
+    pub shutdown_timeout: Duration,
     /// Where events are delivered: 1 to 64, with different names, files and terminals.
     pub sinks: Vec<SinkSettings>,
 }
@@ -26,6 +34,8 @@ pub struct CaptureSettings {
     pub ring_buffer_bytes: u32,
     /// Most bytes of argv kept for one exec, 256 to `ARGV_BYTES_MAX`.
     pub argv_bytes_max: u32,
+    /// Programs and ring stay in the kernel while the daemon is not running.
+    pub pin: bool,
 }
 
 /// Enrichment.
@@ -35,63 +45,115 @@ pub struct EnrichSettings {
     pub ancestry_depth_max: usize,
 }
 
-/// One sink.
+/// The log on disk between capture and the sinks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SinkSettings {
-    /// NDJSON files on this machine, rotated.
-    File {
-        /// 1 to 64 of `[A-Za-z0-9_-]`, unique.
-        name: String,
-        /// The file that is written; its last component is a name.
-        path: PathBuf,
-        /// Size at which a new file is begun, 4 KiB to 1 TiB.
-        rotate_bytes: u64,
-        /// Age at which a new file is begun, 1 s to 3650 days.
-        rotate_interval: Duration,
-        /// Compression of rotated files.
-        compress: Compress,
-        /// Most rotated files, 0 to 100000.
-        keep_files: usize,
-        /// Most bytes of all rotated files, 0 to 1 PiB.
-        keep_bytes: u64,
-        /// Oldest rotated file, 1 s to 36500 days.
-        keep_age: Duration,
-    },
-    /// The terminal or standard output of the daemon.
-    Console {
-        /// 1 to 64 of `[A-Za-z0-9_-]`, unique.
-        name: String,
-        /// What it shows.
-        output: ConsoleOutput,
-    },
+pub struct SpoolSettings {
+    /// Its directory; no file sink writes into it.
+    pub dir: PathBuf,
+    /// Most bytes of the log, 16 MiB to 1 PiB.
+    pub bytes_max: u64,
+    /// Free space it leaves on its file system.
+    pub disk_free_min: FreeSpace,
+    /// What happens when a limit is reached.
+    pub when_full: WhenFull,
+    /// When events are made durable; an interval is 1 ms to 60 s.
+    pub fsync: Fsync,
+    /// Compression of the events in it.
+    pub compression: Compression,
 }
 
-impl SinkSettings {
-    /// The name in messages and metrics.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            SinkSettings::File { name, .. } | SinkSettings::Console { name, .. } => name,
-        }
-    }
+/// One sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkSettings {
+    /// Its name in messages, metrics and files: 1 to 64 of `[A-Za-z0-9_-]`, unique.
+    pub name: String,
+    /// What is delivered to it, and how.
+    pub delivery: DeliverySettings,
+    /// Where to.
+    pub kind: SinkKind,
+}
+
+/// What is delivered to a sink, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliverySettings {
+    /// Most events of a batch, 1 to 100000.
+    pub batch_events_max: usize,
+    /// Most bytes of a batch, 1 KiB to 64 MiB; a larger event is a batch of its own.
+    pub batch_bytes_max: usize,
+    /// How long an event may wait for others, up to 60 s.
+    pub linger: Duration,
+    /// Limit of the first pause before another attempt, 10 ms to 1 h.
+    pub retry_initial: Duration,
+    /// Limit of every pause, from `retry_initial` to 1 h.
+    pub retry_max: Duration,
+    /// Batches in flight at once, at least 1.
+    pub concurrency: usize,
+    /// Which events it gets.
+    pub filter: Filter,
+    /// Most bytes of its quarantine, 64 KiB to 1 TiB.
+    pub quarantine_bytes_max: u64,
+}
+
+/// Where a sink delivers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkKind {
+    /// NDJSON files on this machine, rotated.
+    File(FileSettings),
+    /// The terminal or standard output of the daemon, and what it shows.
+    Console(ConsoleOutput),
+}
+
+/// NDJSON files on this machine, rotated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSettings {
+    /// The file that is written; its last component is a name. Rotated ones stand beside it.
+    pub path: PathBuf,
+    /// A batch that would make the file larger than this many bytes begins a new one; 4 KiB to 1 TiB.
+    pub rotate_bytes: u64,
+    /// A file older than this is followed by a new one; 1 s to 3650 days.
+    pub rotate_interval: Duration,
+    /// What is done with rotated files.
+    pub compress: Compress,
+    /// Most rotated files kept, 0 to 100000.
+    pub keep_files: usize,
+    /// Most bytes of all rotated files kept, as they are after compression; 0 to 1 PiB.
+    pub keep_bytes: u64,
+    /// Longest time a rotated file is kept after its rotation, by the time in its name; 1 s to
+    /// 36500 days.
+    pub keep_age: Duration,
 }
 
 impl Settings {
     /// Takes over a model whose document was checked.
     pub(super) fn from_checked(config: Config) -> Self {
-        let u32_bytes = |size: super::units::ByteSize| {
-            u32::try_from(size.0).expect("the schema bounds the size by 1 GiB")
-        };
+        let u32_bytes =
+            |size: ByteSize| u32::try_from(size.0).expect("the schema bounds the size by 1 GiB");
         Settings {
             capture: CaptureSettings {
                 mode: config.capture.mode,
                 ring_buffer_bytes: u32_bytes(config.capture.ring_buffer_bytes),
                 argv_bytes_max: u32_bytes(config.capture.argv_bytes_max),
+                pin: config.capture.pin,
             },
             enrich: EnrichSettings {
                 ancestry_depth_max: config.enrich.ancestry_depth_max as usize,
             },
+            spool: SpoolSettings::from(config.spool),
+            shutdown_timeout: config.shutdown_timeout.0,
             sinks: config.sinks.into_iter().map(SinkSettings::from).collect(),
+        }
+    }
+}
+
+impl From<Spool> for SpoolSettings {
+    fn from(spool: Spool) -> Self {
+        SpoolSettings {
+            dir: spool.dir,
+            bytes_max: spool.bytes_max.0,
+            disk_free_min: spool.disk_free_min,
+            when_full: spool.when_full,
+            fsync: spool.fsync,
+            compression: spool.compression,
         }
     }
 }
@@ -99,19 +161,47 @@ impl Settings {
 impl From<Sink> for SinkSettings {
     fn from(sink: Sink) -> Self {
         match sink {
-            Sink::File(file) => SinkSettings::File {
-                name: file.name,
-                path: file.path,
-                rotate_bytes: file.rotate.bytes.0,
-                rotate_interval: file.rotate.interval.0,
-                compress: file.compress,
-                keep_files: file.keep.files as usize,
-                keep_bytes: file.keep.bytes.0,
-                keep_age: file.keep.age.0,
+            Sink::File(file) => SinkSettings {
+                name: file.name.clone(),
+                delivery: DeliverySettings::from(&file.delivery),
+                kind: SinkKind::File(FileSettings::from(file)),
             },
-            Sink::Console(console) => {
-                SinkSettings::Console { name: console.name, output: console.output }
-            }
+            Sink::Console(console) => SinkSettings {
+                name: console.name,
+                delivery: DeliverySettings::from(&console.delivery),
+                kind: SinkKind::Console(console.output),
+            },
+        }
+    }
+}
+
+impl From<&Delivery> for DeliverySettings {
+    fn from(delivery: &Delivery) -> Self {
+        DeliverySettings {
+            batch_events_max: delivery.batch.events as usize,
+            batch_bytes_max: usize::try_from(delivery.batch.bytes.0)
+                .expect("the schema bounds the size by 64 MiB"),
+            linger: delivery.batch.linger.0,
+            retry_initial: delivery.retry.initial.0,
+            retry_max: delivery.retry.max.0,
+            // Files and the console take one batch after the other.
+            concurrency: 1,
+            filter: delivery.filter,
+            quarantine_bytes_max: delivery.quarantine.bytes_max.0,
+        }
+    }
+}
+
+impl From<FileSink> for FileSettings {
+    fn from(file: FileSink) -> Self {
+        FileSettings {
+            path: file.path,
+            rotate_bytes: file.rotate.bytes.0,
+            rotate_interval: file.rotate.interval.0,
+            compress: file.compress,
+            keep_files: file.keep.files as usize,
+            keep_bytes: file.keep.bytes.0,
+            keep_age: file.keep.age.0,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What must hold between sinks and no schema can say: each has its own name and its own output.
+//! What must hold between settings and no schema can say: each sink has its own name and its own
+//! output, outside the spool, and pauses that grow.
 //!
 //! It looks at the document, not at the model, so that these problems are told together with all
 //! others; what is not what it should be is passed over, `check` has reported it.
@@ -8,15 +9,19 @@ use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::path::Path;
 
+use super::model::SPOOL_DIR_DEFAULT;
 use super::problem::{Position, Problems, quote};
 use super::tree::{Node, Value};
+use super::units::Span;
 
-/// Adds every sink that takes what an earlier one has.
+/// Adds every sink that takes what an earlier one or the spool has.
 pub(super) fn check(root: &Node, problems: &mut Problems) {
     let Some(Value::List(sinks)) = root.get("sinks").map(|sinks| &sinks.value) else {
         return;
     };
     let (mut names, mut paths, mut consoles) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let spool = root.get("spool").and_then(|spool| text(spool, "dir"));
+    let spool = spool.map_or(SPOOL_DIR_DEFAULT, |(_, dir)| dir);
     for (index, sink) in sinks.iter().enumerate() {
         if let Some((node, name)) = text(sink, "name")
             && let Some(first) = earlier(&mut names, name, node.at)
@@ -27,6 +32,7 @@ pub(super) fn check(root: &Node, problems: &mut Problems) {
             );
             problems.add(node.at, message);
         }
+        pauses(sink, index, problems);
         let Some((kind_node, kind)) = text(sink, "type") else {
             continue;
         };
@@ -40,6 +46,16 @@ pub(super) fn check(root: &Node, problems: &mut Problems) {
             );
             problems.add(node.at, message);
         }
+        if kind == "file"
+            && let Some((node, path)) = text(sink, "path")
+            && plain(path).starts_with(plain(spool))
+        {
+            let message = format!(
+                "`sinks[{index}].path` must not be in the directory of the spool, {}",
+                quote(spool)
+            );
+            problems.add(node.at, message);
+        }
         if kind == "console"
             && let Some(first) = earlier(&mut consoles, (), kind_node.at)
         {
@@ -50,6 +66,39 @@ pub(super) fn check(root: &Node, problems: &mut Problems) {
             problems.add(kind_node.at, message);
         }
     }
+}
+
+/// The path without a leading `./`, so that two of the same directory compare.
+fn plain(path: &str) -> &Path {
+    let path = Path::new(path);
+    path.strip_prefix(".").unwrap_or(path)
+}
+
+/// The first pause must not be longer than the longest. With one of them left out, its default
+/// counts.
+fn pauses(sink: &Node, index: usize, problems: &mut Problems) {
+    let Some(retry) = sink.get("retry") else { return };
+    let default = super::model::Retry::default();
+    let given = |key| match text(retry, key) {
+        Some((node, text)) => text.parse::<Span>().ok().map(|span| (Some(node.at), span)),
+        None => retry.get(key).is_none().then_some((None, default_of(&default, key))),
+    };
+    if let (Some((initial_at, initial)), Some((max_at, max))) = (given("initial"), given("max"))
+        && initial > max
+        && let Some(at) = initial_at.or(max_at)
+    {
+        problems.add(
+            at,
+            format!(
+                "`sinks[{index}].retry.initial` must not be longer than `retry.max`, but {initial} \
+                 is longer than {max}"
+            ),
+        );
+    }
+}
+
+fn default_of(retry: &super::model::Retry, key: &str) -> Span {
+    if key == "max" { retry.max } else { retry.initial }
 }
 
 fn text<'a>(sink: &'a Node, key: &str) -> Option<(&'a Node, &'a str)> {

@@ -16,6 +16,15 @@ pub const BYTE_SIZE_FORMAT: &str = "byte-size";
 /// Value of `format` in the schema by which the check knows a length of time.
 pub const SPAN_FORMAT: &str = "time-span";
 
+/// Value of `format` in the schema by which the check knows an amount of free space.
+pub const FREE_SPACE_FORMAT: &str = "free-space";
+
+/// What an amount of free space must look like, in words for messages.
+pub const FREE_SPACE_EXPECTED: &str = "a whole percentage up to `90%` or a size such as `64KiB`";
+
+/// Largest percentage that may be kept free: beyond, a spool would hardly ever be written.
+const FREE_PERCENT_MAX: u8 = 90;
+
 /// What a size must look like, in words for messages.
 pub const BYTE_SIZE_EXPECTED: &str = "a size such as `64KiB` or a whole number of bytes";
 
@@ -34,6 +43,15 @@ pub struct ByteSize(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
+/// Free space on a file system: `5%`, `10GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreeSpace {
+    /// So many bytes.
+    Bytes(u64),
+    /// So much of the whole, 0 to 90.
+    Percent(u8),
+}
+
 /// The text is not a value of the kind asked for. Whoever shows it knows which kind that was.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a number with a known unit")]
@@ -51,6 +69,22 @@ impl FromStr for ByteSize {
         bytesize::ByteSize::from_str(text)
             .map(|size| ByteSize(size.as_u64()))
             .map_err(|_| UnitError)
+    }
+}
+
+impl FromStr for FreeSpace {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let Some(percent) = text.strip_suffix('%') else {
+            return text.parse::<ByteSize>().map(|size| FreeSpace::Bytes(size.0));
+        };
+        // Digits alone: u8 would take a sign as well.
+        if !percent.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(UnitError);
+        }
+        let percent = percent.parse().map_err(|_| UnitError)?;
+        if percent > FREE_PERCENT_MAX { Err(UnitError) } else { Ok(FreeSpace::Percent(percent)) }
     }
 }
 
@@ -79,6 +113,16 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// The shortest exact form: `5%`, `64KiB`.
+impl fmt::Display for FreeSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FreeSpace::Bytes(bytes) => ByteSize(*bytes).fmt(f),
+            FreeSpace::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
 /// The shortest exact form, to the millisecond: `1d`, `90s`.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,38 +142,56 @@ impl Serialize for ByteSize {
     }
 }
 
+impl Serialize for FreeSpace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
+/// Reads a text with a unit, or a whole number of bytes.
+struct SizeVisitor<T> {
+    expected: &'static str,
+    bytes: fn(u64) -> T,
+}
+
+impl<T: FromStr> Visitor<'_> for SizeVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<T, E> {
+        Ok((self.bytes)(bytes))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, bytes: i64) -> Result<T, E> {
+        let size = u64::try_from(bytes);
+        size.map(self.bytes).map_err(|_| E::invalid_value(Unexpected::Signed(bytes), &self))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SizeVisitor;
+        let visitor = SizeVisitor { expected: BYTE_SIZE_EXPECTED, bytes: ByteSize };
+        deserializer.deserialize_any(visitor)
+    }
+}
 
-        impl Visitor<'_> for SizeVisitor {
-            type Value = ByteSize;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(BYTE_SIZE_EXPECTED)
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<ByteSize, E> {
-                Ok(ByteSize(bytes))
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, bytes: i64) -> Result<ByteSize, E> {
-                let size = u64::try_from(bytes);
-                size.map(ByteSize).map_err(|_| E::invalid_value(Unexpected::Signed(bytes), &self))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ByteSize, E> {
-                text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
-            }
-        }
-
-        deserializer.deserialize_any(SizeVisitor)
+impl<'de> Deserialize<'de> for FreeSpace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let visitor = SizeVisitor { expected: FREE_SPACE_EXPECTED, bytes: FreeSpace::Bytes };
+        deserializer.deserialize_any(visitor)
     }
 }
 
@@ -156,6 +218,26 @@ impl JsonSchema for ByteSize {
             "pattern": r"^([0-9]+|[0-9]+(\.[0-9]+)? ?([KkMmGgTt][Ii]?[Bb]?|[Bb]))$",
             "minimum": 0,
             "examples": ["64KiB", "100MB", 4096],
+        })
+    }
+}
+
+impl JsonSchema for FreeSpace {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "FreeSpace".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "integer"],
+            "format": FREE_SPACE_FORMAT,
+            "pattern": r"^([0-9]|[1-8][0-9]|90)%$|^([0-9]+|[0-9]+(\.[0-9]+)? ?([KkMmGgTt][Ii]?[Bb]?|[Bb]))$",
+            "minimum": 0,
+            "examples": ["5%", "10GiB"],
         })
     }
 }
@@ -233,6 +315,27 @@ mod tests {
     }
 
     #[test]
+    fn free_space_is_a_percentage_or_a_size() {
+        let cases = [
+            ("0%", Some(FreeSpace::Percent(0))),
+            ("90%", Some(FreeSpace::Percent(90))),
+            ("10GiB", Some(FreeSpace::Bytes(10 << 30))),
+            ("4096", Some(FreeSpace::Bytes(4096))),
+            ("91%", None),
+            ("+5%", None),
+            ("5 %", None),
+            ("1.5%", None),
+            ("%", None),
+            ("999999%", None),
+        ];
+        for (text, space) in cases {
+            assert_eq!(text.parse().ok(), space, "{text:?}");
+        }
+        assert_eq!(FreeSpace::Percent(5).to_string(), "5%");
+        assert_eq!(FreeSpace::Bytes(1 << 30).to_string(), "1GiB");
+    }
+
+    #[test]
     fn values_are_shown_in_their_shortest_exact_form_and_read_back() {
         for (bytes, text) in
             [(0, "0"), (1, "1"), (4097, "4097"), (64 << 10, "64KiB"), (3 << 29, "1536MiB")]
@@ -252,6 +355,7 @@ mod tests {
             for text in [text, near] {
                 let _ = text.parse::<ByteSize>();
                 let _ = text.parse::<Span>();
+                let _ = text.parse::<FreeSpace>();
             }
         }
 

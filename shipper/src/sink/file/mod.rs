@@ -29,13 +29,12 @@ mod writer;
 mod tests;
 
 use std::io;
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 pub use error::FileError;
 pub use housekeeper::Housekeeper;
 
-use crate::config::model::Compress;
+use crate::config::settings::FileSettings;
 use crate::format::ecs;
 use crate::sink::{Batch, Outcome, Sink};
 use writer::Writer;
@@ -43,25 +42,6 @@ use writer::Writer;
 /// Bytes of the encoding buffer that are kept between batches. A rare large batch must not hold its
 /// memory for ever.
 const BUFFER_BYTES_KEPT: usize = 4 << 20;
-
-/// How the file sink is set up.
-#[derive(Clone, Debug)]
-pub struct FileSettings {
-    /// The file that is written. Rotated ones stand beside it.
-    pub path: PathBuf,
-    /// A batch that would make the file larger than this many bytes begins a new one.
-    pub rotate_bytes: u64,
-    /// A file older than this is followed by a new one.
-    pub rotate_interval: Duration,
-    /// What is done with rotated files.
-    pub compress: Compress,
-    /// Most rotated files kept.
-    pub keep_files: usize,
-    /// Most bytes of all rotated files kept, as they are after compression.
-    pub keep_bytes: u64,
-    /// Longest time a rotated file is kept after its rotation, by the time in its name.
-    pub keep_age: Duration,
-}
 
 /// The file sink. Its `send` needs tokio's multi-threaded runtime, as it blocks on the disk.
 #[derive(Debug)]

@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use super::sink::{assert_lines, events};
 use super::{all, append, lines, numbers, settings, writer};
 use crate::config::model::Compress;
+use crate::config::settings::FileSettings;
+use crate::sink::file::FileSink;
 use crate::sink::file::names::{Kind, Names};
-use crate::sink::file::{FileSettings, FileSink};
 use crate::sink::{Outcome, Sink};
 
 /// A mounted tmpfs of 256 KiB.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{all, append, lines, ls, numbers, settings, writer};
 use crate::config::model::Compress;
-use crate::sink::file::FileSettings;
+use crate::config::settings::FileSettings;
 use crate::sink::file::disk;
 use crate::sink::file::names::{Kind, Names};
 

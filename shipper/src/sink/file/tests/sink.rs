@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::thread;
 
 use super::{lines, settings};
+use crate::config::settings::FileSettings;
 use crate::event::{Event, Host, Id, Loss, LossKind, LossStage, WallTime};
+use crate::sink::file::FileSink;
 use crate::sink::file::names::{Kind, Names};
-use crate::sink::file::{FileSettings, FileSink};
 use crate::sink::{Outcome, Sink};
 
 /// Events with numbers for ids.
