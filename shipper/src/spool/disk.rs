@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, OFlags};
@@ -238,7 +238,7 @@ pub(super) fn read_whole(file: &dyn DiskFile, bytes_max: usize) -> io::Result<Ve
 }
 
 /// The names in a directory; none where it does not exist.
-pub(super) fn list_if_there(disk: &dyn Disk, dir: &PathBuf) -> io::Result<Vec<String>> {
+pub(super) fn list_if_there(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<String>> {
     match disk.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         result => result,

@@ -74,6 +74,9 @@ mod walk;
 mod reader;
 mod cursor;
 mod open;
+pub mod quarantine;
+pub mod inspect;
+pub mod requeue;
 
 #[cfg(test)]
 mod tests;

@@ -44,11 +44,10 @@ pub fn open(
     for dir in [&log_dir, &cursor_dir] {
         disk.create_dirs(dir).map_err(failed("make the directory", dir))?;
     }
-    let mut found = survey(&*disk, &log_dir)?;
-    for dir in [&dir, &log_dir, &cursor_dir, &dir.join("damaged")] {
+    let (mut found, bad_first) = open_segments(&*disk, &log_dir, &dir.join("damaged"))?;
+    for dir in [&dir, &cursor_dir, &dir.join("damaged")] {
         remove_temporary(&*disk, dir)?;
     }
-    let bad_first = set_aside(&*disk, &log_dir, &dir.join("damaged"), &mut found)?;
 
     let losses = dir.join("losses");
     let ledger = Arc::new(Ledger::open(&*disk, &losses)?);
@@ -111,14 +110,26 @@ pub fn open(
 pub(super) struct Found {
     pub(super) header: SegmentHeader,
     /// None is for heads that cannot be used.
-    is_bad: bool,
+    pub(super) is_bad: bool,
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) path: std::path::PathBuf,
     /// Bytes.
     pub(super) len: u64,
 }
 
-/// The segments in order; refuses those of a later version before anything is touched.
+/// The segments of a log in order, after what is no segment was moved out of it; and the highest
+/// first number of the segments moved, if any. Refuses a later version before anything is touched.
+pub(super) fn open_segments(
+    disk: &dyn Disk,
+    dir: &Path,
+    damaged: &Path,
+) -> Result<(Vec<Found>, Option<u64>), SpoolError> {
+    let mut found = survey(disk, dir)?;
+    remove_temporary(disk, dir)?;
+    let highest = set_aside(disk, dir, damaged, &mut found)?;
+    Ok((found, highest))
+}
+
 fn survey(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, SpoolError> {
     let mut firsts: Vec<u64> = disk
         .list(dir)
@@ -131,7 +142,12 @@ fn survey(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, SpoolError> {
 }
 
 /// Opens a segment and reads its head.
-fn look(disk: &dyn Disk, dir: &Path, first: u64, writable: bool) -> Result<Found, SpoolError> {
+pub(super) fn look(
+    disk: &dyn Disk,
+    dir: &Path,
+    first: u64,
+    writable: bool,
+) -> Result<Found, SpoolError> {
     let path = dir.join(names::segment(first));
     let file = disk.open(&path, writable).map_err(failed("open", &path))?;
     let len = file.len().map_err(failed("examine", &path))?;
@@ -187,14 +203,18 @@ fn set_aside(
 }
 
 /// Where the log ends.
-struct End {
-    durable: Durable,
-    mark: Option<Vec<u8>>,
-    active: Option<SegmentFile>,
+pub(super) struct End {
+    pub(super) durable: Durable,
+    pub(super) mark: Option<Vec<u8>>,
+    /// None where the newest segment cannot be gone on with.
+    pub(super) active: Option<SegmentFile>,
 }
 
 /// Reads the newest segment; what stands after its last valid block is torn.
-fn scan_newest(newest: &mut Found, salt: u64) -> Result<(End, Option<Stretch>), SpoolError> {
+pub(super) fn scan_newest(
+    newest: &mut Found,
+    salt: u64,
+) -> Result<(End, Option<Stretch>), SpoolError> {
     let mut end = SEGMENT_HEADER_BYTES as u64;
     let mut durable = Durable { next: newest.header.first, skipped: newest.header.skipped };
     let mut mark = None;
@@ -321,7 +341,7 @@ fn report_end(damage: &Damage, first: u64, next: u64, torn: Option<&Stretch>) {
 }
 
 fn remove_temporary(disk: &dyn Disk, dir: &Path) -> Result<(), SpoolError> {
-    let names = disk::list_if_there(disk, &dir.to_path_buf()).map_err(failed("list", dir))?;
+    let names = disk::list_if_there(disk, dir).map_err(failed("list", dir))?;
     for name in names.iter().filter(|name| names::is_temporary(name)) {
         let path = dir.join(name);
         disk.remove(&path).map_err(failed("remove", &path))?;
@@ -330,6 +350,6 @@ fn remove_temporary(disk: &dyn Disk, dir: &Path) -> Result<(), SpoolError> {
 }
 
 /// From the keys that the standard library gets from the system for its hash maps.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
