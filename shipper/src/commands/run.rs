@@ -54,6 +54,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         },
         ring_buffer_bytes: settings.capture.ring_buffer_bytes,
         argv_bytes_max: settings.capture.argv_bytes_max,
+        pin: settings.capture.pin,
         ..Options::default()
     };
     pipeline::run(&settings, &options)?;

@@ -1,32 +1,58 @@
-//! Delivery: events to one sink, in order, until the sink has them. Retry lives here and nowhere else.
+//! Delivery: from the spool to one sink, in order, until the sink has it. Retry lives here and
+//! nowhere else.
+//!
+//! - `batch`: read -> decode -> filter -> encode -> gather
+//! - `attempt`: one batch until it is done: retry, split, find the event at fault, put it aside
+//! - `gate`: whether the sink is up; a single batch tries while it is not
+//! - `backoff`: how long to wait before the next try
+//! - `ack`: what is done with, and the durable cursor
+//! - `losses`, `status`: what is said about it, in the stream and to the operator
+//!
+//! Several batches may be in flight, as many as the sink allows; they are acknowledged in order. The
+//! cursor is saved behind the acknowledgement, so after a crash events come again, never not at all.
 
+mod ack;
+mod attempt;
 mod backoff;
-mod queue;
+mod batch;
+mod gate;
+mod losses;
+pub mod status;
 
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::event::Event;
-use crate::sink::{Outcome, Sink};
-use backoff::Pauses;
-pub use queue::{Closed, Receiver, Sender, queue};
+use crate::config::settings::DeliverySettings;
+use crate::sink::Sink;
+use crate::spool::{Cursor, Quarantine, Reader, Replay};
+use ack::Ack;
+use attempt::Outlet;
+use batch::{Gatherer, Source};
+use gate::Gate;
+pub use losses::{Losses, PutAside};
+use status::Reporter;
 
-/// Most events sent at once.
-const BATCH_EVENTS_MAX: usize = 1000;
-
-/// How long the first event of a batch waits for more: the price of one fsync for many events.
-const LINGER: Duration = Duration::from_millis(20);
+/// How often the status of a sink is written, at most.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the daemon tells its sinks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Control {
     /// How often SIGHUP came.
     pub reopens: u64,
-    /// When to give up what is not delivered; set once the daemon stops.
+    /// When to leave what is not delivered to the next start; set once the daemon stops.
     pub deadline: Option<Instant>,
+    /// Do not even wait for a sink that is busy.
+    pub leave: bool,
 }
 
 /// What became of the events of one sink.
@@ -34,192 +60,186 @@ pub struct Control {
 pub struct Delivered {
     /// The sink has them.
     pub sent: u64,
-    /// Still not sent when the daemon had to stop.
-    pub left: u64,
+    /// Put aside in its quarantine.
+    pub quarantined: u64,
+    /// All there was in the spool went through.
+    pub complete: bool,
 }
 
-/// Delivers until the queue is closed and empty, or the deadline passes.
-pub async fn run(
-    name: &str,
-    sink: &mut dyn Sink,
-    queue: &mut Receiver,
-    control: &mut watch::Receiver<Control>,
-) -> Delivered {
-    let mut delivered = Delivered::default();
-    let mut batch: Vec<Arc<Event>> = Vec::with_capacity(BATCH_EVENTS_MAX);
-    let mut reopens = 0;
-    loop {
-        tokio::select! {
-            more = queue.next(&mut batch, BATCH_EVENTS_MAX, LINGER) => if !more { break },
-            // The pipeline holds the other end for as long as there are sinks.
-            _ = control.changed() => {}
-        }
-        let asked = control.borrow_and_update().reopens;
-        if asked != reopens {
-            reopens = asked;
-            sink.reopen().await;
-        }
-        if batch.is_empty() {
-            continue;
-        }
-        if !send(name, sink, &batch, control).await {
-            delivered.left = batch.len() as u64 + queue.abandon();
-            return delivered;
-        }
-        delivered.sent += batch.len() as u64;
-        batch.clear();
-        queue.acknowledge();
-    }
-    if let Err(error) = sink.close().await {
-        tracing::error!(sink = name, %error, "could not be closed");
-    }
-    delivered
+/// The line from the spool to one sink.
+pub struct Line {
+    /// Name of the sink.
+    pub name: String,
+    /// The sink.
+    pub sink: Box<dyn Sink>,
+    /// Reads where the cursor stands.
+    pub reader: Reader,
+    /// What the sink has acknowledged.
+    pub cursor: Cursor,
+    /// Events to be delivered again, before all others.
+    pub replay: Option<Replay>,
+    /// Where refused events go.
+    pub quarantine: Quarantine,
+    /// Limits, pauses, filter.
+    pub settings: DeliverySettings,
+    /// Where events that were put aside are told to the stream.
+    pub losses: Arc<Losses>,
+    /// Where the operator finds the status; `None` writes none.
+    pub status: Option<PathBuf>,
 }
 
-/// Sends one batch, as often as it takes. False when the deadline passed first.
-async fn send(
-    name: &str,
-    sink: &mut dyn Sink,
-    batch: &[Arc<Event>],
-    control: &mut watch::Receiver<Control>,
-) -> bool {
-    let mut pauses = Pauses::default();
-    let mut failures = 0u64;
-    loop {
-        let (after, what, blocked) = match sink.send(batch).await {
-            Outcome::Sent => {
-                if failures > 0 {
-                    tracing::info!(sink = name, failures, "delivering again");
-                }
-                return true;
-            }
-            Outcome::Retry { after, reason } => (after, reason, false),
-            Outcome::Blocked { cause } => (None, cause, true),
+impl Line {
+    /// Delivers until the spool is closed and read to its end, or the deadline passes. What is not
+    /// delivered then stays in the spool.
+    pub async fn run(self, control: watch::Receiver<Control>) -> Delivered {
+        let Line { name, sink, reader, cursor, replay, quarantine, settings, losses, status } =
+            self;
+        let flow = Flow {
+            name: &name,
+            sink: &*sink,
+            gate: Gate::new(&name, &settings),
+            quarantine: Mutex::new(quarantine),
+            losses: &losses,
+            settings: &settings,
         };
-        failures += 1;
-        let mut pause = pauses.next(after);
-        let deadline = control.borrow_and_update().deadline;
-        if let Some(deadline) = deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            pause = pause.min(left);
-        }
-        if blocked {
-            tracing::error!(sink = name, "cannot deliver: {what}; trying again in {pause:.1?}");
+        let mut state = State {
+            control,
+            reopens: 0,
+            reporter: Reporter::new(status, STATUS_INTERVAL),
+            delivered: Delivered { complete: true, ..Delivered::default() },
+        };
+        let ack = Mutex::new(Ack::new(cursor));
+        if let Some(replay) = replay {
+            flow.replay(replay, &ack, &mut state).await;
         } else {
-            tracing::warn!(sink = name, "cannot deliver: {what}; trying again in {pause:.1?}");
+            let position = locked(&ack).position().to_vec();
+            sink.resume(&position).await;
         }
-        let until = Instant::now() + pause;
-        // Woken early by a signal: SIGHUP and the deadline both are a reason to try now.
-        let woken = tokio::time::timeout_at(until, control.changed()).await.is_ok();
-        if woken && control.borrow().deadline.is_none() {
-            sink.reopen().await;
+        if state.delivered.complete {
+            flow.pass(Source::Log(reader), &ack, &mut state).await;
         }
+        report(&mut state.reporter, &flow.gate);
+        if let Err(error) = sink.close().await {
+            tracing::error!(sink = name, %error, "could not be closed");
+        }
+        state.delivered
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::enrich::Enricher;
-    use crate::event::{LossKind, LossStage, WallTime};
+/// What all batches of a line share.
+struct Flow<'a> {
+    name: &'a str,
+    sink: &'a dyn Sink,
+    gate: Gate,
+    quarantine: Mutex<Quarantine>,
+    losses: &'a Losses,
+    settings: &'a DeliverySettings,
+}
 
-    /// Answers from a script, then `Sent`; keeps what it was sent. Stands in for a sink whose other
-    /// side fails on demand.
-    struct Scripted {
-        answers: Vec<Outcome>,
-        got: Vec<u64>,
-        sends: usize,
-        reopened: usize,
+/// What changes as it goes.
+struct State {
+    control: watch::Receiver<Control>,
+    reopens: u64,
+    reporter: Reporter,
+    delivered: Delivered,
+}
+
+impl Flow<'_> {
+    /// Delivers what was requeued. Its cursor goes by its own numbers; the position of the sink is
+    /// handed on to the cursor of the log before the replay is forgotten.
+    async fn replay(&self, replay: Replay, log: &Mutex<Ack>, state: &mut State) {
+        let Replay { reader, cursor, remains } = replay;
+        let ack = Mutex::new(Ack::new(cursor));
+        let mut position = locked(&ack).position().to_vec();
+        if position.is_empty() {
+            position = locked(log).position().to_vec();
+        }
+        self.sink.resume(&position).await;
+        self.pass(Source::Replay(reader), &ack, state).await;
+        if !state.delivered.complete {
+            return;
+        }
+        let position = locked(&ack).position().to_vec();
+        let forgotten = locked(log).checkpoint(position).and_then(|()| remains.remove());
+        if let Err(error) = forgotten {
+            tracing::error!(sink = self.name, %error, "what was requeued may be delivered again");
+        }
     }
 
-    #[async_trait::async_trait]
-    impl Sink for Scripted {
-        async fn send(&mut self, batch: &crate::sink::Batch) -> Outcome {
-            self.sends += 1;
-            if !self.answers.is_empty() {
-                return self.answers.remove(0);
+    /// Delivers what a source has, to its end or the deadline.
+    async fn pass(&self, source: Source, ack: &Mutex<Ack>, state: &mut State) {
+        let Flow { name, sink, gate, quarantine, losses, settings } = self;
+        let State { control, reopens, reporter, delivered } = state;
+        let outlet = Outlet { name, sink: *sink, gate, ack, quarantine, losses };
+        let mut gatherer = Gatherer::new(source, settings);
+        let mut in_flight = FuturesOrdered::new();
+        let (mut started, mut finished, mut ended) = (0, 0, false);
+        gate.set_oldest(0);
+        while !(ended && in_flight.is_empty()) {
+            let due = locked(ack).due();
+            let deadline = control.borrow().deadline;
+            tokio::select! {
+                biased;
+                () = until(deadline), if deadline.is_some() => break,
+                Some(done) = in_flight.next(), if !in_flight.is_empty() => {
+                    let attempt::Done { next, position, sent, quarantined } = done;
+                    locked(ack).advance(next, position);
+                    delivered.sent += sent;
+                    delivered.quarantined += quarantined;
+                    finished += 1;
+                    gate.set_oldest(finished);
+                }
+                () = until(due), if due.is_some() => save(name, ack),
+                gathered = gatherer.next(*sink), if !ended && in_flight.len() < settings.concurrency => {
+                    match gathered {
+                        Some(gathered) => {
+                            in_flight.push_back(attempt::deliver(&outlet, started, gathered));
+                            started += 1;
+                        }
+                        None => ended = true,
+                    }
+                }
+                () = reporter.due(gate.changes()) => report(reporter, gate),
+                // The pipeline holds the other end for as long as there are sinks.
+                _ = control.changed() => {
+                    let asked = control.borrow_and_update().reopens;
+                    if asked != *reopens {
+                        *reopens = asked;
+                        sink.reopen().await;
+                    }
+                    // SIGHUP and the end both are a reason to try now.
+                    gate.hurry();
+                }
             }
-            self.got.extend(batch.iter().map(|event| match &**event {
-                Event::Loss(loss) => loss.count,
-                Event::Exec(exec) => exec.sequence,
-            }));
-            Outcome::Sent
         }
-        async fn reopen(&mut self) {
-            self.reopened += 1;
-        }
+        delivered.complete = ended && in_flight.is_empty();
+        drop(in_flight);
+        save(name, ack);
     }
+}
 
-    fn scripted(answers: Vec<Outcome>) -> Scripted {
-        Scripted { answers, got: Vec::new(), sends: 0, reopened: 0 }
+/// None of the values behind these locks is left half changed by a panic.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn until(moment: Option<Instant>) {
+    if let Some(moment) = moment {
+        tokio::time::sleep_until(moment).await;
     }
+}
 
-    fn retry() -> Outcome {
-        Outcome::Retry { after: None, reason: "away".to_owned() }
-    }
+fn report(reporter: &mut Reporter, gate: &Gate) {
+    let (change, status) = gate.status();
+    reporter.write(change, &status);
+}
 
-    fn numbered(count: u64) -> Arc<Event> {
-        let mut enricher = Enricher::new(1);
-        Arc::new(Event::Loss(enricher.loss(
-            LossStage::RingFull,
-            LossKind::Exec,
-            None,
-            count,
-            WallTime(0),
-            WallTime(0),
-        )))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn every_event_arrives_once_and_in_order_whatever_the_sink_answers_first() {
-        let (sender, mut receiver) = queue(8 << 20);
-        for count in 1..=2500 {
-            sender.send(numbered(count)).await.expect("open");
-        }
-        drop(sender);
-        let blocked = Outcome::Blocked { cause: "no right to write".to_owned() };
-        let mut sink = scripted(vec![retry(), blocked, retry()]);
-        let (_control, mut watched) = watch::channel(Control::default());
-        let delivered = run("test", &mut sink, &mut receiver, &mut watched).await;
-        assert_eq!(delivered, Delivered { sent: 2500, left: 0 });
-        assert_eq!(sink.got, (1..=2500).collect::<Vec<_>>());
-        assert_eq!(sink.sends, 3 + 3);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn past_the_deadline_what_is_left_is_counted() {
-        let (sender, mut receiver) = queue(1 << 20);
-        for count in 1..=10 {
-            sender.send(numbered(count)).await.expect("open");
-        }
-        let mut sink = scripted((0..1000).map(|_| retry()).collect());
-        let (control, mut watched) = watch::channel(Control::default());
-        let deadline = Some(Instant::now() + Duration::from_secs(5));
-        control.send_replace(Control { deadline, ..Control::default() });
-        let delivered = run("test", &mut sink, &mut receiver, &mut watched).await;
-        assert_eq!(delivered, Delivered { sent: 0, left: 10 });
-        assert_eq!(sender.send(numbered(11)).await, Err(Closed), "nothing is accepted any more");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_reopen_reaches_an_idle_sink_and_one_that_waits() {
-        let (sender, mut receiver) = queue(1 << 20);
-        let mut sink = scripted(vec![retry()]);
-        let (control, mut watched) = watch::channel(Control::default());
-        let driver = async {
-            control.send_modify(|control| control.reopens += 1);
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            sender.send(numbered(1)).await.expect("open");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            control.send_modify(|control| control.reopens += 1);
-            drop(sender);
-        };
-        let (delivered, ()) =
-            tokio::join!(run("test", &mut sink, &mut receiver, &mut watched), driver);
-        assert_eq!(delivered.sent, 1);
-        assert!(sink.reopened >= 2);
+fn save(name: &str, ack: &Mutex<Ack>) {
+    if let Err(error) = locked(ack).save() {
+        tracing::error!(
+            sink = name,
+            %error,
+            "what was delivered cannot be noted: it will be delivered again after a restart"
+        );
     }
 }

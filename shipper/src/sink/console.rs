@@ -7,6 +7,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -30,10 +31,16 @@ pub struct ConsoleSink<W = io::Stdout> {
     output: ConsoleOutput,
     /// How long the reader may pause.
     pause_max: Timespec,
-    /// Events at the head of the next batch that are written already, by a `send` that did not
-    /// come to its end. Without them a repeat would show lines twice.
-    written: usize,
-    /// The rest of a line that was begun; its event is counted in `written`.
+    begun: Mutex<Begun>,
+}
+
+/// What a `send` that did not come to its end has written. Without it a repeat would show lines
+/// twice.
+#[derive(Default)]
+struct Begun {
+    /// Events at the head of the next batch that are written already.
+    events: usize,
+    /// The rest of a line that was begun; its event is counted.
     torn: Vec<u8>,
 }
 
@@ -47,63 +54,60 @@ impl ConsoleSink {
 
 impl<W: AsFd + anstream::stream::RawStream> ConsoleSink<W> {
     fn with(to: W, output: ConsoleOutput, pause_max: Timespec) -> ConsoleSink<W> {
-        ConsoleSink { to, output, pause_max, written: 0, torn: Vec::new() }
+        ConsoleSink { to, output, pause_max, begun: Mutex::default() }
     }
 
-    fn deliver(&mut self, batch: &Batch) -> Outcome {
-        // Two console sinks, or anything else of this process that prints, take turns by batch.
+    fn deliver(&self, batch: Batch<'_>) -> Outcome {
+        // Anything else of this process that prints takes turns by batch.
         let _turn = io::stdout().lock();
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
 
-        let (count, result) = write_ready(&self.to, &self.torn, self.pause_max);
-        self.torn.drain(..count);
+        let (count, result) = write_ready(&self.to, &begun.torn, self.pause_max);
+        begun.torn.drain(..count);
         if let Err(stop) = result {
             return stop.outcome();
         }
 
-        let fresh = batch.get(self.written..).unwrap_or_default();
-        let (bytes, ends) = self.encode(fresh.iter().map(AsRef::as_ref));
-        let (count, result) = write_ready(&self.to, &bytes, self.pause_max);
+        let ends: Vec<usize> = batch.ends().collect();
+        let skip = begun.events.min(ends.len());
+        let start = if skip == 0 { 0 } else { ends[skip - 1] };
+        let bytes = batch.bytes();
+        let (count, result) = write_ready(&self.to, &bytes[start..], self.pause_max);
         if let Err(stop) = result {
-            let whole = ends.partition_point(|&end| end <= count);
-            let begun = if whole == 0 { 0 } else { ends[whole - 1] } < count;
-            self.written += whole + usize::from(begun);
-            if begun {
-                self.torn.extend_from_slice(&bytes[count..ends[whole]]);
+            let written = start + count;
+            let whole = ends.partition_point(|&end| end <= written);
+            let end_of_whole = if whole == 0 { 0 } else { ends[whole - 1] };
+            let is_torn = written > start && end_of_whole < written;
+            begun.events = begun.events.max(whole) + usize::from(is_torn);
+            if is_torn {
+                begun.torn.extend_from_slice(&bytes[written..ends[whole]]);
             }
             return stop.outcome();
         }
         // A batch that is shorter than what is written already leaves the rest to the next one.
-        self.written = self.written.saturating_sub(batch.len());
-        Outcome::Sent
-    }
-
-    /// The lines of the events, and where each ends.
-    fn encode<'a>(&self, events: impl Iterator<Item = &'a Event>) -> (Vec<u8>, Vec<usize>) {
-        let pretty = Pretty::for_output(&self.to);
-        let now = Timestamp::now();
-        let mut bytes = Vec::new();
-        let mut ends = Vec::new();
-        for event in events {
-            let start = bytes.len();
-            ecs::encode(event, &mut bytes);
-            if self.output == ConsoleOutput::Pretty {
-                let line = match serde_json::from_slice(&bytes[start..]) {
-                    Ok(value) => pretty.line(&value, now),
-                    Err(_) => pretty.unreadable(bytes[start..].trim_ascii_end(), "not JSON"),
-                };
-                bytes.truncate(start);
-                bytes.extend_from_slice(line.as_bytes());
-                bytes.push(b'\n');
-            }
-            ends.push(bytes.len());
-        }
-        (bytes, ends)
+        begun.events = begun.events.saturating_sub(batch.len());
+        Outcome::Sent { position: Vec::new() }
     }
 }
 
 #[async_trait::async_trait]
-impl<W: AsFd + anstream::stream::RawStream + Send> Sink for ConsoleSink<W> {
-    async fn send(&mut self, batch: &Batch) -> Outcome {
+impl<W: AsFd + anstream::stream::RawStream + Send + Sync> Sink for ConsoleSink<W> {
+    fn encode(&self, event: &Event, out: &mut Vec<u8>) {
+        let start = out.len();
+        ecs::encode(event, out);
+        if self.output == ConsoleOutput::Pretty {
+            let pretty = Pretty::for_output(&self.to);
+            let line = match serde_json::from_slice(&out[start..]) {
+                Ok(value) => pretty.line(&value, Timestamp::now()),
+                Err(_) => pretty.unreadable(out[start..].trim_ascii_end(), "not JSON"),
+            };
+            out.truncate(start);
+            out.extend_from_slice(line.as_bytes());
+            out.push(b'\n');
+        }
+    }
+
+    async fn send(&self, batch: Batch<'_>) -> Outcome {
         tokio::task::block_in_place(|| self.deliver(batch))
     }
 }
@@ -132,7 +136,7 @@ impl Stop {
                 ),
             },
             Stop::ReaderPaused | Stop::Failed(_) => {
-                Outcome::Retry { after: None, reason: self.to_string() }
+                Outcome::Retry { cause: self.to_string(), after: None }
             }
         }
     }

@@ -1,28 +1,40 @@
 //! Sinks: where events leave the daemon. One file or folder for each protocol; a client library is
 //! used only in the sink it belongs to.
 
+mod batch;
 pub mod console;
 pub mod file;
+#[cfg(test)]
+mod testing;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::Event;
 
-/// Events that are sent together, oldest first.
-pub type Batch = [Arc<Event>];
+pub use batch::{Batch, Item};
 
-/// What became of a batch. A sink only classifies; `deliver` decides when to try again.
-#[derive(Debug)]
+/// What became of a batch. A sink only classifies; `deliver` decides when to try again, and what is
+/// put aside.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Every event of the batch is where it belongs, as durably as the sink can tell.
-    Sent,
+    Sent {
+        /// Where the sink stands now, in its own words; see [`Sink::resume`].
+        position: Vec<u8>,
+    },
+    /// Nothing of the batch was sent: first this position must be saved with what was acknowledged
+    /// so far, then the same batch comes again. For a sink that is about to do what a position
+    /// saved earlier does not know of, such as a new file.
+    Checkpoint {
+        /// As in [`Outcome::Sent`].
+        position: Vec<u8>,
+    },
     /// Nothing of the batch counts as sent; trying again may help.
     Retry {
+        /// What happened, and on what, in the operator's words.
+        cause: String,
         /// Not before this long, when the other side said so.
         after: Option<Duration>,
-        /// What happened, and on what, in the operator's words.
-        reason: String,
     },
     /// Somebody has to mend something (rights, a path that is a directory, credentials). The batch
     /// is kept and tried again with long pauses; it is never discarded.
@@ -30,26 +42,58 @@ pub enum Outcome {
         /// What is wrong and what to do.
         cause: String,
     },
+    /// The batch is more than the other side takes at once. It comes again in parts; a single event
+    /// goes to the quarantine.
+    TooLarge {
+        /// What the other side said.
+        cause: String,
+    },
+    /// The other side refuses the batch for what is in it, and does not say which event. It comes
+    /// again in parts until the event is found, which goes to the quarantine.
+    Refused {
+        /// What the other side said.
+        cause: String,
+    },
+    /// The other side answered for each event. Those not named here are where they belong.
+    Mixed {
+        /// Events refused for good: place in the batch, and why. They go to the quarantine.
+        rejected: Vec<(usize, String)>,
+        /// Places in the batch of events to be sent again.
+        again: Vec<usize>,
+        /// Why those are to be sent again.
+        cause: String,
+        /// Not before this long.
+        after: Option<Duration>,
+    },
 }
 
 /// A place to deliver to.
 ///
-/// The contract: `send` is given the same events again, in the same order, until it answers
-/// [`Outcome::Sent`]. `Sent` means the sink keeps them without us. On any other answer the sink has
-/// undone what it can, so that a repeat makes neither a torn nor, where the protocol allows, a
-/// doubled record. A sink never retries by itself, never sleeps, never drops. Dropping the future
-/// of `send` is only done at shutdown, after which the batch is not acknowledged.
+/// The contract: `send` is given the same events again, in the same order, until it answers that it
+/// has them; `Sent` means the sink keeps them without us. On any other answer the sink has undone
+/// what it can, so that a repeat makes neither a torn nor, where the protocol allows, a doubled
+/// record. A sink never retries by itself, never sleeps, never drops. A future of `send` is dropped
+/// only at shutdown; its batch is then not acknowledged and comes again at the next start. Several
+/// calls are under way at once only for a sink whose `concurrency` allows it.
 #[async_trait::async_trait]
-pub trait Sink: Send {
+pub trait Sink: Send + Sync {
+    /// Appends an event in the form this sink sends. The same event gives the same bytes, always.
+    fn encode(&self, event: &Event, out: &mut Vec<u8>);
+
+    /// Called once, before the first `send`, with the position last saved: the one of the newest
+    /// `Sent` whose events are acknowledged for good, or of a later `Checkpoint`. What was sent
+    /// after it comes again. Empty when nothing was ever saved.
+    async fn resume(&self, _position: &[u8]) {}
+
     /// Delivers a batch of at least one event.
-    async fn send(&mut self, batch: &Batch) -> Outcome;
+    async fn send(&self, batch: Batch<'_>) -> Outcome;
 
     /// Called on SIGHUP: reopen what a log rotation may have moved away. Errors show at the next
     /// `send`.
-    async fn reopen(&mut self) {}
+    async fn reopen(&self) {}
 
     /// Called once, after the last `send`: flush and leave things tidy.
-    async fn close(&mut self) -> Result<(), std::io::Error> {
+    async fn close(&self) -> Result<(), std::io::Error> {
         Ok(())
     }
 }

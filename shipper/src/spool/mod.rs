@@ -74,7 +74,7 @@ mod walk;
 mod reader;
 mod cursor;
 mod open;
-pub mod quarantine;
+mod quarantine;
 pub mod inspect;
 pub mod requeue;
 
@@ -86,6 +86,7 @@ pub use error::SpoolError;
 pub use format::{BLOCK_BYTES_MAX, MARK_BYTES_MAX, RECORD_BYTES_MAX};
 pub use ledger::{LossStage, SpoolLoss};
 pub use open::open;
+pub use quarantine::{Entry, Quarantine, QuarantineError, Remains, Replay, quarantine_directory};
 pub use reader::{Block, Reader};
 pub use writer::{FullCause, Now, Writer, Wrote};
 
@@ -110,8 +111,6 @@ pub struct Options {
     pub compression: Compression,
     /// Bytes of a segment before the next is begun; see [`Options::segment_bytes_for`].
     pub segment_bytes: u64,
-    /// Most bytes of the quarantine of one sink.
-    pub quarantine_bytes_max: u64,
 }
 
 impl Options {

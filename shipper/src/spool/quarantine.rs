@@ -86,6 +86,7 @@ pub struct Quarantine {
     /// Keeps the lock of the spool.
     shared: Arc<Shared>,
     dir: PathBuf,
+    bytes_max: u64,
     /// None until something is put.
     log: Option<OpenLog>,
 }
@@ -108,7 +109,7 @@ impl Quarantine {
     /// When it is full or the disk fails.
     pub fn put(&mut self, entries: &[Entry<'_>], now_wall_ns: u64) -> Result<(), QuarantineError> {
         let disk = Arc::clone(&self.shared.log.disk);
-        let bytes_max = self.shared.options.quarantine_bytes_max;
+        let bytes_max = self.bytes_max;
         let segment_bytes = self.shared.options.segment_bytes;
         let log = match &mut self.log {
             Some(log) => log,
@@ -211,11 +212,18 @@ pub struct Replay {
     pub reader: Reader,
     /// How far they are delivered.
     pub cursor: Cursor,
+    /// What stays of it on disk.
+    pub remains: Remains,
+}
+
+/// The files of a replay.
+#[derive(Debug)]
+pub struct Remains {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
 }
 
-impl Replay {
+impl Remains {
     /// All are delivered: removes them.
     ///
     /// # Errors
@@ -237,16 +245,16 @@ fn remove(disk: &dyn Disk, dir: &Path) -> Result<(), SpoolError> {
 }
 
 impl Spool {
-    /// The quarantine of a sink.
+    /// The quarantine of a sink, of at most so many bytes.
     ///
     /// # Errors
     /// When the spool was opened without this sink.
-    pub fn quarantine(&self, sink: &str) -> Result<Quarantine, SpoolError> {
+    pub fn quarantine(&self, sink: &str, bytes_max: u64) -> Result<Quarantine, SpoolError> {
         if !self.shared.cursors.contains_key(sink) {
             return Err(SpoolError::UnknownSink(sink.to_owned()));
         }
-        let dir = directory(&self.shared.options.dir, sink);
-        Ok(Quarantine { shared: Arc::clone(&self.shared), dir, log: None })
+        let dir = quarantine_directory(&self.shared.options.dir, sink);
+        Ok(Quarantine { shared: Arc::clone(&self.shared), dir, bytes_max, log: None })
     }
 
     /// What a requeue left to deliver again to a sink, if anything.
@@ -281,13 +289,13 @@ impl Spool {
         let oldest = found.first().map_or(durable.next, |found| found.header.first);
         let reader = Reader::new(Arc::new(log), file.next().max(oldest));
         let cursor = Cursor::new(Arc::new(file), None);
-        Ok(Some(Replay { reader, cursor, disk, dir }))
+        Ok(Some(Replay { reader, cursor, remains: Remains { disk, dir } }))
     }
 }
 
 /// Where the quarantine of a sink is.
 #[must_use]
-pub fn directory(spool: &Path, sink: &str) -> PathBuf {
+pub fn quarantine_directory(spool: &Path, sink: &str) -> PathBuf {
     spool.join("quarantine").join(sink)
 }
 

@@ -8,7 +8,7 @@ use super::disk::Disk;
 use super::error::{SpoolError, failed};
 use super::inspect;
 use super::names;
-use super::quarantine::{directory, has_segments, replay_directory};
+use super::quarantine::{has_segments, quarantine_directory, replay_directory};
 
 /// Where a cursor is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub fn requeue_quarantined(
     sink: &str,
 ) -> Result<bool, SpoolError> {
     let _lock = lock(disk, spool, sink)?;
-    let (from, to) = (directory(spool, sink), replay_directory(spool, sink));
+    let (from, to) = (quarantine_directory(spool, sink), replay_directory(spool, sink));
     if !has_segments(&**disk, &from)? {
         return Ok(false);
     }

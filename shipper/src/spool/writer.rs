@@ -116,6 +116,7 @@ pub struct Writer {
     is_broken: bool,
     repair_after: Option<Duration>,
     room: Room,
+    when_full: WhenFull,
     last_mark: Option<Vec<u8>>,
     stored_at: Option<Duration>,
     /// Records too long since the last tick.
@@ -130,6 +131,7 @@ impl Writer {
         end: Durable,
         last_mark: Option<Vec<u8>>,
     ) -> Writer {
+        let when_full = shared.options.when_full;
         Writer {
             shared,
             changed,
@@ -145,6 +147,7 @@ impl Writer {
             is_broken: false,
             repair_after: None,
             room: Room::default(),
+            when_full,
             last_mark,
             stored_at: None,
             too_large: 0,
@@ -192,14 +195,22 @@ impl Writer {
             }
             Err(cause) => {
                 if self.room.missed() {
-                    tracing::error!(%cause, policy = ?self.shared.options.when_full,
+                    tracing::error!(%cause, policy = ?self.when_full,
                         "the spool takes no more records");
                 }
-                match self.shared.options.when_full {
+                match self.when_full {
                     WhenFull::Block => Wrote::Full { cause },
                     WhenFull::DropNewest | WhenFull::DropOldest => self.drop_block(now),
                 }
             }
+        }
+    }
+
+    /// From now on what does not fit is dropped and counted, whatever the policy: for the end, when
+    /// nobody can wait for room any more.
+    pub fn drop_what_does_not_fit(&mut self) {
+        if self.when_full == WhenFull::Block {
+            self.when_full = WhenFull::DropNewest;
         }
     }
 
@@ -453,7 +464,7 @@ impl Writer {
         loop {
             let Err(cause) = self.room.check(&self.shared, len) else { return Ok(()) };
             let made = self.shared.reclaim()
-                || self.shared.options.when_full == WhenFull::DropOldest
+                || self.when_full == WhenFull::DropOldest
                     && self.shared.drop_oldest(now.wall_ns).map_err(FullCause::Failed)?;
             if !made {
                 return Err(cause);

@@ -97,7 +97,7 @@ impl From<FileError> for Outcome {
     fn from(error: FileError) -> Outcome {
         match error {
             FileError::NoSpace { .. } | FileError::Failed { .. } => {
-                Outcome::Retry { after: None, reason: error.to_string() }
+                Outcome::Retry { cause: error.to_string(), after: None }
             }
             FileError::Refused { .. } | FileError::Unusable { .. } | FileError::Locked { .. } => {
                 Outcome::Blocked { cause: error.to_string() }

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use super::disk::{self, FileId};
 use super::error::FileError;
 use super::names::ADDED_BYTES_MAX;
+use super::position::Place;
 
 /// A name that is replaced this often while we open it is being fought over; waiting is for the
 /// caller.
@@ -29,6 +30,8 @@ const TAIL_BYTES: usize = 64 << 10;
 pub(super) struct Opened {
     pub(super) file: File,
     pub(super) id: FileId,
+    /// Its beginning, as positions name it.
+    pub(super) place: Place,
     /// Bytes.
     pub(super) len: u64,
     /// When the file was begun.
@@ -71,7 +74,8 @@ pub(super) fn open(path: &Path, now: SystemTime) -> Result<Opened, FileError> {
         let directory = disk::directory(path);
         disk::sync_directory(directory)
             .map_err(|error| FileError::new("sync the directory", directory, error))?;
-        return Ok(Opened { file, id, len, begun });
+        let place = Place::new(&metadata, 0);
+        return Ok(Opened { file, id, place, len, begun });
     }
     let source = io::Error::other("it was replaced each time it was opened");
     Err(FileError::Failed { action: "open", path: path.to_owned(), source })

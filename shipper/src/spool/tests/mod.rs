@@ -15,7 +15,6 @@ fn options(dir: &std::path::Path) -> Options {
         fsync: Fsync::Always,
         compression: Compression::Lz4,
         segment_bytes: 1 << 20,
-        quarantine_bytes_max: 1 << 20,
     }
 }
 

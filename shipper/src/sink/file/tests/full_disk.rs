@@ -8,12 +8,12 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 
 use super::sink::{assert_lines, events};
-use super::{all, append, lines, numbers, settings, writer};
+use super::{all, append, append_at, lines, numbers, settings, writer};
 use crate::config::model::Compress;
-use crate::config::settings::FileSettings;
-use crate::sink::file::FileSink;
+use crate::sink::Outcome;
 use crate::sink::file::names::{Kind, Names};
-use crate::sink::{Outcome, Sink};
+use crate::sink::file::{FileSettings, FileSink};
+use crate::sink::testing::send;
 
 /// A mounted tmpfs of 256 KiB.
 struct SmallDisk(TempDir);
@@ -58,14 +58,14 @@ async fn a_full_disk_tears_no_line_and_after_space_is_freed_every_line_is_there_
     };
     fs::write(disk.path().join("ballast"), vec![b'x'; 64 << 10]).unwrap();
     let settings = settings(disk.path());
-    let (mut sink, _housekeeper) = FileSink::new(settings.clone());
+    let (sink, _housekeeper) = FileSink::new(settings.clone());
     let events = events(0..20_000);
     let mut batches = events.chunks(20).enumerate();
     let (sent, batch) = loop {
         let (number, batch) = batches.next().expect("the disk is full before");
-        match sink.send(batch).await {
-            Outcome::Sent => {}
-            Outcome::Retry { after: None, reason } => {
+        match send(&sink, batch).await {
+            Outcome::Sent { .. } => {}
+            Outcome::Retry { after: None, cause: reason } => {
                 assert!(reason.contains("no space left"), "{reason}");
                 assert!(reason.contains(&settings.path.display().to_string()), "{reason}");
                 assert!(reason.contains("keep.bytes"), "{reason}");
@@ -79,14 +79,14 @@ async fn a_full_disk_tears_no_line_and_after_space_is_freed_every_line_is_there_
 
     // As long as it is full, repeating changes nothing.
     for _ in 0..3 {
-        assert!(matches!(sink.send(batch).await, Outcome::Retry { .. }));
+        assert!(matches!(send(&sink, batch).await, Outcome::Retry { .. }));
         assert_lines(&fs::read_to_string(&settings.path).unwrap(), &events[..sent]);
     }
 
     fs::remove_file(disk.path().join("ballast")).unwrap();
-    assert!(matches!(sink.send(batch).await, Outcome::Sent));
+    assert!(matches!(send(&sink, batch).await, Outcome::Sent { .. }));
     let (_, next) = batches.next().unwrap();
-    assert!(matches!(sink.send(next).await, Outcome::Sent));
+    assert!(matches!(send(&sink, next).await, Outcome::Sent { .. }));
     let sent = sent + batch.len() + next.len();
     assert_lines(&fs::read_to_string(&settings.path).unwrap(), &events[..sent]);
 }
@@ -98,11 +98,11 @@ async fn a_disk_full_at_start_is_waited_for() {
     };
     disk.fill("ballast");
     let settings = settings(disk.path());
-    let (mut sink, _housekeeper) = FileSink::new(settings.clone());
+    let (sink, _housekeeper) = FileSink::new(settings.clone());
     let events = events(0..100);
-    assert!(matches!(sink.send(&events).await, Outcome::Retry { .. }));
+    assert!(matches!(send(&sink, &events).await, Outcome::Retry { .. }));
     fs::remove_file(disk.path().join("ballast")).unwrap();
-    assert!(matches!(sink.send(&events).await, Outcome::Sent));
+    assert!(matches!(send(&sink, &events).await, Outcome::Sent { .. }));
     assert_lines(&fs::read_to_string(&settings.path).unwrap(), &events);
 }
 
@@ -117,7 +117,7 @@ fn rotation_goes_on_when_space_runs_out_in_between() {
     append(&mut writer, 0..10);
     disk.fill("ballast");
     for _ in 0..3 {
-        let error = writer.append(&lines(10..20), SystemTime::now()).unwrap_err();
+        let error = append_at(&mut writer, &lines(10..20), SystemTime::now()).unwrap_err();
         assert!(error.is_no_space(), "{error}");
     }
     // The empty file of the first try is used by all the others.

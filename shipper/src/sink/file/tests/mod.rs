@@ -6,6 +6,7 @@
 mod full_disk;
 mod lines;
 mod names;
+mod resume;
 mod rotated;
 mod sink;
 mod writing;
@@ -19,9 +20,10 @@ use std::time::{Duration, SystemTime};
 use flate2::read::GzDecoder;
 
 use super::FileSettings;
+use super::error::FileError;
 use super::housekeeper::Housekeeper;
 use super::names::{Kind, Names};
-use super::writer::Writer;
+use super::writer::{Appended, Writer};
 use crate::config::model::Compress;
 
 /// No limit but those a test sets.
@@ -68,7 +70,17 @@ fn writer(settings: &FileSettings) -> (Writer, Housekeeper) {
 }
 
 fn append(writer: &mut Writer, range: Range<u64>) {
-    writer.append(&lines(range), SystemTime::now()).unwrap();
+    append_at(writer, &lines(range), SystemTime::now()).unwrap();
+}
+
+/// Appends as `deliver` does: again after a checkpoint.
+pub(super) fn append_at(
+    writer: &mut Writer,
+    lines: &[u8],
+    now: SystemTime,
+) -> Result<(), FileError> {
+    while writer.append(lines, now)? == Appended::AfterCheckpoint {}
+    Ok(())
 }
 
 fn all(range: Range<u64>) -> Vec<u64> {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use super::{all, append, lines, ls, numbers, settings, writer};
+use super::{all, append, append_at, lines, ls, numbers, settings, writer};
 use crate::config::model::Compress;
 use crate::config::settings::FileSettings;
 use crate::sink::file::disk;
@@ -81,14 +81,14 @@ fn a_file_of_age_is_rotated_before_the_next_batch_also_after_a_restart() {
     settings.rotate_interval = 24 * HOUR;
     let now = SystemTime::now();
     let (mut first, _housekeeper) = writer(&settings);
-    first.append(&lines(0..1), now).unwrap();
-    first.append(&lines(1..2), now + 23 * HOUR).unwrap();
+    append_at(&mut first, &lines(0..1), now).unwrap();
+    append_at(&mut first, &lines(1..2), now + 23 * HOUR).unwrap();
     assert_eq!(kinds(&settings).len(), 0);
-    first.append(&lines(2..3), now + 25 * HOUR).unwrap();
+    append_at(&mut first, &lines(2..3), now + 25 * HOUR).unwrap();
     assert_eq!(kinds(&settings).len(), 1);
     first.close().unwrap();
     // Begun by the clock of the file system just now, not 25 hours later.
-    writer(&settings).0.append(&lines(3..4), now + 25 * HOUR).unwrap();
+    append_at(&mut writer(&settings).0, &lines(3..4), now + 25 * HOUR).unwrap();
     assert_eq!(kinds(&settings).len(), 2);
     assert_eq!(numbers(&settings), all(0..4));
 }
@@ -108,7 +108,7 @@ fn rotated_names_tell_the_time_and_sort_when_the_clock_stands_or_is_set_back() {
     .into_iter()
     .enumerate()
     {
-        writer.append(&lines(number as u64..number as u64 + 1), at(time)).unwrap();
+        append_at(&mut writer, &lines(number as u64..number as u64 + 1), at(time)).unwrap();
     }
     assert_eq!(
         ls(directory.path()),
@@ -131,7 +131,7 @@ fn a_rotation_never_takes_a_name_that_a_plain_or_a_compressed_file_has() {
     put(&settings, "2026-11-24T10:15:00.001Z", Kind::Gzip, &gzip(&lines(1..2)));
     let (mut writer, housekeeper) = writer(&settings);
     for number in 2..4 {
-        writer.append(&lines(number..number + 1), at("2026-11-24T10:15:00Z")).unwrap();
+        append_at(&mut writer, &lines(number..number + 1), at("2026-11-24T10:15:00Z")).unwrap();
     }
     assert_eq!(numbers(&settings), all(0..4));
     housekeeper.run_once().unwrap();

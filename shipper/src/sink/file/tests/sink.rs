@@ -1,52 +1,26 @@
 //! The sink as the pipeline sees it.
 
 use std::fs;
-use std::sync::Arc;
 use std::thread;
 
 use super::{lines, settings};
-use crate::config::settings::FileSettings;
-use crate::event::{Event, Host, Id, Loss, LossKind, LossStage, WallTime};
-use crate::sink::file::FileSink;
+use crate::event::{Event, Loss};
 use crate::sink::file::names::{Kind, Names};
-use crate::sink::{Outcome, Sink};
+use crate::sink::file::{FileSettings, FileSink};
+use crate::sink::testing::{self, send};
+use crate::sink::{Outcome, Sink as _};
 
 /// Events with numbers for ids.
-pub(super) fn events(numbers: std::ops::Range<u64>) -> Vec<Arc<Event>> {
-    let host = Arc::new(Host {
-        name: "host".into(),
-        id: String::new(),
-        boot_id: String::new(),
-        kernel: String::new(),
-        architecture: String::new(),
-        os_platform: String::new(),
-        os_name: String::new(),
-        os_version: String::new(),
-        os_full: String::new(),
-    });
-    numbers
-        .map(|number| {
-            Arc::new(Event::Loss(Loss {
-                id: Id(u128::from(number).to_be_bytes()),
-                time: WallTime(0),
-                host: Arc::clone(&host),
-                stage: LossStage::RingFull,
-                kind: LossKind::Exec,
-                sink: None,
-                count: 1,
-                first: WallTime(0),
-                last: WallTime(0),
-            }))
-        })
-        .collect()
+pub(super) fn events(numbers: std::ops::Range<u64>) -> Vec<Event> {
+    testing::events(numbers, "host")
 }
 
 /// Asserts that a text consists of one whole line for each of the events, in their order.
-pub(super) fn assert_lines(text: &str, events: &[Arc<Event>]) {
+pub(super) fn assert_lines(text: &str, events: &[Event]) {
     assert!(text.ends_with('\n'));
     assert_eq!(text.lines().count(), events.len());
     for (line, event) in text.lines().zip(events) {
-        let Event::Loss(Loss { id, .. }) = &**event else { panic!("not one of ours") };
+        let Event::Loss(Loss { id, .. }) = event else { panic!("not one of ours") };
         assert!(line.starts_with('{') && line.ends_with('}'), "{line}");
         assert!(line.contains(&id.to_string()), "{line}");
     }
@@ -56,10 +30,10 @@ pub(super) fn assert_lines(text: &str, events: &[Arc<Event>]) {
 async fn a_batch_is_one_line_for_each_event() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
-    let (mut sink, _housekeeper) = FileSink::new(settings.clone());
+    let (sink, _housekeeper) = FileSink::new(settings.clone());
     let events = events(0..30);
-    assert!(matches!(sink.send(&events[..10]).await, Outcome::Sent));
-    assert!(matches!(sink.send(&events[10..]).await, Outcome::Sent));
+    assert!(matches!(send(&sink, &events[..10]).await, Outcome::Sent { .. }));
+    assert!(matches!(send(&sink, &events[10..]).await, Outcome::Sent { .. }));
     sink.close().await.unwrap();
     assert_lines(&fs::read_to_string(&settings.path).unwrap(), &events);
 }
@@ -68,16 +42,16 @@ async fn a_batch_is_one_line_for_each_event() {
 async fn reopening_goes_on_in_the_file_at_the_path() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
-    let (mut sink, _housekeeper) = FileSink::new(settings.clone());
+    let (sink, _housekeeper) = FileSink::new(settings.clone());
     let events = events(0..30);
-    assert!(matches!(sink.send(&events[..10]).await, Outcome::Sent));
+    assert!(matches!(send(&sink, &events[..10]).await, Outcome::Sent { .. }));
     let moved = directory.path().join("shipper.ndjson.1");
     fs::rename(&settings.path, &moved).unwrap();
     sink.reopen().await;
-    assert!(matches!(sink.send(&events[10..20]).await, Outcome::Sent));
+    assert!(matches!(send(&sink, &events[10..20]).await, Outcome::Sent { .. }));
     // And where nothing was moved, in the same file.
     sink.reopen().await;
-    assert!(matches!(sink.send(&events[20..]).await, Outcome::Sent));
+    assert!(matches!(send(&sink, &events[20..]).await, Outcome::Sent { .. }));
     assert_lines(&fs::read_to_string(&moved).unwrap(), &events[..10]);
     assert_lines(&fs::read_to_string(&settings.path).unwrap(), &events[10..]);
 }
@@ -87,14 +61,14 @@ async fn what_a_person_must_mend_blocks_and_goes_on_once_mended() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
     fs::create_dir(&settings.path).unwrap();
-    let (mut sink, _housekeeper) = FileSink::new(settings.clone());
+    let (sink, _housekeeper) = FileSink::new(settings.clone());
     assert!(sink.open().is_err());
     let events = events(0..10);
-    let outcome = sink.send(&events).await;
+    let outcome = send(&sink, &events).await;
     let Outcome::Blocked { cause } = outcome else { panic!("{outcome:?}") };
     assert!(cause.contains(&settings.path.display().to_string()), "{cause}");
     fs::remove_dir(&settings.path).unwrap();
-    assert!(matches!(sink.send(&events).await, Outcome::Sent));
+    assert!(matches!(send(&sink, &events).await, Outcome::Sent { .. }));
     assert_lines(&fs::read_to_string(&settings.path).unwrap(), &events);
 }
 
@@ -103,17 +77,17 @@ async fn a_second_sink_is_refused_and_its_housekeeper_leaves_the_files_alone() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
     let keep_none = FileSettings { keep_files: 0, ..settings.clone() };
-    let (mut second, housekeeper) = FileSink::new(keep_none);
+    let (second, housekeeper) = FileSink::new(keep_none);
     second.open().unwrap();
     second.reopen().await;
     // The other comes between, while the housekeeper has already been rung for.
-    let (mut first, _housekeeper) = FileSink::new(settings.clone());
+    let (first, _housekeeper) = FileSink::new(settings.clone());
     first.open().unwrap();
     let time = "2026-11-24T10:15:00Z".parse().unwrap();
     let rotated = Names::of(&settings.path).path(time, Kind::Plain);
     fs::write(&rotated, lines(0..9)).unwrap();
 
-    let outcome = second.send(&events(0..1)).await;
+    let outcome = send(&second, &events(0..1)).await;
     let Outcome::Blocked { cause } = outcome else { panic!("{outcome:?}") };
     assert!(cause.contains("locked by another process"), "{cause}");
     let thread = thread::spawn(|| housekeeper.run());
@@ -126,11 +100,11 @@ async fn a_second_sink_is_refused_and_its_housekeeper_leaves_the_files_alone() {
 async fn the_housekeeper_works_beside_the_sink_and_ends_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let settings = FileSettings { rotate_bytes: 4096, ..settings(directory.path()) };
-    let (mut sink, housekeeper) = FileSink::new(settings.clone());
+    let (sink, housekeeper) = FileSink::new(settings.clone());
     let thread = thread::spawn(|| housekeeper.run());
     let events = events(0..2000);
     for batch in events.chunks(10) {
-        assert!(matches!(sink.send(batch).await, Outcome::Sent));
+        assert!(matches!(send(&sink, batch).await, Outcome::Sent { .. }));
     }
     drop(sink);
     thread.join().unwrap();

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use super::{all, append, lines, ls, numbers, settings, writer};
+use super::{all, append, append_at, lines, ls, numbers, settings, writer};
 use crate::sink::file::error::FileError;
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use std::time::SystemTime;
 fn refusal(path: &Path) -> FileError {
     let mut settings = settings(path);
     settings.path = path.to_owned();
-    writer(&settings).0.append(&lines(0..1), SystemTime::now()).unwrap_err()
+    append_at(&mut writer(&settings).0, &lines(0..1), SystemTime::now()).unwrap_err()
 }
 
 #[test]
@@ -210,12 +210,12 @@ fn a_second_writer_is_refused_until_the_first_lets_go_also_across_a_rotation() {
     let (mut second, _two) = writer(&settings);
     for batch in 0..4 {
         append(&mut first, batch * 3..batch * 3 + 3);
-        let error = second.append(&lines(0..1), SystemTime::now()).unwrap_err();
+        let error = append_at(&mut second, &lines(0..1), SystemTime::now()).unwrap_err();
         assert!(matches!(error, FileError::Locked { .. }), "{error}");
     }
     first.close().unwrap();
     append(&mut second, 12..15);
-    let error = first.append(&lines(0..1), SystemTime::now()).unwrap_err();
+    let error = append_at(&mut first, &lines(0..1), SystemTime::now()).unwrap_err();
     assert!(matches!(error, FileError::Locked { .. }), "{error}");
     assert_eq!(numbers(&settings), all(0..15));
 }

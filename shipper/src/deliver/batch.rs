@@ -1,0 +1,230 @@
+//! From the blocks of the spool to batches of encoded events: read, decode, filter, encode, gather.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::model::Filter;
+use crate::config::settings::DeliverySettings;
+use crate::event::codec::Decoder;
+use crate::event::{Event, Id};
+use crate::sink::{Item, Sink};
+use crate::spool::{Block, Entry, Reader, SpoolError};
+
+/// How long to wait before a spool that could not be read is tried again.
+const READ_PAUSE: Duration = Duration::from_secs(1);
+
+/// Events to be sent together, encoded, and what is needed to put one aside.
+pub struct Gathered {
+    /// Encoded events, one after the other.
+    pub buffer: Vec<u8>,
+    /// Where each of them is.
+    pub items: Vec<Item>,
+    /// Records that are no events, with the reason: to be put aside.
+    pub unreadable: Vec<(u64, String)>,
+    /// Those of the events that report a loss.
+    pub reports: Vec<u64>,
+    /// The records were put aside before.
+    is_replay: bool,
+    /// The blocks all of these came from.
+    blocks: Vec<Block>,
+    /// Number of the first record after all that were read for this.
+    pub next: u64,
+}
+
+impl Gathered {
+    fn new(next: u64, is_replay: bool) -> Gathered {
+        Gathered {
+            is_replay,
+            buffer: Vec::new(),
+            items: Vec::new(),
+            unreadable: Vec::new(),
+            reports: Vec::new(),
+            blocks: Vec::new(),
+            next,
+        }
+    }
+
+    /// What has to be put aside for the record of this number, and why.
+    #[must_use]
+    pub fn entry<'a>(&'a self, number: u64, reason: &'a str) -> Option<Entry<'a>> {
+        let mut records = self.blocks.iter().flat_map(Block::records);
+        let (_, record) = records.find(|(found, _)| *found == number)?;
+        let payload = self.payload(record);
+        // Put aside a second time it keeps the number it had in the log.
+        let number = match Entry::decode(record) {
+            Some(entry) if self.is_replay => entry.number,
+            _ => number,
+        };
+        Some(Entry { number, reason, payload: payload.unwrap_or(record) })
+    }
+
+    /// The encoded event in a record; `None` where a record that was put aside makes no sense.
+    fn payload<'a>(&self, record: &'a [u8]) -> Option<&'a [u8]> {
+        if self.is_replay { Entry::decode(record).map(|entry| entry.payload) } else { Some(record) }
+    }
+}
+
+/// Where the records come from.
+pub enum Source {
+    /// The log of the spool.
+    Log(Reader),
+    /// What was requeued: records that were put aside, each with its reason.
+    Replay(Reader),
+}
+
+/// Gathers the batches of one sink.
+pub struct Gatherer<'a> {
+    source: Source,
+    decoder: Decoder,
+    settings: &'a DeliverySettings,
+    gathered: Gathered,
+    /// The next event would make it larger than it may be.
+    is_filled: bool,
+    /// When the first event of `gathered` was read.
+    since: Option<Instant>,
+    /// Records of the last block that are still to be looked at: the block, and how many were.
+    rest: VecDeque<(Block, usize)>,
+    ended: bool,
+}
+
+impl<'a> Gatherer<'a> {
+    /// Goes on where the reader stands.
+    #[must_use]
+    pub fn new(source: Source, settings: &'a DeliverySettings) -> Gatherer<'a> {
+        let (Source::Log(reader) | Source::Replay(reader)) = &source;
+        let gathered = Gathered::new(reader.position(), matches!(source, Source::Replay(_)));
+        Gatherer {
+            source,
+            decoder: Decoder::default(),
+            settings,
+            gathered,
+            is_filled: false,
+            since: None,
+            rest: VecDeque::new(),
+            ended: false,
+        }
+    }
+
+    /// The next batch; `None` when the spool is closed and was read to its end. A batch is complete
+    /// when it is full, or when its first event has waited for `linger`. It may hold no events, when
+    /// the filter let none through. Cancel-safe: what was read goes into the next batch.
+    pub async fn next(&mut self, sink: &dyn Sink) -> Option<Gathered> {
+        loop {
+            self.take_rest(sink);
+            if self.is_full() || self.ended {
+                return self.hand_out();
+            }
+            let linger = self.since.map(|since| since + self.settings.linger);
+            let (Source::Log(reader) | Source::Replay(reader)) = &mut self.source;
+            let read = match linger {
+                None => reader.next().await,
+                Some(until) => match tokio::time::timeout_at(until, reader.next()).await {
+                    Ok(read) => read,
+                    Err(_) => return self.hand_out(),
+                },
+            };
+            match read {
+                Ok(Some(block)) => self.rest.push_back((block, 0)),
+                Ok(None) => self.ended = true,
+                Err(error) => self.wait_for_spool(&error).await,
+            }
+        }
+    }
+
+    async fn wait_for_spool(&self, error: &SpoolError) {
+        tracing::error!(%error, "the spool cannot be read; trying again in {READ_PAUSE:?}");
+        tokio::time::sleep(READ_PAUSE).await;
+    }
+
+    fn is_full(&self) -> bool {
+        let count = self.gathered.items.len() + self.gathered.unreadable.len();
+        self.is_filled || count >= self.settings.batch_events_max
+    }
+
+    fn hand_out(&mut self) -> Option<Gathered> {
+        self.since = None;
+        self.is_filled = false;
+        let fresh = Gathered::new(self.gathered.next, self.gathered.is_replay);
+        let gathered = std::mem::replace(&mut self.gathered, fresh);
+        // Whatever was read has to be acknowledged, even if nothing of it is sent.
+        let is_progress = !gathered.items.is_empty()
+            || !gathered.unreadable.is_empty()
+            || !gathered.blocks.is_empty();
+        is_progress.then_some(gathered)
+    }
+
+    /// Puts records of the block into the batch until one of them is used up.
+    fn take_rest(&mut self, sink: &dyn Sink) {
+        while !self.is_full()
+            && let Some((block, done)) = self.rest.pop_front()
+        {
+            self.since.get_or_insert_with(Instant::now);
+            let mut taken = done;
+            let mut whole = true;
+            for (number, record) in block.records().skip(done) {
+                if self.is_full() || !self.take(number, record, sink) {
+                    whole = false;
+                    break;
+                }
+                taken += 1;
+                self.gathered.next = number + 1;
+            }
+            if whole {
+                self.gathered.next = block.next_number();
+            } else {
+                self.rest.push_front((block.clone(), taken));
+            }
+            self.gathered.blocks.push(block);
+        }
+    }
+
+    /// False when the record has no room in this batch any more.
+    fn take(&mut self, number: u64, record: &[u8], sink: &dyn Sink) -> bool {
+        let decoded = match self.gathered.payload(record) {
+            Some(payload) => self.decoder.decode(payload).map_err(|error| error.to_string()),
+            None => Err("what was put aside is not a record".to_owned()),
+        };
+        let event = match decoded {
+            Ok(event) => event,
+            Err(error) => {
+                self.gathered.unreadable.push((number, error));
+                return true;
+            }
+        };
+        if !passes(self.settings.filter, &event) {
+            return true;
+        }
+        let Gathered { buffer, items, reports, .. } = &mut self.gathered;
+        let start = buffer.len();
+        sink.encode(&event, buffer);
+        let end = buffer.len();
+        if end > self.settings.batch_bytes_max && !items.is_empty() {
+            buffer.truncate(start);
+            self.is_filled = true;
+            return false;
+        }
+        if matches!(event, Event::Loss(_)) {
+            reports.push(number);
+        }
+        items.push(Item { id: id(&event), number, start, end });
+        true
+    }
+}
+
+fn id(event: &Event) -> Id {
+    match event {
+        Event::Exec(exec) => exec.id,
+        Event::Loss(loss) => loss.id,
+    }
+}
+
+/// Reports of losses always pass: a sink that wants less is still told what is missing.
+fn passes(filter: Filter, event: &Event) -> bool {
+    match (filter, event) {
+        (Filter::All, _) | (_, Event::Loss(_)) => true,
+        // Not knowing the owner is no proof that it is root.
+        (Filter::NotRootOwned, Event::Exec(exec)) => exec.file.not_root_owned() != Some(false),
+    }
+}

@@ -1,0 +1,164 @@
+//! Events that are refused: split, found, put aside, reported; or held when it is not their fault.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{NAME, Scripted, Setup, all, now, open, refused, retry, sent};
+use crate::config::model::Filter;
+use crate::deliver::Delivered;
+use crate::sink::Outcome;
+use crate::spool::disk::{Disk, RealDisk};
+use crate::spool::inspect::{self, Piece};
+use crate::spool::{self, Entry};
+
+/// Numbers and reasons of what was put aside.
+fn quarantined(setup: &Setup) -> Vec<(u64, String)> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let directory = spool::quarantine_directory(&setup.directory.path().join("spool"), NAME);
+    let Ok(pieces) = inspect::walk(&disk, &directory, 1) else { return Vec::new() };
+    let mut entries = Vec::new();
+    for piece in pieces {
+        let Piece::Block { block, .. } = piece.unwrap() else { panic!("damaged") };
+        for (_, record) in block.records() {
+            let Entry { number, reason, .. } = Entry::decode(record).unwrap();
+            entries.push((number, reason.to_owned()));
+        }
+    }
+    entries
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_too_large_is_split_until_it_fits() {
+    let mut setup = Setup::new(100);
+    let sink = Scripted::new(|numbers| match numbers.len() {
+        ..=7 => sent(),
+        _ => Outcome::TooLarge { cause: "413".to_owned() },
+    });
+    assert_eq!(setup.run(&sink).await.sent, 100);
+    assert_eq!(sink.got(), all(1..=100), "in order");
+    assert_eq!(quarantined(&setup), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_event_at_fault_is_found_and_put_aside_and_the_rest_goes_on() {
+    let mut setup = Setup::new(300);
+    let sink = Scripted::new(|numbers| {
+        if numbers.iter().any(|number| [42, 43, 250].contains(number)) { refused() } else { sent() }
+    });
+    let delivered = setup.run(&sink).await;
+    assert_eq!(delivered, Delivered { sent: 297, quarantined: 3, complete: true });
+    let expected: Vec<u64> = (1..=300).filter(|n| ![42, 43, 250].contains(n)).collect();
+    assert_eq!(sink.got(), expected);
+    let reason = "mapping failed".to_owned();
+    let aside = quarantined(&setup);
+    assert_eq!(aside, [42, 43, 250].map(|number| (number, reason.clone())));
+    assert!(sink.calls() < 3 + 3 * 2 * 8, "by halves, not one by one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_other_side_says_of_each_event_is_followed() {
+    let mut setup = Setup::new(10);
+    let mut answers = vec![
+        Outcome::Mixed {
+            rejected: vec![(3, "bad date".to_owned())],
+            again: vec![0, 9],
+            cause: "429 for some".to_owned(),
+            after: None,
+        },
+        retry(),
+    ]
+    .into_iter();
+    let sink = Scripted::new(move |_| answers.next().unwrap_or_else(sent));
+    let delivered = setup.run(&sink).await;
+    assert_eq!(delivered, Delivered { sent: 9, quarantined: 1, complete: true });
+    assert_eq!(sink.calls.lock().unwrap()[1..], [vec![1, 10], vec![1, 10]]);
+    let mut got = sink.got();
+    got.sort_unstable();
+    assert_eq!(got, [1, 2, 3, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(quarantined(&setup), [(4, "bad date".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_most_are_refused_all_are_held_until_the_configuration_is_mended() {
+    let mut setup = Setup::new(200);
+    let start = Instant::now();
+    let sink =
+        Scripted::new(
+            move |_| {
+                if start.elapsed() < Duration::from_secs(3600) { refused() } else { sent() }
+            },
+        );
+    let delivered = setup.run(&sink).await;
+    assert_eq!(delivered, Delivered { sent: 200, quarantined: 0, complete: true });
+    assert_eq!(sink.got(), all(1..=200));
+    let calls = sink.calls();
+    assert!(calls < 200 + 400, "one event a try while held, not all of them: {calls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn single_events_that_are_all_refused_are_held_as_well_after_a_few() {
+    let mut setup = Setup::new(30);
+    setup.settings.batch_events_max = 1;
+    let start = Instant::now();
+    let sink =
+        Scripted::new(
+            move |_| {
+                if start.elapsed() < Duration::from_secs(3600) { refused() } else { sent() }
+            },
+        );
+    let delivered = setup.run(&sink).await;
+    assert_eq!(delivered, Delivered { sent: 23, quarantined: 7, complete: true });
+    assert_eq!(sink.got(), all(8..=30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quarantine_that_is_full_holds_the_sink() {
+    let mut setup = Setup::new(100);
+    setup.settings.quarantine_bytes_max = 0;
+    let start = Instant::now();
+    let hour = Duration::from_secs(3600);
+    let sink = Scripted::new(move |numbers| {
+        if numbers.contains(&50) && start.elapsed() < hour { refused() } else { sent() }
+    });
+    let (_control, watched) = tokio::sync::watch::channel(crate::deliver::Control::default());
+    let run = setup.run_with(&sink, watched);
+    assert!(tokio::time::timeout(2 * hour, run).await.is_err(), "it waits for somebody");
+    // Nothing was skipped: the next life delivers all of it.
+    setup.settings.quarantine_bytes_max = 64 << 20;
+    let next = Scripted::answers(Vec::new());
+    setup.run(&next).await;
+    assert_eq!(next.got(), all(1..=100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_no_event_is_put_aside_and_reported() {
+    let mut setup = Setup::new(3);
+    let (mut writer, spool) = open(setup.directory.path());
+    drop(spool);
+    writer.append(b"\xff\xff\xff");
+    writer.write(b"", now());
+    writer.close(now()).unwrap();
+    let sink = Scripted::answers(Vec::new());
+    let delivered = setup.run(&sink).await;
+    assert_eq!(delivered, Delivered { sent: 3, quarantined: 1, complete: true });
+    assert_eq!(quarantined(&setup)[0].0, 4);
+    assert_eq!(setup.losses.take()[NAME].count, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_of_a_loss_that_is_put_aside_makes_no_further_report() {
+    let mut setup = Setup::new(3);
+    let sink = Scripted::new(|numbers| if numbers.contains(&2) { refused() } else { sent() });
+    assert_eq!(setup.run(&sink).await.quarantined, 1);
+    assert!(setup.losses.take().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_lets_reports_of_losses_through() {
+    let mut setup = Setup::new(20);
+    setup.settings.filter = Filter::NotRootOwned;
+    let sink = Scripted::answers(Vec::new());
+    assert_eq!(setup.run(&sink).await.sent, 20);
+}

@@ -1,0 +1,309 @@
+//! The thread that reads the ring: capture -> decode -> enrich -> spool.
+//!
+//! A record stays in the ring until the block that holds its event is written to the spool. So
+//! whatever ends the daemon, what was read is in one of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use common::decode::{Record, decode, header};
+use common::wire::RecordKind;
+
+use crate::capture::{Capture, CaptureError, Lost, LostStage, Reading};
+use crate::deliver::{Losses, PutAside};
+use crate::enrich::Enricher;
+use crate::enrich::clock::{boot_now_ns, wall_now};
+use crate::event::{Event, Loss, LossKind, LossStage, WallTime, codec};
+use crate::spool::{self, Now, SpoolLoss, Writer, Wrote};
+
+/// After a wake-up, how long the ring may fill before it is read: one wake-up for many records.
+const RING_LINGER: Duration = Duration::from_millis(10);
+
+/// How often losses and slow changes are looked for.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Longest wait for the ring: a signal does not end it, so it is short enough to be prompt.
+const WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// How often a spool that is full is tried again.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
+
+/// What was captured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Executions read.
+    pub execs: u64,
+    /// Executions lost on the way to the spool.
+    pub lost: u64,
+}
+
+/// How far the ring was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drained {
+    /// Until it was empty.
+    Empty,
+    /// As long as there was time.
+    Backlog,
+    /// The spool takes nothing more.
+    Held,
+}
+
+/// The thread's own.
+pub struct Work {
+    capture: Capture,
+    begun: Instant,
+    line: ToSpool,
+    /// Evictions from the process table that were logged.
+    evicted: u64,
+    held: bool,
+}
+
+/// From a record to the spool.
+struct ToSpool {
+    enricher: Enricher,
+    writer: Writer,
+    counts: Counts,
+    put_aside: Arc<Losses>,
+    encoded: Vec<u8>,
+}
+
+impl Work {
+    /// Capture runs already: a process that starts while /proc is scanned is in the ring as well.
+    pub fn new(
+        mut capture: Capture,
+        depth_max: usize,
+        writer: Writer,
+        put_aside: Arc<Losses>,
+    ) -> Self {
+        let mut enricher = Enricher::new(depth_max);
+        enricher.seed();
+        if let Some(mark) = writer.last_mark() {
+            capture.resume(mark);
+        }
+        let line =
+            ToSpool { enricher, writer, counts: Counts::default(), put_aside, encoded: Vec::new() };
+        Work { capture, begun: Instant::now(), line, evicted: 0, held: false }
+    }
+
+    /// Reads until told to stop, and then what is left. `pin`: the kernel programs go on without us.
+    pub fn run(mut self, stop: &AtomicBool, pin: bool) -> Result<Counts, CaptureError> {
+        let mut next_tick = Instant::now() + TICK;
+        while !stop.load(Ordering::Relaxed) {
+            let left = next_tick.saturating_duration_since(Instant::now()).min(WAIT_MAX);
+            if self.held {
+                std::thread::sleep(FULL_PAUSE);
+            } else {
+                let sync_at = self.line.writer.sync_at().unwrap_or(Duration::MAX);
+                self.capture.wait(left.min(sync_at.saturating_sub(self.begun.elapsed())))?;
+                std::thread::sleep(RING_LINGER);
+            }
+            let drained = self.drain(|| false);
+            self.hold(drained == Drained::Held);
+            self.line.writer.tick(self.now());
+            if Instant::now() >= next_tick {
+                self.line.enricher.refresh();
+                self.watch_table();
+                let empty = drained == Drained::Empty;
+                self.account(if empty { Reading::Empty } else { Reading::Backlog })?;
+                next_tick = Instant::now() + TICK;
+            }
+        }
+        self.end(pin)
+    }
+
+    /// Reads the rest, accounts for it, and closes the spool.
+    fn end(mut self, pin: bool) -> Result<Counts, CaptureError> {
+        if !pin {
+            self.capture.detach();
+        }
+        // Pinned programs fill the ring on and on: what is there now is enough.
+        let until = Instant::now() + TICK;
+        loop {
+            match self.drain(|| pin && Instant::now() >= until) {
+                Drained::Empty => break,
+                Drained::Backlog if pin => break,
+                Drained::Backlog => {}
+                // The ring is there again at the next start.
+                Drained::Held if pin => break,
+                // It is not: what does not fit is lost, which the spool notes and tells then.
+                Drained::Held => {
+                    self.line.writer.drop_what_does_not_fit();
+                }
+            }
+        }
+        self.account(if pin { Reading::Backlog } else { Reading::Settled })?;
+        self.write();
+        let now = self.now();
+        if let Err(error) = self.line.writer.close(now) {
+            tracing::error!(%error, "the spool could not be closed well");
+        }
+        Ok(self.line.counts)
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic: self.begun.elapsed(), wall_ns: wall_now().0 }
+    }
+
+    /// Reads until the ring is empty, or long enough that the caller should look around.
+    fn drain(&mut self, enough: impl Fn() -> bool) -> Drained {
+        // Of the last time, when the spool was full.
+        if self.held && !self.write() {
+            return Drained::Held;
+        }
+        let until = Instant::now() + TICK;
+        loop {
+            let line = &mut self.line;
+            let more = self.capture.next(|record| line.read(record));
+            let drained = if !more {
+                Drained::Empty
+            } else if Instant::now() >= until || enough() {
+                Drained::Backlog
+            } else if self.line.writer.is_block_full() {
+                if self.write() {
+                    continue;
+                }
+                Drained::Held
+            } else {
+                continue;
+            };
+            return if self.write() { drained } else { Drained::Held };
+        }
+    }
+
+    /// Writes the block, and lets the ring forget what is in it. False when the spool is full: the
+    /// block is kept.
+    fn write(&mut self) -> bool {
+        let mark = self.capture.mark();
+        match self.line.writer.write(&mark, self.now()) {
+            // What was dropped is counted.
+            Wrote::Done | Wrote::Dropped { .. } => {
+                self.capture.release();
+                true
+            }
+            Wrote::Full { cause } => {
+                if !self.held {
+                    tracing::error!("the spool takes nothing more, the ring fills: {cause}");
+                }
+                false
+            }
+        }
+    }
+
+    fn hold(&mut self, held: bool) {
+        if self.held && !held {
+            tracing::info!("the spool takes events again");
+        }
+        self.held = held;
+    }
+
+    /// Says when the process table had to let go: ancestry is less sure from then on.
+    fn watch_table(&mut self) {
+        let (entries, evicted) = self.line.enricher.table_size();
+        if evicted > self.evicted {
+            let more = evicted - self.evicted;
+            tracing::warn!(
+                entries,
+                "the process table is full: {more} processes had to be left out"
+            );
+            self.evicted = evicted;
+        }
+    }
+
+    /// Reports what was lost since the last time, by the kernel, the spool and the sinks.
+    fn account(&mut self, reading: Reading) -> Result<(), CaptureError> {
+        let losses = self.capture.losses(boot_now_ns(), reading)?;
+        if losses.iter().any(|lost| lost.gap.kind == RecordKind::Exit) {
+            self.line.enricher.reconcile();
+        }
+        for Lost { gap, stage } in losses {
+            let stage = match stage {
+                LostStage::RingFull => LossStage::RingFull,
+                LostStage::Recursion => LossStage::KernelRecursion,
+                LostStage::Unreadable => LossStage::Unreadable,
+            };
+            let kind = match gap.kind {
+                RecordKind::Exec => LossKind::Exec,
+                RecordKind::Fork => LossKind::Fork,
+                RecordKind::Exit => LossKind::Exit,
+            };
+            self.line.lost(stage, kind, gap.count, gap.first_boot_ns, gap.last_boot_ns);
+        }
+        self.line.report_spool();
+        Ok(())
+    }
+}
+
+impl ToSpool {
+    /// One record: fork and exit feed the process table, an exec becomes an event.
+    fn read(&mut self, record: &[u8]) {
+        match decode(record) {
+            Ok(Record::Fork(_, fork)) => self.enricher.fork(&fork),
+            Ok(Record::Exit(_, exit)) => self.enricher.exit(&exit),
+            Ok(Record::Exec(exec)) => {
+                self.counts.execs += 1;
+                let exec = self.enricher.exec(&exec);
+                self.put(&Event::Exec(Box::new(exec)));
+            }
+            Err(error) => {
+                tracing::error!(%error, "a record from the kernel is broken");
+                let now = boot_now_ns();
+                self.lost(LossStage::Undecodable, kind_of(record), 1, now, now);
+            }
+        }
+    }
+
+    fn put(&mut self, event: &Event) {
+        self.encoded.clear();
+        codec::encode(event, &mut self.encoded);
+        self.writer.append(&self.encoded);
+    }
+
+    fn lost(&mut self, stage: LossStage, kind: LossKind, count: u64, first: u64, last: u64) {
+        let (first, last) = (self.enricher.wall(first), self.enricher.wall(last));
+        let loss = self.enricher.loss(stage, kind, None, count, first, last);
+        self.report(loss);
+    }
+
+    /// What the spool lost, and what the sinks put aside.
+    fn report_spool(&mut self) {
+        for SpoolLoss { stage, sink, count, first_wall_ns, last_wall_ns } in
+            self.writer.take_losses()
+        {
+            let stage = match stage {
+                spool::LossStage::Full => LossStage::SpoolFull,
+                spool::LossStage::Damaged => LossStage::SpoolDamaged,
+                spool::LossStage::TooLarge => LossStage::TooLarge,
+            };
+            let (first, last) = (WallTime(first_wall_ns), WallTime(last_wall_ns));
+            let loss = self.enricher.loss(stage, LossKind::Record, sink, count, first, last);
+            self.report(loss);
+        }
+        for (sink, PutAside { count, first, last }) in self.put_aside.take() {
+            let stage = LossStage::Quarantined;
+            let loss = self.enricher.loss(stage, LossKind::Record, Some(sink), count, first, last);
+            self.report(loss);
+        }
+    }
+
+    fn report(&mut self, loss: Loss) {
+        let (count, kind, stage) = (loss.count, loss.kind.as_str(), loss.stage.explain());
+        match &loss.sink {
+            None => tracing::warn!("{count} {kind} records were lost: {stage}"),
+            Some(sink) => tracing::warn!(sink, "{count} {kind} records were lost: {stage}"),
+        }
+        if loss.kind == LossKind::Exec {
+            self.counts.lost += loss.count;
+        }
+        self.put(&Event::Loss(loss));
+    }
+}
+
+/// What a broken record was about; an exec, when not even that can be told.
+fn kind_of(record: &[u8]) -> LossKind {
+    match header(record).map(|header| header.kind) {
+        Some(kind) if kind == RecordKind::Fork as u16 => LossKind::Fork,
+        Some(kind) if kind == RecordKind::Exit as u16 => LossKind::Exit,
+        _ => LossKind::Exec,
+    }
+}
