@@ -67,10 +67,10 @@ impl Damage {
         Damage { disk, dir, sink, ledger, known: Mutex::default() }
     }
 
-    /// Reads the marks of earlier runs; removes the oldest beyond the limit, whose numbers come
-    /// before `oldest`, the first of the log.
-    pub(super) fn load(&self, oldest: u64) {
-        let Some(dir) = &self.dir else { return };
+    /// Reads the marks of earlier runs, and returns the number after the highest that they speak of.
+    /// Removes the oldest beyond the limit, whose numbers come before `oldest`, the first of the log.
+    pub(super) fn load(&self, oldest: u64) -> u64 {
+        let Some(dir) = &self.dir else { return 1 };
         let mut marks: Vec<(u64, u64, String)> = disk::list_if_there(&*self.disk, dir)
             .unwrap_or_default()
             .into_iter()
@@ -88,6 +88,7 @@ impl Damage {
             let len = self.disk.open(&path, false).and_then(|file| file.len());
             known.kept_bytes = known.kept_bytes.saturating_add(len.unwrap_or(0));
         }
+        known.ranges.iter().map(|&(_, next)| next).max().unwrap_or(1)
     }
 
     /// Counts missing numbers, except those that were counted before, and keeps the bytes.

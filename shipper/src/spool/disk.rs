@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, OFlags};
 
+#[cfg(test)]
+pub(crate) mod sim;
+
 /// Space of the file system a path is on, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {

@@ -1,9 +1,7 @@
 //! Looking at a spool without changing it or taking its lock, also beside a running daemon.
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::cursor::CursorFile;
 use super::disk::{self, Disk, Space};
@@ -11,10 +9,13 @@ use super::error::{SpoolError, failed};
 use super::format::{BlockHeader, SEGMENT_HEADER_BYTES};
 use super::ledger::{self, SpoolLoss};
 use super::open::{Found, look};
-use super::reader::Block;
 use super::requeue::Place;
 use super::walk::{Step, Walker};
 use super::{names, quarantine};
+
+mod walk;
+
+pub use walk::{Piece, Walk, walk};
 
 /// A segment of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,38 +94,6 @@ pub struct Rate {
     pub span_ns: u64,
 }
 
-/// A part of a log.
-#[derive(Clone, Debug)]
-pub enum Piece {
-    /// An intact block.
-    Block {
-        /// Its records.
-        block: Block,
-        /// Its bytes in the file.
-        bytes: u64,
-    },
-    /// Bytes that are no block, or a segment that is not there.
-    Damaged {
-        /// The segment.
-        path: PathBuf,
-        /// Where in it.
-        offset: u64,
-        /// How many bytes.
-        bytes: u64,
-        /// How many records are missing.
-        missing: u64,
-    },
-    /// The end of the last segment, as a crash leaves it, or a daemon that is writing.
-    Torn {
-        /// The segment.
-        path: PathBuf,
-        /// Where in it.
-        offset: u64,
-        /// How many bytes.
-        bytes: u64,
-    },
-}
-
 /// The directory of a spool's log, for [`walk`].
 #[must_use]
 pub fn log_directory(spool: &Path) -> PathBuf {
@@ -135,12 +104,12 @@ pub fn log_directory(spool: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When there is none, a later version wrote it, or it cannot be read.
-pub fn status(disk: &Arc<dyn Disk>, spool: &Path) -> Result<Status, SpoolError> {
+pub fn status(disk: &dyn Disk, spool: &Path) -> Result<Status, SpoolError> {
     let found = segments(disk, &log_directory(spool))?;
     let summaries = found.iter().enumerate().map(|(at, segment)| {
         let next = match found.get(at + 1) {
             Some(after) => Ok(after.header.first),
-            None => Ok(headers(segment)?.last().map_or(segment.header.first, |h| h.next())),
+            None => Ok(headers(disk, segment)?.last().map_or(segment.header.first, |h| h.next())),
         };
         Ok(SegmentStatus {
             path: segment.path.clone(),
@@ -155,12 +124,12 @@ pub fn status(disk: &Arc<dyn Disk>, spool: &Path) -> Result<Status, SpoolError> 
     let losses = spool.join("losses");
     Ok(Status {
         bytes: segments.iter().map(|segment| segment.bytes).sum(),
-        written_wall_ns: written(&found)?,
+        written_wall_ns: written(disk, &found)?,
         space: disk.space(spool).map_err(failed("examine", spool))?,
-        cursors: cursors(&**disk, &spool.join("cursors"), &found)?,
+        cursors: cursors(disk, &spool.join("cursors"), &found)?,
         quarantines: entries(disk, &spool.join("quarantine"))?,
         replays: entries(disk, &spool.join("replay"))?,
-        losses: match ledger::read(&**disk, &losses) {
+        losses: match ledger::read(disk, &losses) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             result => result.map_err(failed("read", &losses))?,
         },
@@ -172,12 +141,12 @@ pub fn status(disk: &Arc<dyn Disk>, spool: &Path) -> Result<Status, SpoolError> 
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn rate(disk: &Arc<dyn Disk>, spool: &Path, window_ns: u64) -> Result<Rate, SpoolError> {
+pub fn rate(disk: &dyn Disk, spool: &Path, window_ns: u64) -> Result<Rate, SpoolError> {
     let found = segments(disk, &log_directory(spool))?;
     let mut rate = Rate::default();
     let mut newest = None;
     for segment in found.iter().rev() {
-        let headers = headers(segment)?;
+        let headers = headers(disk, segment)?;
         for header in headers.iter().rev() {
             let newest = *newest.get_or_insert(header.written_wall_ns);
             let age = newest.saturating_sub(header.written_wall_ns);
@@ -192,131 +161,14 @@ pub fn rate(disk: &Arc<dyn Disk>, spool: &Path, window_ns: u64) -> Result<Rate, 
     Ok(rate)
 }
 
-/// Walks a log from the record `from` on: all its blocks, and what is damaged between them.
-///
-/// # Errors
-/// When there is no such log, a later version wrote it, or it cannot be read.
-pub fn walk(disk: &Arc<dyn Disk>, log_dir: &Path, from: u64) -> Result<Walk, SpoolError> {
-    let mut segments: VecDeque<Found> = segments(disk, log_dir)?.into();
-    while segments.get(1).is_some_and(|after| after.header.first <= from) {
-        segments.pop_front();
-    }
-    let oldest = segments.front();
-    let salt = segments.iter().find(|s| !s.is_bad).map_or(0, |found| found.header.salt);
-    let account = (
-        oldest.map_or(1, |found| found.header.first),
-        oldest.map_or(0, |found| found.header.skipped),
-    );
-    Ok(Walk { segments, salt, from, walker: None, account, damaged: None, ready: None })
-}
-
-/// See [`walk`].
-#[derive(Debug)]
-pub struct Walk {
-    /// Not yet walked; the first is being walked.
-    segments: VecDeque<Found>,
-    salt: u64,
-    from: u64,
-    walker: Option<Walker>,
-    /// Number after the last block, and how many before it were never in the log.
-    account: (u64, u64),
-    /// Since the last block: where, and how many bytes.
-    damaged: Option<(PathBuf, u64, u64)>,
-    /// Comes after a damaged piece.
-    ready: Option<Piece>,
-}
-
-impl Iterator for Walk {
-    type Item = Result<Piece, SpoolError>;
-
-    fn next(&mut self) -> Option<Result<Piece, SpoolError>> {
-        if let Some(piece) = self.ready.take() {
-            return Some(Ok(piece));
-        }
-        loop {
-            let Some(segment) = self.segments.front() else {
-                let (path, offset, bytes) = self.damaged.take()?;
-                return Some(Ok(Piece::Torn { path, offset, bytes }));
-            };
-            let end = self.segments.get(1).map(|after| after.header.first);
-            if segment.is_bad {
-                self.damaged.get_or_insert((segment.path.clone(), 0, segment.len));
-                self.segments.pop_front();
-                continue;
-            }
-            let walker = self.walker.get_or_insert_with(|| {
-                Walker::new(Arc::clone(&segment.file), self.salt, segment.header.first)
-            });
-            match walker.step(segment.len, self.from) {
-                Err(error) => {
-                    return Some(Err(SpoolError::new("read", &segment.path, error)));
-                }
-                Ok(Step::Block { header, .. } | Step::Passed(header))
-                    if end.is_some_and(|end| header.first >= end) =>
-                {
-                    self.walker = None;
-                    self.segments.pop_front();
-                }
-                Ok(Step::Passed(header)) => {
-                    self.account = (header.next(), header.skipped);
-                    self.damaged = None;
-                }
-                Ok(Step::Block { offset, header, body }) => match header.unpack(body) {
-                    Some(raw) => {
-                        let block = Block::new(&header, raw, self.from);
-                        let piece = Piece::Block { block, bytes: header.len() };
-                        let path = segment.path.clone();
-                        return Some(Ok(self.after_gap(&header, piece, (path, offset))));
-                    }
-                    None => add(&mut self.damaged, &segment.path, offset, header.len()),
-                },
-                Ok(Step::Damaged { offset, len }) => {
-                    add(&mut self.damaged, &segment.path, offset, len);
-                }
-                Ok(Step::End) => {
-                    self.walker = None;
-                    self.segments.pop_front();
-                }
-            }
-        }
-    }
-}
-
-impl Walk {
-    /// A block; first what is missing before it, if anything is.
-    fn after_gap(&mut self, header: &BlockHeader, block: Piece, here: (PathBuf, u64)) -> Piece {
-        let (next, skipped) = self.account;
-        let missing = header
-            .first
-            .saturating_sub(next)
-            .saturating_sub(header.skipped.saturating_sub(skipped))
-            .min(header.first.saturating_sub(self.from.max(next)));
-        self.account = (header.next(), header.skipped);
-        let damaged = self.damaged.take();
-        if missing == 0 {
-            // What was written again elsewhere is no damage.
-            return block;
-        }
-        let (path, offset, bytes) = damaged.unwrap_or((here.0, here.1, 0));
-        self.ready = Some(block);
-        Piece::Damaged { path, offset, bytes, missing }
-    }
-}
-
-fn add(damaged: &mut Option<(PathBuf, u64, u64)>, path: &Path, offset: u64, len: u64) {
-    match damaged {
-        Some((had, at, bytes)) if had == path && *at + *bytes == offset => *bytes += len,
-        Some(_) => {}
-        None => *damaged = Some((path.to_owned(), offset, len)),
-    }
-}
-
 /// The number at a place, within what the log has.
-pub(super) fn find(disk: &Arc<dyn Disk>, spool: &Path, place: Place) -> Result<u64, SpoolError> {
+pub(super) fn find(disk: &dyn Disk, spool: &Path, place: Place) -> Result<u64, SpoolError> {
     let found = segments(disk, &log_directory(spool))?;
     let oldest = found.first().map_or(1, |found| found.header.first);
     let newest = match found.last() {
-        Some(newest) => headers(newest)?.last().map_or(newest.header.first, |last| last.next()),
+        Some(newest) => {
+            headers(disk, newest)?.last().map_or(newest.header.first, |last| last.next())
+        }
         None => oldest,
     };
     match place {
@@ -327,7 +179,7 @@ pub(super) fn find(disk: &Arc<dyn Disk>, spool: &Path, place: Place) -> Result<u
                 if found.get(at + 1).is_some_and(begins_before) {
                     continue;
                 }
-                let headers = headers(segment)?;
+                let headers = headers(disk, segment)?;
                 if let Some(header) = headers.iter().find(|h| h.written_wall_ns >= wall_ns) {
                     return Ok(header.first);
                 }
@@ -338,7 +190,7 @@ pub(super) fn find(disk: &Arc<dyn Disk>, spool: &Path, place: Place) -> Result<u
 }
 
 /// The segments in order. One that the daemon removes meanwhile is left out.
-fn segments(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Found>, SpoolError> {
+pub(super) fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, SpoolError> {
     let mut firsts: Vec<u64> = disk
         .list(dir)
         .map_err(failed("list", dir))?
@@ -348,7 +200,7 @@ fn segments(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Found>, SpoolError> 
     firsts.sort_unstable();
     let mut found = Vec::with_capacity(firsts.len());
     for first in firsts {
-        match look(&**disk, dir, first, false) {
+        match look(disk, dir, first) {
             Ok(segment) => found.push(segment),
             Err(SpoolError::Failed { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -358,13 +210,17 @@ fn segments(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Found>, SpoolError> 
 }
 
 /// The heads of the blocks of a segment; their bodies are not looked at.
-fn headers(segment: &Found) -> Result<Vec<BlockHeader>, SpoolError> {
+fn headers(disk: &dyn Disk, segment: &Found) -> Result<Vec<BlockHeader>, SpoolError> {
     let mut headers = Vec::new();
     if segment.is_bad {
         return Ok(headers);
     }
-    let mut walker =
-        Walker::new(Arc::clone(&segment.file), segment.header.salt, segment.header.first);
+    let file = match disk.open(&segment.path, false) {
+        // Delivered and removed meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(headers),
+        result => result.map_err(failed("open", &segment.path))?,
+    };
+    let mut walker = Walker::new(file, segment.header.salt, segment.header.first);
     loop {
         match walker.step(segment.len, u64::MAX).map_err(failed("read", &segment.path))? {
             Step::Passed(header) => headers.push(header),
@@ -374,17 +230,17 @@ fn headers(segment: &Found) -> Result<Vec<BlockHeader>, SpoolError> {
     }
 }
 
-fn written(found: &[Found]) -> Result<Option<(u64, u64)>, SpoolError> {
+fn written(disk: &dyn Disk, found: &[Found]) -> Result<Option<(u64, u64)>, SpoolError> {
     let mut oldest = None;
     for segment in found {
-        oldest = headers(segment)?.first().map(|header| header.written_wall_ns);
+        oldest = headers(disk, segment)?.first().map(|header| header.written_wall_ns);
         if oldest.is_some() {
             break;
         }
     }
     let mut newest = None;
     for segment in found.iter().rev() {
-        newest = headers(segment)?.last().map(|header| header.written_wall_ns);
+        newest = headers(disk, segment)?.last().map(|header| header.written_wall_ns);
         if newest.is_some() {
             break;
         }
@@ -410,14 +266,14 @@ fn cursors(disk: &dyn Disk, dir: &Path, found: &[Found]) -> Result<Vec<CursorSta
             lag_bytes: 0,
             oldest_wall_ns: None,
         };
-        status.add_lag(found)?;
+        status.add_lag(disk, found)?;
         cursors.push(status);
     }
     Ok(cursors)
 }
 
 impl CursorStatus {
-    fn add_lag(&mut self, found: &[Found]) -> Result<(), SpoolError> {
+    fn add_lag(&mut self, disk: &dyn Disk, found: &[Found]) -> Result<(), SpoolError> {
         for (at, segment) in found.iter().enumerate() {
             let end = found.get(at + 1).map(|after| after.header.first);
             if end.is_some_and(|end| end <= self.next) {
@@ -431,7 +287,8 @@ impl CursorStatus {
                 self.lag_bytes += segment.len - SEGMENT_HEADER_BYTES as u64;
                 continue;
             }
-            for header in headers(segment)?.iter().filter(|header| header.next() > self.next) {
+            for header in headers(disk, segment)?.iter().filter(|header| header.next() > self.next)
+            {
                 self.lag_records += header.next() - header.first.max(self.next);
                 self.lag_bytes += header.len();
                 self.oldest_wall_ns.get_or_insert(header.written_wall_ns);
@@ -441,20 +298,20 @@ impl CursorStatus {
     }
 }
 
-fn entries(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<EntriesStatus>, SpoolError> {
+fn entries(disk: &dyn Disk, dir: &Path) -> Result<Vec<EntriesStatus>, SpoolError> {
     let mut all = Vec::new();
-    let mut sinks = disk::list_if_there(&**disk, dir).map_err(failed("list", dir))?;
+    let mut sinks = disk::list_if_there(disk, dir).map_err(failed("list", dir))?;
     sinks.sort_unstable();
     for sink in sinks.into_iter().filter(|name| names::is_sink(name)) {
         let dir = dir.join(&sink);
-        if !quarantine::has_segments(&**disk, &dir)? {
+        if !quarantine::has_segments(disk, &dir)? {
             continue;
         }
         let found = segments(disk, &dir)?;
         let mut entries = 0;
         for (at, segment) in found.iter().enumerate() {
             let end = found.get(at + 1).map_or(u64::MAX, |after| after.header.first);
-            let headers = headers(segment)?;
+            let headers = headers(disk, segment)?;
             let counted = headers.iter().filter(|header| header.first < end);
             entries += counted.map(|header| u64::from(header.count)).sum::<u64>();
         }

@@ -57,20 +57,21 @@ pub fn open(
     let mut end = End { durable: Durable { next: 1, skipped: 0 }, mark: None, active: None };
     let mut torn = None;
     if let Some(newest) = found.last_mut() {
-        (end, torn) = scan_newest(newest, salt)?;
+        (end, torn) = scan_newest(&*disk, newest, salt)?;
         if end.mark.is_none() {
-            end.mark = find_mark(&found, salt);
+            end.mark = find_mark(&*disk, &found, salt);
         }
     }
     let written = end.durable;
-    // Each of these knows of records that were in the log once.
-    let highest = cursors.values().map(|(cursor, _)| cursor.next()).max();
-    let known = [Some(ledger.durable_next()), highest, stale_next, bad_first];
-    let next = known.into_iter().flatten().fold(written.next, u64::max);
-
     let damage =
         Damage::new(Arc::clone(&disk), Some(dir.join("damaged")), None, Arc::clone(&ledger));
-    damage.load(found.first().map_or(next, |found| found.header.first));
+    let oldest = found.first().map_or(written.next, |found| found.header.first);
+    // Each of these knows of records that were in the log once.
+    let highest = cursors.values().map(|(cursor, _)| cursor.next()).max();
+    let marked = Some(damage.load(oldest));
+    let known = [Some(ledger.durable_next()), highest, stale_next, bad_first, marked];
+    let next = known.into_iter().flatten().fold(written.next, u64::max);
+
     ledger.settle(written.next);
     if next > written.next {
         // Goes on after the gap, in a new segment, which the first write makes.
@@ -86,7 +87,9 @@ pub fn open(
     }
     if let Some(newest) = found.last() {
         // What a killed daemon wrote may be in memory only.
-        newest.file.sync_data().map_err(failed("sync", &newest.path))?;
+        disk.open(&newest.path, true)
+            .and_then(|file| file.sync_data())
+            .map_err(failed("sync", &newest.path))?;
     }
 
     let (changed_tx, changed) = watch::channel(end.durable.next);
@@ -111,7 +114,6 @@ pub(super) struct Found {
     pub(super) header: SegmentHeader,
     /// None is for heads that cannot be used.
     pub(super) is_bad: bool,
-    pub(super) file: Arc<dyn DiskFile>,
     pub(super) path: std::path::PathBuf,
     /// Bytes.
     pub(super) len: u64,
@@ -138,18 +140,13 @@ fn survey(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, SpoolError> {
         .filter_map(|name| names::parse_segment(name))
         .collect();
     firsts.sort_unstable();
-    firsts.into_iter().map(|first| look(disk, dir, first, true)).collect()
+    firsts.into_iter().map(|first| look(disk, dir, first)).collect()
 }
 
 /// Opens a segment and reads its head.
-pub(super) fn look(
-    disk: &dyn Disk,
-    dir: &Path,
-    first: u64,
-    writable: bool,
-) -> Result<Found, SpoolError> {
+pub(super) fn look(disk: &dyn Disk, dir: &Path, first: u64) -> Result<Found, SpoolError> {
     let path = dir.join(names::segment(first));
-    let file = disk.open(&path, writable).map_err(failed("open", &path))?;
+    let file = disk.open(&path, false).map_err(failed("open", &path))?;
     let len = file.len().map_err(failed("examine", &path))?;
     let mut bytes = [0; SEGMENT_HEADER_BYTES + BLOCK_HEADER_BYTES];
     // A head that cannot be read is as good as none.
@@ -164,7 +161,7 @@ pub(super) fn look(
             None => (SegmentHeader { first, skipped: 0, salt: 0, created_wall_ns: 0 }, true),
         },
     };
-    Ok(Found { header, is_bad, file, path, len })
+    Ok(Found { header, is_bad, path, len })
 }
 
 /// What a damaged head said, as far as the block after it tells.
@@ -212,13 +209,15 @@ pub(super) struct End {
 
 /// Reads the newest segment; what stands after its last valid block is torn.
 pub(super) fn scan_newest(
+    disk: &dyn Disk,
     newest: &mut Found,
     salt: u64,
 ) -> Result<(End, Option<Stretch>), SpoolError> {
+    let file = disk.open(&newest.path, true).map_err(failed("open", &newest.path))?;
     let mut end = SEGMENT_HEADER_BYTES as u64;
     let mut durable = Durable { next: newest.header.first, skipped: newest.header.skipped };
     let mut mark = None;
-    walk(newest, salt, |offset, header, body| {
+    walk(Arc::clone(&file), newest, salt, |offset, header, body| {
         end = offset + header.len();
         durable = Durable { next: header.next(), skipped: header.skipped };
         if !header.mark(body).is_empty() {
@@ -227,7 +226,7 @@ pub(super) fn scan_newest(
     })
     .map_err(failed("read", &newest.path))?;
     let torn = (newest.len > end).then(|| Stretch {
-        file: Arc::clone(&newest.file),
+        file: Arc::clone(&file),
         path: newest.path.clone(),
         offset: end,
         len: newest.len - end,
@@ -235,18 +234,21 @@ pub(super) fn scan_newest(
     newest.len = newest.len.min(end);
     // A head that was cut is written again with the next segment, not here.
     let is_whole = newest.len == end;
-    let active = is_whole.then(|| SegmentFile { file: Arc::clone(&newest.file), len: end });
+    let active = is_whole.then(|| SegmentFile { file: Arc::clone(&file), len: end });
     Ok((End { durable, mark, active }, torn))
 }
 
 /// The last mark in the segments before the newest. As a rule the second newest has it.
-fn find_mark(found: &[Found], salt: u64) -> Option<Vec<u8>> {
+fn find_mark(disk: &dyn Disk, found: &[Found], salt: u64) -> Option<Vec<u8>> {
     for segment in found.iter().rev().skip(1) {
         let mut mark = None;
         let mut blocks = 0;
-        let walked = walk(segment, salt, |_, header, body| {
-            blocks += 1;
-            mark = Some(header.mark(body).to_vec());
+        let file = disk.open(&segment.path, false);
+        let walked = file.and_then(|file| {
+            walk(file, segment, salt, |_, header, body| {
+                blocks += 1;
+                mark = Some(header.mark(body).to_vec());
+            })
         });
         if let Err(error) = walked {
             tracing::warn!(%error, path = %segment.path.display(), "cannot read the last mark");
@@ -259,11 +261,12 @@ fn find_mark(found: &[Found], salt: u64) -> Option<Vec<u8>> {
 }
 
 fn walk(
+    file: Arc<dyn DiskFile>,
     segment: &Found,
     salt: u64,
     mut visit: impl FnMut(u64, &BlockHeader, &[u8]),
 ) -> io::Result<()> {
-    let mut walker = Walker::new(Arc::clone(&segment.file), salt, segment.header.first);
+    let mut walker = Walker::new(file, salt, segment.header.first);
     loop {
         match walker.step(segment.len, 0) {
             Ok(Step::Block { offset, header, body }) => visit(offset, &header, body),

@@ -192,7 +192,7 @@ impl OpenLog {
         let salt = found.first().map_or_else(random, |found| found.header.salt);
         let mut log = OpenLog { salt, next: 1, bytes: 0, active: None };
         if let Some(newest) = found.last_mut() {
-            let (End { durable, active, .. }, torn) = scan_newest(newest, salt)?;
+            let (End { durable, active, .. }, torn) = scan_newest(disk, newest, salt)?;
             if let Some(torn) = torn {
                 torn.file.set_len(torn.offset).map_err(failed("cut", &torn.path))?;
             }
@@ -271,7 +271,7 @@ impl Spool {
         let mut found = open_segments(&*disk, &dir, &damaged)?.0;
         let Some(newest) = found.last_mut() else { return Ok(None) };
         let salt = newest.header.salt;
-        let (End { durable, .. }, _) = scan_newest(newest, salt)?;
+        let (End { durable, .. }, _) = scan_newest(&*disk, newest, salt)?;
         let damage = Damage::new(
             Arc::clone(&disk),
             None,

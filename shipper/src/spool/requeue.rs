@@ -1,7 +1,6 @@
 //! Delivering again, while no daemon has the spool: a quarantine, or everything from a place on.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::cursor::CursorFile;
 use super::disk::Disk;
@@ -23,17 +22,13 @@ pub enum Place {
 ///
 /// # Errors
 /// When a process has the spool, an earlier requeue is not delivered yet, or the disk refuses.
-pub fn requeue_quarantined(
-    disk: &Arc<dyn Disk>,
-    spool: &Path,
-    sink: &str,
-) -> Result<bool, SpoolError> {
+pub fn requeue_quarantined(disk: &dyn Disk, spool: &Path, sink: &str) -> Result<bool, SpoolError> {
     let _lock = lock(disk, spool, sink)?;
     let (from, to) = (quarantine_directory(spool, sink), replay_directory(spool, sink));
-    if !has_segments(&**disk, &from)? {
+    if !has_segments(disk, &from)? {
         return Ok(false);
     }
-    if has_segments(&**disk, &to)? {
+    if has_segments(disk, &to)? {
         return Err(SpoolError::ReplayWaits { sink: sink.to_owned(), dir: to });
     }
     disk.create_dirs(&to).map_err(failed("make the directory", &to))?;
@@ -62,14 +57,14 @@ pub fn requeue_quarantined(
 /// # Errors
 /// When a process has the spool, the sink has no cursor in it, or the disk refuses.
 pub fn set_cursor(
-    disk: &Arc<dyn Disk>,
+    disk: &dyn Disk,
     spool: &Path,
     sink: &str,
     place: Place,
 ) -> Result<u64, SpoolError> {
     let _lock = lock(disk, spool, sink)?;
     let path = spool.join("cursors").join(names::cursor(sink));
-    match CursorFile::read(&**disk, &path) {
+    match CursorFile::read(disk, &path) {
         Ok(Some(_)) => {}
         Ok(None) => return Err(SpoolError::UnknownSink(sink.to_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -78,16 +73,12 @@ pub fn set_cursor(
         Err(error) => return Err(SpoolError::new("read", &path, error)),
     }
     let next = inspect::find(disk, spool, place)?;
-    let (cursor, _) = CursorFile::open(&**disk, path)?;
+    let (cursor, _) = CursorFile::open(disk, path)?;
     cursor.update(|saved| saved.next = next)?;
     Ok(next)
 }
 
-fn lock(
-    disk: &Arc<dyn Disk>,
-    spool: &Path,
-    sink: &str,
-) -> Result<Box<dyn Send + Sync>, SpoolError> {
+fn lock(disk: &dyn Disk, spool: &Path, sink: &str) -> Result<Box<dyn Send + Sync>, SpoolError> {
     if !names::is_sink(sink) {
         return Err(SpoolError::UnknownSink(sink.to_owned()));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::disk::Space;
-use super::writer::{FullCause, Now};
+use super::outcome::{FullCause, Now};
 use super::{FreeMin, Shared};
 
 /// How often the free space is looked at: at a hundred MB/s the limit is exceeded by as much.

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::error::{SpoolError, failed};
@@ -15,6 +14,7 @@ use super::format::{
 };
 use super::ledger::{LossStage, SpoolLoss};
 use super::log::{Durable, SegmentFile};
+use super::outcome::{FullCause, Now, Wrote, full_cause, is_no_space};
 use super::room::Room;
 use super::{Fsync, Shared, WhenFull};
 use crate::fault;
@@ -28,55 +28,6 @@ const STORE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a disk that failed is left alone.
 const REPAIR_PAUSE: Duration = Duration::from_millis(500);
-
-/// The time, as the caller sees it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
-    /// Since any fixed moment; never goes back.
-    pub monotonic: Duration,
-    /// Nanoseconds of wall time since 1970.
-    pub wall_ns: u64,
-}
-
-/// What became of a block.
-#[derive(Debug)]
-pub enum Wrote {
-    /// It is in the segment file: the kernel may forget its records. Also when there was none.
-    Done,
-    /// There was no room: its records are dropped and counted. The kernel may forget them, too.
-    Dropped {
-        /// How many.
-        records: u64,
-    },
-    /// There is no room, and the policy is to wait: the block is kept. The kernel must not forget
-    /// its records; call again later.
-    Full {
-        /// Why.
-        cause: FullCause,
-    },
-}
-
-/// Why there is no room.
-#[derive(Debug, thiserror::Error)]
-pub enum FullCause {
-    /// The spool has grown to its limit.
-    #[error("the spool has reached bytes_max ({0} bytes)")]
-    BytesMax(u64),
-    /// The file system has less left than it should.
-    #[error("the file system has {free} bytes free, disk_free_min is {min}")]
-    DiskFree {
-        /// Bytes free.
-        free: u64,
-        /// Bytes that should be.
-        min: u64,
-    },
-    /// The file system refused a write for want of space.
-    #[error("no space left on the file system")]
-    NoSpace,
-    /// The disk fails; it is tried again.
-    #[error("{0}")]
-    Failed(SpoolError),
-}
 
 /// A block in the segment file that is not durable yet.
 #[derive(Debug)]
@@ -518,15 +469,4 @@ impl Writer {
         let source = io::Error::other(format!("the disk failed: {cause}"));
         SpoolError::new("write", &self.shared.log.dir, source)
     }
-}
-
-fn full_cause(error: SpoolError) -> FullCause {
-    match &error {
-        SpoolError::Failed { source, .. } if is_no_space(source) => FullCause::NoSpace,
-        _ => FullCause::Failed(error),
-    }
-}
-
-fn is_no_space(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG))
 }
