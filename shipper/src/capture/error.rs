@@ -1,7 +1,9 @@
 //! Why capture, or one of its modes, does not work here: in the operator's words.
 
+use super::Mode;
+use super::bpffs::PinError;
+use super::fresh::{CANARIES_MAX, CANARY_LIMIT};
 use super::layout::LayoutError;
-use super::{CANARIES_MAX, CANARY_LIMIT, Mode};
 
 /// Why capture cannot be done.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,9 @@ pub enum CaptureError {
     /// The ring or the counters cannot be read.
     #[error("the ring buffer cannot be read: {0}")]
     Ring(String),
+    /// Programs and maps cannot be pinned, or what is pinned cannot be used.
+    #[error("capture cannot be pinned: {0}")]
+    Pin(#[from] PinError),
 }
 
 /// Why a mode does not work here.

@@ -4,16 +4,19 @@ use std::io;
 use std::path::Path;
 
 use aya::maps::{Map, MapData};
+use aya::programs::links::FdLink;
 use aya::programs::{FEntry, Lsm, Program, ProgramError, ProgramFd, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 use common::names;
 use common::wire::RecordKind;
 
+use super::bpffs::PinError;
 use super::layout::KernelLayout;
 use super::{CaptureError, Mode, ModeError, Options};
 
 /// The object of shipper-ebpf, as committed beside its sources.
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../shipper-ebpf/prebuilt/shipper.bpf.o");
+pub static OBJECT: &[u8] =
+    aya::include_bytes_aligned!("../../../shipper-ebpf/prebuilt/shipper.bpf.o");
 
 /// Execs that may be between the hook and their commit at once, a possible CPU. A task on a CPU has
 /// one; a few more may be preempted in between. An entry that is evicted costs that exec the facts
@@ -53,80 +56,103 @@ pub fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<MapData, CaptureError> {
     }
 }
 
-/// Loads and attaches the tracepoint programs. They stay loaded as long as what is returned is held.
-pub fn attach_base(ebpf: &mut Ebpf) -> Result<Vec<(RecordKind, ProgramFd)>, CaptureError> {
-    BASE.into_iter()
-        .map(|(kind, name, tracepoint)| {
-            attach_tracepoint(ebpf, name, tracepoint)
-                .map(|program| (kind, program))
-                .map_err(|error| CaptureError::Attach { program: name, reason: explain(&error) })
-        })
-        .collect()
+/// A program at work. Dropping it detaches the program, unless the link is pinned.
+pub struct Attached {
+    name: &'static str,
+    link: FdLink,
+}
+
+/// The tracepoint programs every mode has, attached.
+pub struct Base {
+    /// Their links.
+    pub attached: Vec<Attached>,
+    /// The programs, by what they record. They stay loaded as long as these are held.
+    pub programs: Vec<(RecordKind, ProgramFd)>,
+}
+
+/// Loads and attaches the tracepoint programs.
+pub fn attach_base(ebpf: &mut Ebpf) -> Result<Base, CaptureError> {
+    let mut base = Base { attached: Vec::new(), programs: Vec::new() };
+    for (kind, name, tracepoint) in BASE {
+        let (attached, program) = attach_tracepoint(ebpf, name, tracepoint)
+            .map_err(|error| CaptureError::Attach { program: name, reason: explain(&error) })?;
+        base.attached.push(attached);
+        base.programs.push((kind, program));
+    }
+    Ok(base)
 }
 
 /// Adds to the tracepoints what the mode needs.
-pub fn attach_mode(ebpf: &mut Ebpf, mode: Mode, layout: &KernelLayout) -> Result<(), ModeError> {
+pub fn attach_mode(
+    ebpf: &mut Ebpf,
+    mode: Mode,
+    layout: &KernelLayout,
+) -> Result<Option<Attached>, ModeError> {
     let refused = |error: ProgramError| ModeError::Refused(explain(&error));
     match mode {
         Mode::Lsm => {
             let btf = kernel_btf()?;
-            let program: &mut Lsm = program(ebpf, "shipper_lsm").map_err(refused)?;
+            let name = "shipper_lsm";
+            let program: &mut Lsm = program(ebpf, name).map_err(refused)?;
             program.load("bprm_creds_for_exec", &btf).map_err(refused)?;
-            program.attach().map_err(refused)?;
+            let link = program.attach().and_then(|id| program.take_link(id)).map_err(refused)?;
+            Ok(Some(Attached { name, link: link.into() }))
         }
         Mode::Fentry => {
             let btf = kernel_btf()?;
-            let program: &mut FEntry = program(ebpf, "shipper_fentry").map_err(refused)?;
+            let name = "shipper_fentry";
+            let program: &mut FEntry = program(ebpf, name).map_err(refused)?;
             program.load("security_bprm_creds_for_exec", &btf).map_err(refused)?;
-            program.attach().map_err(refused)?;
+            let link = program.attach().and_then(|id| program.take_link(id)).map_err(refused)?;
+            Ok(Some(Attached { name, link: link.into() }))
         }
-        Mode::Tracepoint => {
-            if layout.has_prepare_exec {
-                let _held_by_aya = attach_tracepoint(ebpf, "shipper_prepare", "sched_prepare_exec")
-                    .map_err(refused)?;
-            }
+        Mode::Tracepoint if layout.has_prepare_exec => {
+            let (attached, _) = attach_tracepoint(ebpf, "shipper_prepare", "sched_prepare_exec")
+                .map_err(refused)?;
+            Ok(Some(attached))
         }
+        Mode::Tracepoint => Ok(None),
+    }
+}
+
+/// Pins links and programs in this directory. They go on without this process from then on.
+pub fn pin(ebpf: &mut Ebpf, attached: Vec<Attached>, dir: &Path) -> Result<(), PinError> {
+    for Attached { name, link } in attached {
+        let path = dir.join(format!("prog-{name}"));
+        ebpf.program_mut(name)
+            .map_or(Ok(()), |program| program.pin(&path))
+            .map_err(|error| PinError::on("pinning", &path)(io::Error::other(error)))?;
+        let path = dir.join(format!("link-{name}"));
+        link.pin(&path).map_err(|error| {
+            // Links of every kind used here can be pinned since Linux 5.8, which the ring needs too.
+            PinError::on("pinning", &path)(io::Error::other(error))
+        })?;
     }
     Ok(())
 }
 
-/// Takes away what [`attach_mode`] added.
-pub fn detach_mode(ebpf: &mut Ebpf, mode: Mode) {
-    let name = match mode {
-        Mode::Lsm => "shipper_lsm",
-        Mode::Fentry => "shipper_fentry",
-        Mode::Tracepoint => "shipper_prepare",
-    };
-    if let Some(program) = ebpf.program_mut(name) {
-        // Not loaded is what is wanted.
-        let _ = match program {
-            Program::Lsm(program) => program.unload(),
-            Program::FEntry(program) => program.unload(),
-            Program::RawTracePoint(program) => program.unload(),
-            _ => Ok(()),
-        };
-    }
-}
-
-/// Takes away the tracepoint programs.
-pub fn detach_base(ebpf: &mut Ebpf) {
-    for (_, name, _) in BASE {
-        if let Some(Program::RawTracePoint(program)) = ebpf.program_mut(name) {
-            // Not loaded is what is wanted.
-            let _ = program.unload();
-        }
-    }
+/// The tracepoint programs among those pinned in this directory.
+pub fn pinned_programs(dir: &Path) -> Result<Vec<(RecordKind, ProgramFd)>, PinError> {
+    BASE.into_iter()
+        .map(|(kind, name, _)| {
+            let path = dir.join(format!("prog-{name}"));
+            RawTracePoint::from_pin(&path)
+                .and_then(|program| Ok((kind, program.fd()?.try_clone()?)))
+                .map_err(|error| PinError::on("opening", &path)(io::Error::other(error)))
+        })
+        .collect()
 }
 
 fn attach_tracepoint(
     ebpf: &mut Ebpf,
-    name: &str,
+    name: &'static str,
     tracepoint: &str,
-) -> Result<ProgramFd, ProgramError> {
+) -> Result<(Attached, ProgramFd), ProgramError> {
     let program: &mut RawTracePoint = program(ebpf, name)?;
     program.load()?;
-    program.attach(tracepoint)?;
-    Ok(program.fd()?.try_clone()?)
+    let id = program.attach(tracepoint)?;
+    let link = program.take_link(id)?.into();
+    Ok((Attached { name, link }, program.fd()?.try_clone()?))
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>

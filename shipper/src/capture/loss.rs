@@ -47,6 +47,10 @@ struct Lane {
     head: u64,
 }
 
+/// Words of an [`Account`] and of a [`Lane`] that outlive a process.
+const ACCOUNT_WORDS: usize = 4;
+const LANE_WORDS: usize = 2;
+
 /// How the ring was left before a look at the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
@@ -87,6 +91,37 @@ impl Sequences {
         Sequences {
             lanes: std::array::from_fn(|_| vec![lane; cpus]),
             accounts: [Account::default(); RECORD_KINDS],
+        }
+    }
+
+    /// How many words [`Sequences::words`] gives.
+    #[must_use]
+    pub fn words_count(cpus: usize) -> usize {
+        RECORD_KINDS * (ACCOUNT_WORDS + LANE_WORDS * cpus)
+    }
+
+    /// Everything a later reader of the same ring has to know, for [`Sequences::restore`].
+    pub fn words(&self) -> impl Iterator<Item = u64> {
+        let accounts = self.accounts.iter().flat_map(|account| {
+            [account.lost, account.reported, account.first_boot_ns, account.last_boot_ns]
+        });
+        let lanes = self.lanes.iter().flatten().flat_map(|lane| [lane.last, lane.last_boot_ns]);
+        accounts.chain(lanes)
+    }
+
+    /// Goes on from [`Sequences::words`] of an earlier reader, for as many CPUs. What does not arrive
+    /// from now on is known only after two looks, as at the beginning.
+    pub fn restore(&mut self, words: &[u64]) {
+        let (accounts, lanes) = words.split_at(RECORD_KINDS * ACCOUNT_WORDS);
+        let (accounts, _) = accounts.as_chunks::<ACCOUNT_WORDS>();
+        for (account, &[lost, reported, first_boot_ns, last_boot_ns]) in
+            self.accounts.iter_mut().zip(accounts)
+        {
+            *account = Account { lost, reported, first_boot_ns, last_boot_ns };
+        }
+        let (lanes, _) = lanes.as_chunks::<LANE_WORDS>();
+        for (lane, &[last, last_boot_ns]) in self.lanes.iter_mut().flatten().zip(lanes) {
+            *lane = Lane { last, last_boot_ns, head: 0 };
         }
     }
 
@@ -149,11 +184,14 @@ impl Sequences {
         self.accounts.map(|account| account.reported)
     }
 
-    /// So many were reported by an earlier reader, or more of them than is known here.
-    pub fn already_reported(&mut self, reported: [u64; RECORD_KINDS]) {
-        for (account, reported) in self.accounts.iter_mut().zip(reported) {
-            account.reported = account.reported.max(reported);
-        }
+    /// So many were reported by an earlier reader. Returns how many more that is than was known here.
+    pub fn already_reported(&mut self, reported: [u64; RECORD_KINDS]) -> [u64; RECORD_KINDS] {
+        std::array::from_fn(|kind| {
+            let account = &mut self.accounts[kind];
+            let more = reported[kind].saturating_sub(account.reported);
+            account.reported += more;
+            more
+        })
     }
 
     fn lose(&mut self, kind: RecordKind, count: u64, first: u64, last: u64) {

@@ -6,56 +6,70 @@
 
 mod options;
 mod error;
-mod canary;
+pub mod privileges;
 pub mod layout;
 mod load;
+mod canary;
+mod fresh;
+mod unpin;
+mod bpffs;
+mod pins;
+mod mapping;
+mod ring;
 mod counters;
 mod loss;
-mod mapping;
 mod mark;
-mod memory;
-pub mod privileges;
-mod ring;
+mod state;
 mod source;
+mod overlap;
+mod memory;
 
-use std::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Duration;
 
-use aya::Ebpf;
-use common::names;
-
+pub use bpffs::PinError;
 pub use canary::CANARY_ARGUMENT;
 pub use error::{CaptureError, ModeError};
 pub use loss::{Gap, Lost, LostStage, Reading};
 pub use mark::MARK_BYTES;
 pub use options::{Mode, Options};
+pub use pins::PIN_DIR;
+pub use unpin::{Pinned, Unpinned, pinned, unpin};
 
-use canary::{Canary, Seen};
+use bpffs::Lock;
+use fresh::Fresh;
 use layout::KernelLayout;
+use load::Attached;
 use mark::Mark;
+use overlap::Overlap;
+use pins::{NewSet, PinSet};
+use ring::Peeked;
 use source::Source;
 
-/// How long a canary may take. It takes milliseconds; a guest under emulation a second or two.
-const CANARY_LIMIT: Duration = Duration::from_secs(4);
-
-/// Canaries before a mode is given up: the kernel may skip a program that is already under way on
-/// that CPU (seen on 7.3), and so miss one canary of a mode that works.
-const CANARIES_MAX: u32 = 5;
-
-/// Capture at work. Dropping it detaches everything.
+/// Capture at work. Dropping it detaches everything that is not pinned.
 pub struct Capture {
-    ebpf: Ebpf,
-    source: Source,
+    /// What is read, one after the other; the programs at work fill the last. Those before it were
+    /// detached and only have to be read to their end. Never empty.
+    sources: VecDeque<Source>,
+    /// Pins of the sources before, which are removed when nothing in them is needed any more.
+    old: Vec<PinSet>,
+    overlap: Overlap,
+    /// The links, where they are not pinned.
+    attached: Vec<Attached>,
     layout: KernelLayout,
     mode: Mode,
     /// Better modes that were tried, and why they are not used.
     pub passed_over: Vec<(Mode, ModeError)>,
-    /// Where the canaries' records are in the ring, in ascending order: they are no events.
+    /// Where the canaries' records are in the newest ring, in ascending order: they are no events.
     canaries: Vec<u64>,
+    /// Held while pins are used.
+    lock: Option<Lock>,
 }
 
 impl Capture {
-    /// Loads, attaches and proves. Capture has begun when this returns: records of execs since are
-    /// in the ring.
+    /// Loads, attaches and proves; or takes over what an earlier process pinned. Capture has begun
+    /// when this returns: records of execs since are in the ring.
     ///
     /// # Errors
     /// In the operator's words, with what to do.
@@ -70,39 +84,70 @@ impl Capture {
             rustix::process::Rlimit { current: None, maximum: None },
         );
         let cpus = possible_cpus()?;
-        let mut ebpf = load::load(options, &layout, cpus)?;
-        let ring = load::take_map(&mut ebpf, names::RING)?;
-        let counters = load::take_map(&mut ebpf, names::COUNTERS)?;
-        let mut source = Source::new(&ring, counters, cpus, boot_now_ns())?;
-        source.watch(load::attach_base(&mut ebpf)?);
-        let mut capture = Capture {
-            ebpf,
-            source,
+        let capture = if options.pin {
+            Self::start_pinned(options, layout, cpus)?
+        } else {
+            warn_of_pins(&options.pin_dir);
+            let fresh = Fresh::load(options, &layout, cpus, None)?;
+            let (_, capture) = fresh.prove(options, layout)?;
+            capture
+        };
+        memory::give_back();
+        Ok(capture)
+    }
+
+    fn start_pinned(
+        options: &Options,
+        layout: KernelLayout,
+        cpus: u32,
+    ) -> Result<Self, CaptureError> {
+        bpffs::prepare(&options.pin_dir)?;
+        let lock = bpffs::lock(&options.pin_dir)?;
+        let fingerprint = pins::fingerprint(load::OBJECT, options, &layout.words, cpus);
+        let mut old = PinSet::all(&options.pin_dir)?;
+        let known = old.last().and_then(|set| set.mode_if_made_for(&fingerprint));
+        let mut capture = if let Some(mode) = known
+            && let Some(set) = old.pop()
+        {
+            tracing::info!("capture went on in the kernel since the last run, and is taken over");
+            Capture::over(Source::adopt(&set, cpus)?, layout, mode)
+        } else {
+            // The new programs first: what happens meanwhile is seen twice rather than never.
+            let new = NewSet::begin(&options.pin_dir)?;
+            let fresh = Fresh::load(options, &layout, cpus, Some(new.dir()))?;
+            let (mut ebpf, mut capture) = fresh.prove(options, layout)?;
+            capture.newest().keep_state(new.dir(), cpus)?;
+            load::pin(&mut ebpf, std::mem::take(&mut capture.attached), new.dir())?;
+            new.finish(capture.mode, &fingerprint, &old)?;
+            capture
+        };
+        if !old.is_empty() {
+            tracing::info!(
+                "programs pinned by another version, or for other options, are replaced; what they \
+                 recorded comes first"
+            );
+        }
+        for set in old.iter_mut().rev() {
+            set.detach()?;
+            capture.sources.push_front(Source::adopt(set, cpus)?);
+        }
+        capture.old = old;
+        capture.lock = Some(lock);
+        Ok(capture)
+    }
+
+    fn over(source: Source, layout: KernelLayout, mode: Mode) -> Capture {
+        Capture {
+            sources: VecDeque::from([source]),
+            old: Vec::new(),
+            overlap: Overlap::default(),
+            attached: Vec::new(),
             layout,
-            mode: Mode::Tracepoint,
+            mode,
             passed_over: Vec::new(),
             canaries: Vec::new(),
-        };
-        let wanted: &[Mode] = match &options.mode {
-            Some(mode) => std::slice::from_ref(mode),
-            None => &Mode::ALL,
-        };
-        for &mode in wanted {
-            match capture.try_mode(mode, options) {
-                Ok(()) => {
-                    capture.mode = mode;
-                    // What was only looked at so far is now to be read.
-                    capture.source.ring().rewind();
-                    memory::give_back();
-                    return Ok(capture);
-                }
-                Err(error) => {
-                    load::detach_mode(&mut capture.ebpf, mode);
-                    capture.passed_over.push((mode, error));
-                }
-            }
+            lock: None,
         }
-        Err(CaptureError::NoMode(capture.passed_over))
     }
 
     /// Tries every mode, one after the other, and detaches again: which work here, and why the others
@@ -127,48 +172,6 @@ impl Capture {
             .collect()
     }
 
-    fn try_mode(&mut self, mode: Mode, options: &Options) -> Result<(), ModeError> {
-        load::attach_mode(&mut self.ebpf, mode, &self.layout)?;
-        let mut outcome = ModeError::NoEvent;
-        for _ in 0..CANARIES_MAX {
-            let canary = Canary::release(&options.canary)
-                .map_err(|error| ModeError::Canary(error.to_string()))?;
-            let seen = self.await_canary(&canary);
-            canary.finish();
-            match (seen, mode) {
-                (Some(Seen::WithHook), _) | (Some(Seen::WithoutHook), Mode::Tracepoint) => {
-                    return Ok(());
-                }
-                (Some(Seen::WithoutHook), _) => outcome = ModeError::NeverFired(lsm_hint(mode)),
-                (None, _) => {}
-            }
-        }
-        Err(outcome)
-    }
-
-    /// Looks for the canary's record and leaves everything in the ring, to be read later. Where more
-    /// arrives meanwhile than the ring holds, what is oldest is given up; the numbers show it.
-    fn await_canary(&mut self, canary: &Canary) -> Option<Seen> {
-        let deadline = Instant::now() + CANARY_LIMIT;
-        let ring = self.source.ring();
-        loop {
-            while let Ok(Some(record)) = ring.next() {
-                if let Some(seen) = canary.recognise(record.bytes) {
-                    self.canaries.push(record.position);
-                    return Some(seen);
-                }
-            }
-            if ring.held_bytes() > ring.data_bytes() / 4 * 3 {
-                ring.release();
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            ring.wait(left).ok()?;
-        }
-    }
-
     /// The mode at work.
     #[must_use]
     pub fn mode(&self) -> Mode {
@@ -187,48 +190,101 @@ impl Capture {
         self.mode != Mode::Tracepoint || self.layout.has_prepare_exec
     }
 
+    /// Whether programs and ring stay when this process ends.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.lock.is_some()
+    }
+
     /// Waits until there is something to read, at most this long. While more was read than was
     /// released the kernel does not wake us up, so release first.
     ///
     /// # Errors
     /// The ring cannot be polled.
     pub fn wait(&self, limit: Duration) -> Result<(), CaptureError> {
-        self.source.wait(limit)
+        self.sources.front().map_or(Ok(()), |source| source.wait(limit))
     }
 
     /// Hands the oldest record not read yet to `read`. Its room in the ring stays taken until
     /// [`Capture::release`]. False when there is none.
     pub fn next(&mut self, read: impl FnOnce(&[u8])) -> bool {
-        while let Some(record) = self.source.next() {
-            if self.canaries.first() == Some(&record.position) {
-                self.canaries.remove(0);
-                continue;
+        let newer_begun = self.newer_begun();
+        let Some(source) = self.sources.front_mut() else { return false };
+        while let Some(Peeked { position, bytes }) = source.next() {
+            let repeated = self.overlap.repeats(bytes);
+            match newer_begun {
+                Some(begun) => self.overlap.note(bytes, begun),
+                None if self.canaries.first() == Some(&position) => {
+                    self.canaries.remove(0);
+                    continue;
+                }
+                None => self.overlap.end_before(bytes),
             }
-            read(record.bytes);
-            return true;
+            if !repeated {
+                read(bytes);
+                return true;
+            }
+        }
+        if newer_begun.is_none() {
+            self.overlap.end();
         }
         false
     }
 
     /// Tells the kernel that it may forget everything read so far. To be called when all of it is
-    /// safe elsewhere, beside the mark of that moment; nothing may be read in between.
+    /// safe elsewhere, the losses handed out included, beside the mark of that moment; nothing may be
+    /// read in between.
     pub fn release(&mut self) {
-        self.source.release();
+        // A ring that nothing is written to any more needs no room. It is kept as it was, so that a
+        // later process can still tell what the newer ring has as well.
+        if self.sources.len() > 1 {
+            return;
+        }
+        self.newest().release();
+        if self.overlap.is_over() {
+            for set in self.old.drain(..) {
+                if let Err(error) = set.remove() {
+                    tracing::warn!("pins that are not needed any more stay: {error}");
+                }
+            }
+        }
     }
 
     /// How far the ring was read, and which losses were handed out: to be stored with what was read.
     #[must_use]
     pub fn mark(&self) -> [u8; MARK_BYTES] {
-        self.source.mark().to_bytes()
+        self.sources.front().map_or([0; MARK_BYTES], |source| source.mark().to_bytes())
     }
 
     /// Takes up where an earlier daemon left off: `mark` is the one stored last, empty when there is
     /// none. To be called once, before anything is read.
     ///
-    /// Records before the mark are passed over if the ring is that very ring.
-    pub fn resume(&mut self, mark: &[u8]) {
-        if let Some(mark) = Mark::from_bytes(mark) {
-            self.source.resume(&mark);
+    /// Records before the mark are passed over if the ring is that very ring, and those of every
+    /// older ring: they are stored.
+    ///
+    /// # Errors
+    /// The kernel's counters cannot be read.
+    pub fn resume(&mut self, mark: &[u8]) -> Result<(), CaptureError> {
+        let Some(mark) = Mark::from_bytes(mark) else { return Ok(()) };
+        if !self.sources.iter().any(|source| source.identity() == mark.ring) {
+            return Ok(());
+        }
+        loop {
+            let newer_begun = self.newer_begun();
+            let Some(source) = self.sources.front_mut() else { return Ok(()) };
+            let (overlap, stored) = (&mut self.overlap, source.identity() == mark.ring);
+            let all = Mark { position: u64::MAX, ..source.mark() };
+            source.resume(if stored { &mark } else { &all }, |bytes| {
+                overlap.repeats(bytes);
+                if let Some(begun) = newer_begun {
+                    overlap.note(bytes, begun);
+                }
+            })?;
+            if stored {
+                self.release();
+                return Ok(());
+            }
+            self.leave_front();
         }
     }
 
@@ -242,22 +298,44 @@ impl Capture {
         now_boot_ns: u64,
         reading: Reading,
     ) -> Result<Vec<Lost>, CaptureError> {
-        self.source.losses(now_boot_ns, reading)
-    }
-
-    /// Detaches the programs. What is in the ring can still be read.
-    pub fn detach(&mut self) {
-        for mode in Mode::ALL {
-            load::detach_mode(&mut self.ebpf, mode);
+        let (is_old, pinned) = (self.sources.len() > 1, self.is_pinned());
+        let reading = match reading {
+            Reading::Backlog => Reading::Backlog,
+            // Nothing writes to an old ring: one look settles it.
+            _ if is_old => Reading::Settled,
+            // Programs that are pinned go on, so records may be on their way.
+            Reading::Settled if pinned => Reading::Empty,
+            other => other,
+        };
+        let Some(source) = self.sources.front_mut() else { return Ok(Vec::new()) };
+        let losses = source.losses(now_boot_ns, reading)?;
+        if is_old && reading == Reading::Settled {
+            self.leave_front();
         }
-        load::detach_base(&mut self.ebpf);
+        Ok(losses)
     }
-}
 
-fn boot_now_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
-        + u64::try_from(time.tv_nsec).unwrap_or(0)
+    /// Detaches the programs, unless they are pinned. What is in the ring can still be read.
+    pub fn detach(&mut self) {
+        self.attached.clear();
+    }
+
+    /// The front source was read to its end and accounted for.
+    fn leave_front(&mut self) {
+        if self.sources.len() > 1 {
+            self.sources.pop_front();
+            self.overlap.next_ring();
+        }
+    }
+
+    /// When the source after the front one was begun; nothing when the front one is the newest.
+    fn newer_begun(&self) -> Option<u64> {
+        self.sources.get(1).map(Source::begun_boot_ns)
+    }
+
+    fn newest(&mut self) -> &mut Source {
+        self.sources.back_mut().expect("there is always the source that is filled now")
+    }
 }
 
 fn possible_cpus() -> Result<u32, CaptureError> {
@@ -266,12 +344,12 @@ fn possible_cpus() -> Result<u32, CaptureError> {
     u32::try_from(cpus).map_err(|_| CaptureError::Ring(format!("{cpus} CPUs")))
 }
 
-fn lsm_hint(mode: Mode) -> Option<String> {
-    let active = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
-    (mode == Mode::Lsm && !active.split(',').any(|name| name.trim() == "bpf")).then(|| {
-        format!(
-            ": `bpf` is not among the active security modules ({}); boot with lsm=...,bpf",
-            active.trim()
-        )
-    })
+fn warn_of_pins(pin_dir: &Path) {
+    if let Some(Pinned { process: None, .. }) = pinned(pin_dir) {
+        tracing::warn!(
+            "an earlier run with `capture.pin: true` left programs in the kernel that still record. \
+             `shipper unpin` removes them; otherwise the next such run delivers what they recorded, \
+             and what happens now twice"
+        );
+    }
 }

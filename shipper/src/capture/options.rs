@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::layout::KERNEL_BTF;
+use super::pins::PIN_DIR;
 
 /// How capture is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +46,10 @@ pub struct Options {
     pub btf: PathBuf,
     /// Fields treated as missing, `struct.member`: for tests of the fallbacks.
     pub hidden_fields: Vec<String>,
+    /// Programs and ring stay in the kernel when this process ends, and the next one takes them over.
+    pub pin: bool,
+    /// Where they are pinned: a directory that is made when needed, on a bpf file system.
+    pub pin_dir: PathBuf,
     /// Program executed as canary: this one, which knows [`CANARY_ARGUMENT`].
     pub canary: PathBuf,
 }
@@ -58,6 +63,8 @@ impl Default for Options {
             pin: false,
             btf: PathBuf::from(KERNEL_BTF),
             hidden_fields: Vec::new(),
+            pin: false,
+            pin_dir: PathBuf::from(PIN_DIR),
             canary: PathBuf::from("/proc/self/exe"),
         }
     }

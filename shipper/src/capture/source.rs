@@ -2,6 +2,7 @@
 //! was read from there and what was lost.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::path::Path;
 use std::time::Duration;
 
 use aya::maps::MapData;
@@ -10,23 +11,34 @@ use common::decode::header;
 use common::wire::{RECORD_KINDS, RecordKind, WIRE_VERSION};
 
 use super::CaptureError;
+use super::bpffs::PinError;
 use super::counters::Counters;
+use super::load;
 use super::loss::{Gap, Lost, LostStage, Reading, Sequences};
 use super::mark::{Mark, ring_identity};
+use super::pins::PinSet;
 use super::ring::{Peeked, Ring};
+use super::state::State;
+
+/// Words of [`Source::save`] before those of the numbers.
+const OWN_WORDS: usize = 2 + 2 * RECORD_KINDS;
 
 /// A ring with its counters and its account.
 pub struct Source {
     ring: Ring,
     identity: u64,
-    counters: Counters,
+    /// Nothing when another version made them: what it counted cannot be read.
+    counters: Option<Counters>,
     sequences: Sequences,
     /// The kernel's count of records that did not fit, as far as it was reported, by kind.
     ring_full_reported: [u64; RECORD_KINDS],
     programs: Vec<(RecordKind, ProgramFd)>,
     /// The kernel's count of runs it skipped, as far as it was reported, by kind.
     misses_reported: [u64; RECORD_KINDS],
+    begun_boot_ns: u64,
     accounted_boot_ns: u64,
+    /// Where the account is kept beside a pinned ring.
+    state: Option<State>,
 }
 
 impl Source {
@@ -36,7 +48,7 @@ impl Source {
     /// The ring cannot be mapped.
     pub fn new(
         ring: &MapData,
-        counters: MapData,
+        counters: Option<MapData>,
         cpus: u32,
         begun_boot_ns: u64,
     ) -> Result<Source, CaptureError> {
@@ -52,18 +64,59 @@ impl Source {
         Ok(Source {
             ring: Ring::map(fd, info.max_entries() as usize)?,
             identity: ring_identity(&boot_id, info.id()),
-            counters: Counters::new(counters)?,
+            counters: counters.map(Counters::new).transpose()?,
             sequences: Sequences::new(cpus as usize, begun_boot_ns),
             ring_full_reported: [0; RECORD_KINDS],
             programs: Vec::new(),
             misses_reported: [0; RECORD_KINDS],
+            begun_boot_ns,
             accounted_boot_ns: begun_boot_ns,
+            state: None,
         })
+    }
+
+    /// Over pins that an earlier process left, as that process left them. Of another version's pins
+    /// the ring alone can be read.
+    ///
+    /// # Errors
+    /// They cannot be opened.
+    pub fn adopt(set: &PinSet, cpus: u32) -> Result<Source, CaptureError> {
+        let open = |name: &str| {
+            let path = set.dir().join(name);
+            MapData::from_pin(&path)
+                .map_err(|error| PinError::on("opening", &path)(std::io::Error::other(error)))
+        };
+        let ring = open("ring")?;
+        if !set.is_of_this_version() {
+            return Source::new(&ring, None, cpus, 0);
+        }
+        let state = State::open(&set.dir().join("state"), words_count(cpus))?;
+        let mut source = Source::new(&ring, Some(open("counters")?), cpus, 0)?;
+        source.watch(load::pinned_programs(set.dir())?);
+        source.restore(&state.load());
+        source.state = Some(state);
+        Ok(source)
+    }
+
+    /// Keeps the account beside the ring from now on, pinned in this directory.
+    ///
+    /// # Errors
+    /// It cannot be.
+    pub fn keep_state(&mut self, dir: &Path, cpus: u32) -> Result<(), PinError> {
+        self.state = Some(State::create(&dir.join("state"), words_count(cpus))?);
+        self.save();
+        Ok(())
     }
 
     /// The programs whose skipped runs are to be counted.
     pub fn watch(&mut self, programs: Vec<(RecordKind, ProgramFd)>) {
         self.programs = programs;
+    }
+
+    /// When its programs were attached, nanoseconds since boot.
+    #[must_use]
+    pub fn begun_boot_ns(&self) -> u64 {
+        self.begun_boot_ns
     }
 
     /// The ring, to be looked at without an account.
@@ -97,21 +150,70 @@ impl Source {
 
     /// Gives the room of everything read so far back to the kernel.
     pub fn release(&mut self) {
+        // First the account: a reader that finds it newer than the ring meets records again that are
+        // in it already, and takes no notice. The other way around there would be a gap.
+        self.save();
         self.ring.release();
     }
 
-    /// Passes over what was read before this mark was made, if it is of this very ring. Never goes
-    /// back, nor beyond what is there: what is passed over is read, and so enters the account.
-    pub fn resume(&mut self, mark: &Mark) {
-        if mark.ring != self.identity {
-            return;
+    /// What was read before this mark was made, if it is of this ring, is passed over, and each record
+    /// of it shown to `passed`. Never goes back, nor beyond what is there.
+    ///
+    /// # Errors
+    /// The kernel's counters cannot be read.
+    pub fn resume(
+        &mut self,
+        mark: &Mark,
+        mut passed: impl FnMut(&[u8]),
+    ) -> Result<(), CaptureError> {
+        while self.ring.position() < mark.position
+            && let Some(record) = self.next()
+        {
+            passed(record.bytes);
         }
-        while self.ring.position() < mark.position && self.next().is_some() {}
-        self.sequences.already_reported(mark.reported);
+        let more = self.sequences.already_reported(mark.reported);
+        if let Some(counters) = &self.counters {
+            let full = counters.counted()?.ring_full;
+            for (kind, &count) in more.iter().enumerate() {
+                self.take_ring_full(full, kind, count);
+            }
+        }
         for (own, marked) in self.misses_reported.iter_mut().zip(mark.misses_reported) {
             *own = marked.max(*own);
         }
-        self.ring.release();
+        Ok(())
+    }
+
+    /// Of so many lost records of a kind, how many did not fit into the ring; they count as reported.
+    /// The kernel counts what did not fit, and what is missing beyond that failed before.
+    fn take_ring_full(&mut self, full: [u64; RECORD_KINDS], kind: usize, count: u64) -> u64 {
+        let reported = &mut self.ring_full_reported[kind];
+        let taken = full[kind].saturating_sub(*reported).min(count);
+        *reported += taken;
+        taken
+    }
+
+    fn save(&mut self) {
+        let Some(state) = &mut self.state else { return };
+        let own = [self.begun_boot_ns, self.accounted_boot_ns]
+            .into_iter()
+            .chain(self.ring_full_reported)
+            .chain(self.misses_reported);
+        state.save(own.chain(self.sequences.words()));
+    }
+
+    fn restore(&mut self, words: &[u64]) {
+        let (own, numbers) = words.split_at(OWN_WORDS);
+        (self.begun_boot_ns, self.accounted_boot_ns) = (own[0], own[1]);
+        self.ring_full_reported = std::array::from_fn(|kind| own[2 + kind]);
+        self.misses_reported = std::array::from_fn(|kind| own[2 + RECORD_KINDS + kind]);
+        self.sequences.restore(numbers);
+    }
+
+    /// Which ring this is, among all that this machine ever had.
+    #[must_use]
+    pub fn identity(&self) -> u64 {
+        self.identity
     }
 
     /// How far this ring was read, and what was reported as lost.
@@ -134,15 +236,12 @@ impl Source {
         now_boot_ns: u64,
         reading: Reading,
     ) -> Result<Vec<Lost>, CaptureError> {
-        let counted = self.counters.counted()?;
+        let Some(counters) = &self.counters else { return Ok(Vec::new()) };
+        let counted = counters.counted()?;
         self.sequences.look(&counted.made, now_boot_ns, reading);
         let mut lost = Vec::new();
-        for gap in self.sequences.take_gaps() {
-            let reported = &mut self.ring_full_reported[gap.kind as usize];
-            // The kernel counts what did not fit; what is missing beyond that failed before.
-            let full =
-                counted.ring_full[gap.kind as usize].saturating_sub(*reported).min(gap.count);
-            *reported += full;
+        for gap in self.sequences.take_gaps().collect::<Vec<_>>() {
+            let full = self.take_ring_full(counted.ring_full, gap.kind as usize, gap.count);
             for (stage, count) in
                 [(LostStage::RingFull, full), (LostStage::Unreadable, gap.count - full)]
             {
@@ -169,6 +268,10 @@ impl Source {
         self.accounted_boot_ns = now_boot_ns;
         Ok(lost)
     }
+}
+
+fn words_count(cpus: u32) -> usize {
+    OWN_WORDS + Sequences::words_count(cpus as usize)
 }
 
 fn note(sequences: &mut Sequences, record: &[u8]) {

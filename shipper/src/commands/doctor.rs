@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use crate::capture::layout::{KERNEL_BTF, KernelLayout};
-use crate::capture::{Capture, Options, privileges};
+use crate::capture::{self, Capture, Options, PIN_DIR, privileges};
 
 /// Show what this machine allows.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,6 +34,18 @@ struct Report {
     modes: Vec<ModeReport>,
     /// What `auto` would use.
     mode: Option<&'static str>,
+    /// What `capture.pin: true` left in the kernel.
+    pinned: Option<PinnedReport>,
+}
+
+#[derive(Serialize)]
+struct PinnedReport {
+    /// Sets of programs with their ring.
+    sets: usize,
+    /// Sets whose programs are attached.
+    live: usize,
+    /// The daemon that reads them.
+    process: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -103,6 +115,11 @@ fn examine() -> Report {
         bpf_jit: read("/proc/sys/net/core/bpf_jit_enable").map(|value| value != "0"),
         mode: modes.iter().find(|mode| mode.works).map(|mode| mode.mode),
         modes,
+        pinned: capture::pinned(Path::new(PIN_DIR)).map(|pinned| PinnedReport {
+            sets: pinned.sets,
+            live: pinned.live,
+            process: pinned.process,
+        }),
     }
 }
 
@@ -178,6 +195,18 @@ fn text(report: &Report) -> String {
             None => line(Mark::Good, &what, "works: a test exec was reported"),
             Some(reason) => line(Mark::Note, &what, reason),
         }
+    }
+    match &report.pinned {
+        Some(PinnedReport { process: Some(process), .. }) => {
+            line(Mark::Good, "pins", &format!("programs are pinned, process {process} reads them"));
+        }
+        Some(_) => line(
+            Mark::Note,
+            "pins",
+            "programs are pinned and nobody reads what they record: the next run with \
+             capture.pin: true does, `shipper unpin` removes them",
+        ),
+        None => {}
     }
     match report.mode {
         Some(mode) => line(Mark::Good, "capture.mode: auto", &format!("would use {mode}")),

@@ -4,6 +4,7 @@ mod doctor;
 mod run;
 mod schema;
 pub mod tail;
+mod unpin;
 mod validate;
 
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ enum Command {
     Validate(ConfigArg),
     /// Show what this machine allows, and which capture mode would be used
     Doctor(doctor::DoctorArgs),
+    /// Remove the programs and the ring that `capture.pin: true` left in the kernel
+    Unpin(unpin::UnpinArgs),
     /// Print the JSON Schema of the configuration or of the events
     Schema(schema::SchemaArgs),
     /// Follow the event log and show each event as a line for people
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Validate(args) => validate::run(&args.config),
         Command::Doctor(args) => doctor::run(args),
+        Command::Unpin(args) => unpin::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Tail(args) => tail::run(args).map(|()| ExitCode::SUCCESS),
     };

@@ -1,0 +1,155 @@
+//! Programs that were just loaded, until their mode is proven.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use aya::Ebpf;
+use common::names;
+
+use super::bpffs::PinError;
+use super::canary::{Canary, Seen};
+use super::layout::KernelLayout;
+use super::load::{self, Attached};
+use super::source::Source;
+use super::{Capture, CaptureError, Mode, ModeError, Options};
+
+/// How long a canary may take. It takes milliseconds; a guest under emulation a second or two.
+pub const CANARY_LIMIT: Duration = Duration::from_secs(4);
+
+/// Canaries before a mode is given up: the kernel may skip a program that is already under way on
+/// that CPU (seen on 7.3), and so miss one canary of a mode that works.
+pub const CANARIES_MAX: u32 = 5;
+
+/// Base programs at work, and no mode yet.
+pub struct Fresh {
+    ebpf: Ebpf,
+    source: Source,
+    attached: Vec<Attached>,
+    /// Where the canaries' records are in the ring.
+    canaries: Vec<u64>,
+}
+
+impl Fresh {
+    /// Loads the object and attaches the base programs. The maps that are read are pinned in `pins`.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub fn load(
+        options: &Options,
+        layout: &KernelLayout,
+        cpus: u32,
+        pins: Option<&Path>,
+    ) -> Result<Fresh, CaptureError> {
+        let mut ebpf = load::load(options, layout, cpus)?;
+        let ring = load::take_map(&mut ebpf, names::RING)?;
+        let counters = load::take_map(&mut ebpf, names::COUNTERS)?;
+        if let Some(dir) = pins {
+            for (map, name) in [(&ring, "ring"), (&counters, "counters")] {
+                let path = dir.join(name);
+                map.pin(&path).map_err(|error| {
+                    PinError::on("pinning", &path)(std::io::Error::other(error))
+                })?;
+            }
+        }
+        let mut source = Source::new(&ring, Some(counters), cpus, boot_now_ns())?;
+        let base = load::attach_base(&mut ebpf)?;
+        source.watch(base.programs);
+        Ok(Fresh { ebpf, source, attached: base.attached, canaries: Vec::new() })
+    }
+
+    /// Goes through the modes wanted until one is proven. What was only looked at for that is still
+    /// to be read.
+    ///
+    /// # Errors
+    /// No mode works.
+    pub fn prove(
+        mut self,
+        options: &Options,
+        layout: KernelLayout,
+    ) -> Result<(Ebpf, Capture), CaptureError> {
+        let wanted: &[Mode] = match &options.mode {
+            Some(mode) => std::slice::from_ref(mode),
+            None => &Mode::ALL,
+        };
+        let mut passed_over = Vec::new();
+        for &mode in wanted {
+            if let Err(error) = self.try_mode(mode, options, &layout) {
+                passed_over.push((mode, error));
+                continue;
+            }
+            self.source.ring().rewind();
+            let mut capture = Capture::over(self.source, layout, mode);
+            capture.attached = self.attached;
+            capture.canaries = self.canaries;
+            capture.passed_over = passed_over;
+            return Ok((self.ebpf, capture));
+        }
+        Err(CaptureError::NoMode(passed_over))
+    }
+
+    /// What the mode adds is detached again if it is not proven.
+    fn try_mode(
+        &mut self,
+        mode: Mode,
+        options: &Options,
+        layout: &KernelLayout,
+    ) -> Result<(), ModeError> {
+        let attached = load::attach_mode(&mut self.ebpf, mode, layout)?;
+        let mut outcome = ModeError::NoEvent;
+        for _ in 0..CANARIES_MAX {
+            let canary = Canary::release(&options.canary)
+                .map_err(|error| ModeError::Canary(error.to_string()))?;
+            let seen = self.await_canary(&canary);
+            canary.finish();
+            match (seen, mode) {
+                (Some(Seen::WithHook), _) | (Some(Seen::WithoutHook), Mode::Tracepoint) => {
+                    self.attached.extend(attached);
+                    return Ok(());
+                }
+                (Some(Seen::WithoutHook), _) => outcome = ModeError::NeverFired(lsm_hint(mode)),
+                (None, _) => {}
+            }
+        }
+        Err(outcome)
+    }
+
+    /// Looks for the canary's record and leaves everything in the ring, to be read later. Where more
+    /// arrives meanwhile than the ring holds, what is oldest is given up; the numbers show it.
+    fn await_canary(&mut self, canary: &Canary) -> Option<Seen> {
+        let deadline = Instant::now() + CANARY_LIMIT;
+        let ring = self.source.ring();
+        loop {
+            while let Ok(Some(record)) = ring.next() {
+                if let Some(seen) = canary.recognise(record.bytes) {
+                    self.canaries.push(record.position);
+                    return Some(seen);
+                }
+            }
+            if ring.held_bytes() > ring.data_bytes() / 4 * 3 {
+                ring.release();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            ring.wait(left).ok()?;
+        }
+    }
+}
+
+/// Nanoseconds since boot, as the records have them.
+pub fn boot_now_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+fn lsm_hint(mode: Mode) -> Option<String> {
+    let active = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+    (mode == Mode::Lsm && !active.split(',').any(|name| name.trim() == "bpf")).then(|| {
+        format!(
+            ": `bpf` is not among the active security modules ({}); boot with lsm=...,bpf",
+            active.trim()
+        )
+    })
+}
