@@ -1,0 +1,285 @@
+//! A reader of pinned capture, what it stores, and a bpf file system of its own for each test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use anyhow::Result;
+use common::decode::{Record, decode};
+use common::wire::RecordKind;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use shipper::capture::{Capture, CaptureError, Lost, Mode, Options, Reading};
+use shipper_tests::{daemon, skip, tiny};
+
+/// Execs of which capture makes records that are no events: one canary for the one mode tried.
+pub const CANARIES: u64 = 1;
+
+/// A bpf file system. What is pinned there is gone when it is dropped.
+pub struct Bpffs {
+    /// Where it is mounted; removed after it is unmounted, when fields are dropped.
+    place: tempfile::TempDir,
+    program: PathBuf,
+    /// Where the program is.
+    _files: tempfile::TempDir,
+}
+
+impl Bpffs {
+    /// `None`, and the test is skipped, where capture or mounting is not allowed.
+    pub fn mount() -> Result<Option<Bpffs>> {
+        if !rustix::process::geteuid().is_root() {
+            skip("capture needs root");
+            return Ok(None);
+        }
+        if let Err(error @ (CaptureError::Load { .. } | CaptureError::Attach { .. })) =
+            Capture::start(&Bpffs::options_anywhere_unpinned())
+        {
+            skip(&error.to_string());
+            return Ok(None);
+        }
+        let (place, files) = (daemon::directory()?, daemon::directory()?);
+        let program = files.path().join("no-op");
+        tiny::write(&program, &tiny::ends_at_once(), 0o755)?;
+        if let Err(error) = mount("bpf", place.path(), "bpf", MountFlags::empty(), None) {
+            skip(&format!("no file system may be mounted here: {error}"));
+            return Ok(None);
+        }
+        Ok(Some(Bpffs { place, program, _files: files }))
+    }
+
+    fn options_anywhere_unpinned() -> Options {
+        Options { pin: false, ..Bpffs::options_anywhere() }
+    }
+
+    /// Pinned, in the mode that works everywhere.
+    pub fn options_anywhere() -> Options {
+        Options {
+            mode: Some(Mode::Tracepoint),
+            pin: true,
+            canary: "/bin/true".into(),
+            ..Options::default()
+        }
+    }
+
+    /// Pinned here.
+    pub fn options(&self) -> Options {
+        Options { pin_dir: self.place.path().join("shipper"), ..Bpffs::options_anywhere() }
+    }
+
+    /// Executes a program that does nothing with this mark and each of these numbers.
+    pub fn storm(&self, mark: &str, first: u32, count: u32) -> Result<()> {
+        assert!(self.begin_storm(mark, first, count)?.wait()?.success());
+        Ok(())
+    }
+
+    /// Begins the same.
+    pub fn begin_storm(&self, mark: &str, first: u32, count: u32) -> Result<Child> {
+        Ok(Command::new(env!("CARGO_BIN_EXE_exec_helper"))
+            .arg("storm")
+            .args([self.program.as_os_str(), mark.as_ref()])
+            .args([first.to_string(), count.to_string()])
+            .spawn()?)
+    }
+
+    /// Executes it once on every CPU that this process may use.
+    pub fn execute_on_each_cpu(&self, mark: &str) -> Result<()> {
+        for cpu in 0..std::thread::available_parallelism()?.get() {
+            let status = Command::new(env!("CARGO_BIN_EXE_exec_helper"))
+                .args(["on-cpu", &cpu.to_string()])
+                .arg(&self.program)
+                .args([mark, "0"])
+                .status()?;
+            assert!(status.success());
+        }
+        Ok(())
+    }
+
+    /// Names of the sets of pins.
+    pub fn sets(&self) -> Result<Vec<String>> {
+        names(&self.options().pin_dir)
+    }
+
+    /// Ids of the pinned programs.
+    pub fn programs(&self) -> Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        for set in self.sets()? {
+            let dir = self.options().pin_dir.join(set);
+            for name in names(&dir)?.iter().filter(|name| name.starts_with("prog-")) {
+                ids.push(aya::programs::ProgramInfo::from_pin(dir.join(name))?.id());
+            }
+        }
+        assert!(ids.len() >= 3, "{ids:?}");
+        Ok(ids)
+    }
+}
+
+impl Drop for Bpffs {
+    fn drop(&mut self) {
+        if let Err(error) = unmount(self.place.path(), UnmountFlags::DETACH) {
+            eprintln!("{} stays mounted: {error}", self.place.path().display());
+        }
+    }
+}
+
+fn names(dir: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
+}
+
+/// Whether the kernel has a program of this id.
+pub fn is_loaded(id: u32) -> bool {
+    aya::programs::loaded_programs().flatten().any(|program| program.id() == id)
+}
+
+/// Waits until the kernel has none of these any more: it lets go a moment after the last pin.
+pub fn await_unloaded(ids: &[u32]) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while ids.iter().any(|&id| is_loaded(id)) {
+        assert!(std::time::Instant::now() < deadline, "programs {ids:?} stay loaded");
+        std::thread::yield_now();
+    }
+}
+
+/// What was read.
+#[derive(Clone)]
+enum Entry {
+    Exec { mark: String, number: Option<u32>, cpu: u32, sequence: u64 },
+    Lost(RecordKind, u64),
+}
+
+/// What is stored, with the mark beside it; the rest is forgotten by a crash.
+#[derive(Default)]
+pub struct Spool {
+    stored: Vec<Entry>,
+    mark: Vec<u8>,
+    pending: Vec<Entry>,
+}
+
+impl Spool {
+    /// Writes what was read, with the reader's mark.
+    pub fn store(&mut self, reader: &Reader) {
+        self.stored.append(&mut self.pending);
+        self.mark = reader.capture.mark().to_vec();
+    }
+
+    /// What was not written is gone.
+    pub fn crash(&mut self) {
+        self.pending.clear();
+    }
+
+    /// The numbers stored with this mark, each exactly once.
+    pub fn numbers(&self, wanted: &str) -> BTreeSet<u32> {
+        let mut numbers = BTreeSet::new();
+        for entry in &self.stored {
+            if let Entry::Exec { mark, number: Some(number), .. } = entry
+                && mark == wanted
+            {
+                assert!(numbers.insert(*number), "number {number} of {wanted} twice");
+            }
+        }
+        numbers
+    }
+
+    /// Exactly these numbers are stored with this mark.
+    pub fn assert_all(&self, mark: &str, wanted: std::ops::Range<u32>) {
+        let (numbers, wanted) = (self.numbers(mark), wanted.collect::<BTreeSet<_>>());
+        let missing: Vec<_> = wanted.difference(&numbers).collect();
+        assert!(missing.is_empty(), "{} of {mark} are missing: {missing:?}", missing.len());
+        assert_eq!(numbers.difference(&wanted).next(), None, "of {mark}");
+    }
+
+    /// Records of this kind stored as lost.
+    pub fn lost(&self, wanted: RecordKind) -> u64 {
+        let lost = self.stored.iter().filter_map(|entry| match entry {
+            Entry::Lost(kind, count) if *kind == wanted => Some(*count),
+            _ => None,
+        });
+        lost.sum()
+    }
+
+    pub fn assert_no_loss(&self) {
+        for kind in [RecordKind::Fork, RecordKind::Exec, RecordKind::Exit] {
+            assert_eq!(self.lost(kind), 0, "{kind:?}");
+        }
+    }
+
+    /// Execs that took a number below the highest of their CPU and were not stored, of all programs
+    /// of the machine.
+    pub fn missing_execs(&self) -> u64 {
+        let mut numbers: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+        for entry in &self.stored {
+            if let Entry::Exec { cpu, sequence, .. } = entry {
+                let new = numbers.entry(*cpu).or_default().insert(*sequence);
+                assert!(new, "number {sequence} of CPU {cpu} twice");
+            }
+        }
+        numbers.values().map(|numbers| numbers.last().unwrap_or(&0) - numbers.len() as u64).sum()
+    }
+}
+
+/// Capture as the daemon uses it.
+pub struct Reader {
+    capture: Capture,
+}
+
+impl Reader {
+    /// Starts or takes over, and goes on after what is stored.
+    pub fn start(options: &Options, spool: &mut Spool) -> Result<Reader, CaptureError> {
+        spool.crash();
+        let mut capture = Capture::start(options)?;
+        capture.resume(&spool.mark)?;
+        Ok(Reader { capture })
+    }
+
+    /// Reads at most so many records. False when there is none any more.
+    pub fn read(&mut self, spool: &mut Spool, count: usize) -> bool {
+        (0..count).all(|_| self.capture.next(|bytes| spool.pending.extend(entry(bytes))))
+    }
+
+    /// Reads what there is.
+    pub fn read_all(&mut self, spool: &mut Spool) {
+        while self.read(spool, usize::MAX) {}
+    }
+
+    /// Accounts for losses.
+    pub fn account(&mut self, spool: &mut Spool, reading: Reading) -> Result<()> {
+        let losses = self.capture.losses(0, reading)?;
+        spool
+            .pending
+            .extend(losses.iter().map(|Lost { gap, .. }| Entry::Lost(gap.kind, gap.count)));
+        Ok(())
+    }
+
+    /// Reads the rings of programs that were replaced, and accounts for them.
+    pub fn read_old(&mut self, spool: &mut Spool) -> Result<()> {
+        self.read_all(spool);
+        self.account(spool, Reading::Empty)
+    }
+
+    /// Reads and stores everything, twice: once for an older ring, once for the newest.
+    pub fn drain(&mut self, spool: &mut Spool) -> Result<()> {
+        for _ in 0..2 {
+            self.read_all(spool);
+            self.account(spool, Reading::Empty)?;
+            spool.store(self);
+            self.capture.release();
+        }
+        Ok(())
+    }
+}
+
+fn entry(record: &[u8]) -> Option<Entry> {
+    let Record::Exec(exec) = decode(record).expect("a record that makes sense") else {
+        return None;
+    };
+    let mut args = exec.bytes(exec.exec.argv).split(|&byte| byte == 0).skip(1);
+    let mut text = || String::from_utf8_lossy(args.next().unwrap_or_default()).into_owned();
+    Some(Entry::Exec {
+        mark: text(),
+        number: text().parse().ok(),
+        cpu: exec.header.cpu,
+        sequence: exec.header.sequence,
+    })
+}
