@@ -1,5 +1,7 @@
 //! Why capture, or one of its modes, does not work here: in the operator's words.
 
+use std::path::PathBuf;
+
 use super::Mode;
 use super::bpffs::PinError;
 use super::fresh::{CANARIES_MAX, CANARY_LIMIT};
@@ -36,6 +38,17 @@ pub enum CaptureError {
     /// The ring or the counters cannot be read.
     #[error("the ring buffer cannot be read: {0}")]
     Ring(String),
+    /// What an earlier run pinned cannot be taken over.
+    #[error(
+        "what an earlier run pinned in {} cannot be used ({reason}): `shipper unpin` removes it, \
+         and counts what it can of what is in it", dir.display()
+    )]
+    Adopt {
+        /// The set of pins.
+        dir: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Programs and maps cannot be pinned, or what is pinned cannot be used.
     #[error("capture cannot be pinned: {0}")]
     Pin(#[from] PinError),

@@ -281,4 +281,54 @@ mod tests {
         sequences.look(&heads(7), 1, Reading::Settled);
         assert_eq!(counts(&mut sequences), [(RecordKind::Exec, 7)]);
     }
+
+    /// What the next reader of a pinned ring begins with.
+    fn restored(words: &[u64]) -> Sequences {
+        let mut sequences = Sequences::new(1, 0);
+        sequences.restore(words);
+        sequences
+    }
+
+    #[test]
+    fn the_next_reader_counts_what_was_lost_while_nobody_read() {
+        let mut sequences = Sequences::new(1, 0);
+        sequences.seen(RecordKind::Exec, 0, 1, 100);
+        sequences.seen(RecordKind::Exec, 0, 4, 400);
+        assert_eq!(counts(&mut sequences), [(RecordKind::Exec, 2)]);
+        let words: Vec<u64> = sequences.words().collect();
+        assert_eq!(words.len(), Sequences::words_count(1));
+        let mut next = restored(&words);
+        next.seen(RecordKind::Exec, 0, 7, 700);
+        let gaps: Vec<Gap> = next.take_gaps().collect();
+        assert_eq!(gaps.len(), 1);
+        assert_eq!((gaps[0].count, gaps[0].first_boot_ns, gaps[0].last_boot_ns), (2, 400, 700));
+        next.look(&heads(9), 900, Reading::Empty);
+        assert_eq!(counts(&mut next), [], "may still be on its way");
+        next.look(&heads(9), 1000, Reading::Empty);
+        assert_eq!(counts(&mut next), [(RecordKind::Exec, 2)]);
+    }
+
+    #[test]
+    fn a_loss_that_was_found_and_not_handed_out_is_handed_out_by_the_next_reader() {
+        let mut sequences = Sequences::new(1, 0);
+        sequences.seen(RecordKind::Exec, 0, 5, 100);
+        let mut next = restored(&sequences.words().collect::<Vec<_>>());
+        assert_eq!(counts(&mut next), [(RecordKind::Exec, 4)]);
+        assert_eq!(counts(&mut next), []);
+    }
+
+    #[test]
+    fn a_loss_that_was_stored_is_not_handed_out_again_when_it_is_found_again() {
+        let words: Vec<u64> = Sequences::new(1, 0).words().collect();
+        // Killed after four of six were stored as lost and before this was written down here.
+        let mut next = restored(&words);
+        assert_eq!(next.already_reported([0, 4, 0]), [0, 4, 0]);
+        next.seen(RecordKind::Exec, 0, 5, 100);
+        assert_eq!(counts(&mut next), []);
+        next.seen(RecordKind::Exec, 0, 8, 200);
+        let gaps: Vec<Gap> = next.take_gaps().collect();
+        assert_eq!(gaps.len(), 1);
+        assert_eq!((gaps[0].count, gaps[0].first_boot_ns), (2, 100), "of the new loss alone");
+        assert_eq!(next.reported(), [0, 6, 0]);
+    }
 }

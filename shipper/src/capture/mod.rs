@@ -110,7 +110,7 @@ impl Capture {
             && let Some(set) = old.pop()
         {
             tracing::info!("capture went on in the kernel since the last run, and is taken over");
-            Capture::over(Source::adopt(&set, cpus)?, layout, mode)
+            Capture::over(adopt(&set, cpus)?, layout, mode)
         } else {
             // The new programs first: what happens meanwhile is seen twice rather than never.
             let new = NewSet::begin(&options.pin_dir)?;
@@ -129,7 +129,7 @@ impl Capture {
         }
         for set in old.iter_mut().rev() {
             set.detach()?;
-            capture.sources.push_front(Source::adopt(set, cpus)?);
+            capture.sources.push_front(adopt(set, cpus)?);
         }
         capture.old = old;
         capture.lock = Some(lock);
@@ -342,6 +342,13 @@ fn possible_cpus() -> Result<u32, CaptureError> {
     let cpus = aya::util::nr_cpus()
         .map_err(|(file, error)| CaptureError::Ring(format!("{file}: {error}")))?;
     u32::try_from(cpus).map_err(|_| CaptureError::Ring(format!("{cpus} CPUs")))
+}
+
+fn adopt(set: &PinSet, cpus: u32) -> Result<Source, CaptureError> {
+    Source::adopt(set, cpus).map_err(|error| CaptureError::Adopt {
+        dir: set.dir().to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 fn warn_of_pins(pin_dir: &Path) {

@@ -153,3 +153,97 @@ fn executed(record: &ExecRecord<'_>) -> Executed {
         inode: exec.binary.inode,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use common::wire::{Exec, Exit, Fork, Header, RecordKind, WIRE_VERSION};
+
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// A record about process `tgid`, whose fixed part is zero but for what is looked at here.
+    fn record(kind: RecordKind, tgid: u32, boot_ns: u64, argc: u32) -> Vec<u8> {
+        let (fixed, process_at) = match kind {
+            RecordKind::Fork => (size_of::<Fork>(), std::mem::offset_of!(Fork, child)),
+            RecordKind::Exit => (size_of::<Exit>(), std::mem::offset_of!(Exit, process)),
+            RecordKind::Exec => (size_of::<Exec>(), std::mem::offset_of!(Exec, process)),
+        };
+        let header = size_of::<Header>();
+        let mut bytes = vec![0; header + fixed];
+        let length = u32::try_from(bytes.len()).expect("short");
+        let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+        put(0, &WIRE_VERSION.to_ne_bytes());
+        put(2, &(kind as u16).to_ne_bytes());
+        put(4, &length.to_ne_bytes());
+        put(16, &boot_ns.to_ne_bytes());
+        put(header + process_at + std::mem::offset_of!(ProcessId, tgid), &tgid.to_ne_bytes());
+        if kind == RecordKind::Exec {
+            put(header + std::mem::offset_of!(Exec, argc), &argc.to_ne_bytes());
+        }
+        bytes
+    }
+
+    fn exec(tgid: u32, boot_ns: u64, argc: u32) -> Vec<u8> {
+        record(RecordKind::Exec, tgid, boot_ns, argc)
+    }
+
+    #[test]
+    fn what_both_rings_have_is_known_once_each() {
+        let mut overlap = Overlap::default();
+        for kind in [RecordKind::Fork, RecordKind::Exit, RecordKind::Exec] {
+            overlap.note(&record(kind, 7, 500 * MS, 1), 400 * MS);
+        }
+        assert!(!overlap.repeats(&exec(7, 500 * MS, 1)), "a ring does not repeat itself");
+        overlap.next_ring();
+        for kind in [RecordKind::Fork, RecordKind::Exit, RecordKind::Exec] {
+            assert!(!overlap.repeats(&record(kind, 8, 500 * MS, 1)), "another process");
+            assert!(overlap.repeats(&record(kind, 7, 501 * MS, 1)), "{kind:?}");
+            assert!(!overlap.repeats(&record(kind, 7, 501 * MS, 1)), "only once");
+        }
+    }
+
+    #[test]
+    fn a_process_that_executes_again_is_not_taken_for_a_repetition() {
+        let mut overlap = Overlap::default();
+        overlap.note(&exec(7, 500 * MS, 1), 0);
+        overlap.note(&exec(7, 502 * MS, 1), 0);
+        overlap.next_ring();
+        assert!(!overlap.repeats(&exec(7, 501 * MS, 2)), "with other arguments");
+        assert!(!overlap.repeats(&exec(7, 600 * MS, 1)), "later");
+        assert!(overlap.repeats(&exec(7, 501 * MS, 1)));
+        assert!(overlap.repeats(&exec(7, 503 * MS, 1)));
+        assert!(!overlap.repeats(&exec(7, 504 * MS, 1)));
+    }
+
+    #[test]
+    fn what_came_before_the_newer_programs_need_not_be_remembered() {
+        let mut overlap = Overlap::default();
+        overlap.note(&exec(7, 100 * MS, 1), 400 * MS);
+        overlap.next_ring();
+        assert!(overlap.is_over());
+    }
+
+    #[test]
+    fn it_is_over_when_the_newer_ring_was_read_beyond_the_end_of_the_older() {
+        let mut overlap = Overlap::default();
+        overlap.note(&exec(7, 500 * MS, 1), 0);
+        overlap.next_ring();
+        overlap.end_before(&exec(8, 520 * MS, 1));
+        assert!(!overlap.is_over());
+        overlap.end_before(&exec(8, 551 * MS, 1));
+        assert!(overlap.is_over());
+        assert!(!overlap.repeats(&exec(7, 500 * MS, 1)));
+    }
+
+    #[test]
+    fn records_of_another_version_are_not_looked_into() {
+        let mut overlap = Overlap::default();
+        let mut other = exec(7, 500 * MS, 1);
+        other[0] = 99;
+        overlap.note(&other, 0);
+        overlap.next_ring();
+        assert!(overlap.is_over());
+        assert!(!overlap.repeats(&other));
+    }
+}

@@ -88,6 +88,7 @@ impl Source {
         };
         let ring = open("ring")?;
         if !set.is_of_this_version() {
+            tracing::warn!("another version filled the old ring: what it had lost is not known");
             return Source::new(&ring, None, cpus, 0);
         }
         let state = State::open(&set.dir().join("state"), words_count(cpus))?;

@@ -37,9 +37,9 @@ impl State {
             .map_err(|error| failed(error.to_string()))?
             .pin(path)
             .map_err(|error| failed(error.to_string()))?;
-        let state = State { memory: map(path, entries as usize)?, words };
-        state.memory.word(WORD_BYTES).store(words, Ordering::Relaxed);
-        Ok(state)
+        let memory = map(path, entries as usize)?;
+        memory.word(WORD_BYTES).store(words, Ordering::Relaxed);
+        Ok(State { memory, words })
     }
 
     /// Opens what [`State::create`] pinned.
@@ -85,4 +85,42 @@ fn map(path: &Path, entries: usize) -> Result<Mapping, PinError> {
         Err(error) => return Err(failed(std::io::Error::other(error.to_string()))),
     };
     Mapping::new(map.fd().as_fd(), 0, entries * WORD_BYTES, Access::ReadWrite).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In a file in memory instead of a map.
+    fn state(words: usize) -> (State, State) {
+        let file = rustix::fs::memfd_create("state", rustix::fs::MemfdFlags::CLOEXEC);
+        let file = std::fs::File::from(file.expect("memfd"));
+        file.set_len(4096).expect("its size");
+        let open = || {
+            let memory = Mapping::new(file.as_fd(), 0, 4096, Access::ReadWrite).expect("mapped");
+            State { memory, words }
+        };
+        (open(), open())
+    }
+
+    #[test]
+    fn the_next_process_finds_what_was_saved_last() {
+        let (mut writer, reader) = state(3);
+        assert_eq!(reader.load(), [0, 0, 0]);
+        writer.save([1, 2, u64::MAX]);
+        assert_eq!(reader.load(), [1, 2, u64::MAX]);
+        writer.save([4, 5, 6]);
+        assert_eq!(reader.load(), [4, 5, 6]);
+    }
+
+    #[test]
+    fn one_that_is_killed_while_it_saves_leaves_what_was_saved_before() {
+        let (mut writer, reader) = state(3);
+        writer.save([1, 2, 3]);
+        let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            writer.save([4, 5].into_iter().chain(std::iter::from_fn(|| panic!("killed"))));
+        }));
+        assert!(killed.is_err());
+        assert_eq!(reader.load(), [1, 2, 3]);
+    }
 }
