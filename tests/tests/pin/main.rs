@@ -13,6 +13,7 @@ mod reader;
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use common::wire::RecordKind;
@@ -23,6 +24,9 @@ use reader::{Bpffs, Reader, Spool};
 
 /// The variable that makes a test a process of its own, for another test to kill.
 const CHILD: &str = "SHIPPER_TEST_PIN_DIR";
+
+/// And its spool.
+const CHILD_SPOOL: &str = "SHIPPER_TEST_PIN_SPOOL";
 
 #[test]
 fn what_is_executed_while_nobody_reads_is_read_by_the_next_one() -> Result<()> {
@@ -81,6 +85,77 @@ fn child_that_is_killed() -> Result<()> {
     std::io::stdout().flush()?;
     std::io::stdin().read_line(&mut String::new())?;
     Ok(())
+}
+
+#[test]
+fn many_kills_at_any_moment_neither_lose_nor_repeat_and_count_what_did_not_fit() -> Result<()> {
+    const KILLS: u32 = 40;
+    const PART: u32 = 100;
+    let Some(pins) = Bpffs::mount()? else { return Ok(()) };
+    let file = pins.files().join("spool");
+    // A few of the parts do not fit while nobody reads.
+    let options = Options { ring_buffer_bytes: 128 << 10, ..pins.options() };
+    drop(Reader::start(&options, &mut Spool::default())?);
+    for kill in 0..KILLS {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["--exact", "child_that_reads_until_killed"])
+            .env(CHILD, &options.pin_dir)
+            .env(CHILD_SPOOL, &file)
+            .stdout(Stdio::null())
+            .spawn()?;
+        let length = || std::fs::metadata(&file).map_or(0, |file| file.len());
+        // One in five is killed while it starts; the others somewhere in the storm.
+        let mut storm = if kill % 5 == 4 {
+            pins.begin_storm("kills", kill * PART, PART)?
+        } else {
+            let before = length();
+            while length() == before {
+                assert!(child.try_wait()?.is_none(), "the child ended by itself");
+                std::thread::yield_now();
+            }
+            let storm = pins.begin_storm("kills", kill * PART, PART)?;
+            let wanted = length() + u64::from(kill % 7) * 500;
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while length() < wanted && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+            storm
+        };
+        child.kill()?;
+        child.wait()?;
+        assert!(storm.wait()?.success());
+    }
+    let mut spool = Spool::in_file(&file)?;
+    let blocks = spool.blocks();
+    let mut reader = Reader::start(&options, &mut spool)?;
+    for _ in 0..2 {
+        reader.drain(&mut spool)?;
+        pins.execute_on_each_cpu("last")?;
+    }
+    reader.drain(&mut spool)?;
+    let (arrived, lost) = (spool.numbers("kills").len(), spool.lost(RecordKind::Exec));
+    println!("{blocks} blocks, {arrived} of {} arrived, {lost} execs lost", KILLS * PART);
+    assert!(arrived as u64 + lost >= u64::from(KILLS * PART), "{arrived} arrived, {lost} lost");
+    let canaries =
+        spool.missing_execs().checked_sub(lost).context("counted as lost, and arrived")?;
+    assert!(canaries <= reader::CANARIES, "{canaries} neither arrived nor are counted as lost");
+    Ok(())
+}
+
+/// Reads into a spool in a file until it is killed.
+#[test]
+fn child_that_reads_until_killed() -> Result<()> {
+    let (Some(pin_dir), Some(file)) = (std::env::var_os(CHILD), std::env::var_os(CHILD_SPOOL))
+    else {
+        return Ok(());
+    };
+    let options = Options {
+        pin_dir: pin_dir.into(),
+        ring_buffer_bytes: 128 << 10,
+        ..Bpffs::options_anywhere()
+    };
+    let mut spool = Spool::in_file(file.as_ref())?;
+    Reader::start(&options, &mut spool)?.read_until_killed(&mut spool)
 }
 
 #[test]

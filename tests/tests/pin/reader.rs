@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use common::decode::{Record, decode};
 use common::wire::RecordKind;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -20,7 +20,7 @@ pub struct Bpffs {
     place: tempfile::TempDir,
     program: PathBuf,
     /// Where the program is.
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 impl Bpffs {
@@ -43,7 +43,7 @@ impl Bpffs {
             skip(&format!("no file system may be mounted here: {error}"));
             return Ok(None);
         }
-        Ok(Some(Bpffs { place, program, _files: files }))
+        Ok(Some(Bpffs { place, program, files }))
     }
 
     fn options_anywhere_unpinned() -> Options {
@@ -91,6 +91,11 @@ impl Bpffs {
             assert!(status.success());
         }
         Ok(())
+    }
+
+    /// A directory for what a test writes.
+    pub fn files(&self) -> &Path {
+        self.files.path()
     }
 
     /// Names of the sets of pins.
@@ -149,19 +154,88 @@ enum Entry {
     Lost(RecordKind, u64),
 }
 
+const KINDS: [RecordKind; 3] = [RecordKind::Fork, RecordKind::Exec, RecordKind::Exit];
+
+impl Entry {
+    /// As it stands in a file: `e,MARK,NUMBER,CPU,SEQUENCE` or `l,KIND,COUNT`.
+    fn to_text(&self) -> String {
+        match self {
+            Entry::Exec { mark, number, cpu, sequence } => {
+                let mark: String = mark.chars().filter(char::is_ascii_alphanumeric).collect();
+                format!("e,{mark},{},{cpu},{sequence};", number.map_or(-1, i64::from))
+            }
+            Entry::Lost(kind, count) => format!("l,{},{count};", *kind as u16),
+        }
+    }
+
+    fn from_text(text: &str) -> Option<Entry> {
+        let words: Vec<&str> = text.split(',').collect();
+        match words[..] {
+            ["e", mark, number, cpu, sequence] => Some(Entry::Exec {
+                mark: mark.to_owned(),
+                number: number.parse().ok(),
+                cpu: cpu.parse().ok()?,
+                sequence: sequence.parse().ok()?,
+            }),
+            ["l", kind, count] => {
+                Some(Entry::Lost(KINDS[kind.parse::<usize>().ok()?], count.parse().ok()?))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What is stored, with the mark beside it; the rest is forgotten by a crash.
 #[derive(Default)]
 pub struct Spool {
     stored: Vec<Entry>,
     mark: Vec<u8>,
     pending: Vec<Entry>,
+    blocks: usize,
+    /// Where what is stored is written as well: a line a block, `MARK;ENTRIES`.
+    file: Option<std::fs::File>,
 }
 
 impl Spool {
+    /// In a file, with what earlier processes stored there. A line that was cut short by a kill is
+    /// taken away, as a torn block is.
+    pub fn in_file(path: &Path) -> Result<Spool> {
+        use std::io::Read as _;
+        let mut file =
+            std::fs::OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+        file.set_len(whole as u64)?;
+        let mut spool = Spool::default();
+        for line in text[..whole].lines() {
+            let (mark, entries) = line.split_once(';').context("a block")?;
+            spool.mark = (0..mark.len() / 2)
+                .map(|at| u8::from_str_radix(&mark[2 * at..2 * at + 2], 16))
+                .collect::<Result<_, _>>()?;
+            spool.blocks += 1;
+            let entries = entries.split_terminator(';');
+            spool.stored.extend(entries.map(|text| Entry::from_text(text).expect("an entry")));
+        }
+        spool.file = Some(file);
+        Ok(spool)
+    }
+
     /// Writes what was read, with the reader's mark.
     pub fn store(&mut self, reader: &Reader) {
-        self.stored.append(&mut self.pending);
         self.mark = reader.capture.mark().to_vec();
+        if let Some(file) = &mut self.file {
+            let mark: String = self.mark.iter().map(|byte| format!("{byte:02x}")).collect();
+            let entries: String = self.pending.iter().map(Entry::to_text).collect();
+            std::io::Write::write_all(file, format!("{mark};{entries}\n").as_bytes())
+                .expect("written");
+        }
+        self.stored.append(&mut self.pending);
+    }
+
+    /// How often something was stored.
+    pub fn blocks(&self) -> usize {
+        self.blocks
     }
 
     /// What was not written is gone.
@@ -200,7 +274,7 @@ impl Spool {
     }
 
     pub fn assert_no_loss(&self) {
-        for kind in [RecordKind::Fork, RecordKind::Exec, RecordKind::Exit] {
+        for kind in KINDS {
             assert_eq!(self.lost(kind), 0, "{kind:?}");
         }
     }
@@ -256,6 +330,19 @@ impl Reader {
     pub fn read_old(&mut self, spool: &mut Spool) -> Result<()> {
         self.read_all(spool);
         self.account(spool, Reading::Empty)
+    }
+
+    /// Reads, stores and releases, block by block, until killed.
+    pub fn read_until_killed(&mut self, spool: &mut Spool) -> Result<()> {
+        loop {
+            let emptied = !self.read(spool, 50);
+            self.account(spool, if emptied { Reading::Empty } else { Reading::Backlog })?;
+            spool.store(self);
+            self.capture.release();
+            if emptied {
+                self.capture.wait(std::time::Duration::from_secs(60))?;
+            }
+        }
     }
 
     /// Reads and stores everything, twice: once for an older ring, once for the newest.
