@@ -40,8 +40,6 @@ pub struct Options {
     pub ring_buffer_bytes: u32,
     /// Most bytes of argv a record carries.
     pub argv_bytes_max: u32,
-    /// Programs and ring stay in the kernel when the daemon ends.
-    pub pin: bool,
     /// The kernel's BTF.
     pub btf: PathBuf,
     /// Fields treated as missing, `struct.member`: for tests of the fallbacks.
@@ -60,7 +58,6 @@ impl Default for Options {
             mode: None,
             ring_buffer_bytes: 16 << 20,
             argv_bytes_max: 32 << 10,
-            pin: false,
             btf: PathBuf::from(KERNEL_BTF),
             hidden_fields: Vec::new(),
             pin: false,

@@ -6,7 +6,7 @@
 //! - `gate`: whether the sink is up; a single batch tries while it is not
 //! - `backoff`: how long to wait before the next try
 //! - `ack`: what is done with, and the durable cursor
-//! - `losses`, `status`: what is said about it, in the stream and to the operator
+//! - `losses`, `report`, `status`: what is said about it, in the stream and to the operator
 //!
 //! Several batches may be in flight, as many as the sink allows; they are acknowledged in order. The
 //! cursor is saved behind the acknowledgement, so after a crash events come again, never not at all.
@@ -17,6 +17,7 @@ mod backoff;
 mod batch;
 mod gate;
 mod losses;
+mod report;
 pub mod status;
 
 #[cfg(test)]
@@ -24,7 +25,6 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
@@ -39,10 +39,7 @@ use attempt::Outlet;
 use batch::{Gatherer, Source};
 use gate::Gate;
 pub use losses::{Losses, PutAside};
-use status::Reporter;
-
-/// How often the status of a sink is written, at most.
-const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+use report::Reporter;
 
 /// What the daemon tells its sinks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,15 +81,15 @@ pub struct Line {
     pub settings: DeliverySettings,
     /// Where events that were put aside are told to the stream.
     pub losses: Arc<Losses>,
-    /// Where the operator finds the status; `None` writes none.
-    pub status: Option<PathBuf>,
+    /// The spool beside which the operator finds the status; `None` writes none.
+    pub status_dir: Option<PathBuf>,
 }
 
 impl Line {
     /// Delivers until the spool is closed and read to its end, or the deadline passes. What is not
     /// delivered then stays in the spool.
     pub async fn run(self, control: watch::Receiver<Control>) -> Delivered {
-        let Line { name, sink, reader, cursor, replay, quarantine, settings, losses, status } =
+        let Line { name, sink, reader, cursor, replay, quarantine, settings, losses, status_dir } =
             self;
         let flow = Flow {
             name: &name,
@@ -105,7 +102,7 @@ impl Line {
         let mut state = State {
             control,
             reopens: 0,
-            reporter: Reporter::new(status, STATUS_INTERVAL),
+            reporter: Reporter::new(status_dir, &name),
             delivered: Delivered { complete: true, ..Delivered::default() },
         };
         let ack = Mutex::new(Ack::new(cursor));
@@ -118,7 +115,7 @@ impl Line {
         if state.delivered.complete {
             flow.pass(Source::Log(reader), &ack, &mut state).await;
         }
-        report(&mut state.reporter, &flow.gate);
+        state.reporter.write(&flow.gate);
         if let Err(error) = sink.close().await {
             tracing::error!(sink = name, %error, "could not be closed");
         }
@@ -199,7 +196,7 @@ impl Flow<'_> {
                         None => ended = true,
                     }
                 }
-                () = reporter.due(gate.changes()) => report(reporter, gate),
+                () = reporter.due(gate.changes()) => reporter.write(gate),
                 // The pipeline holds the other end for as long as there are sinks.
                 _ = control.changed() => {
                     let asked = control.borrow_and_update().reopens;
@@ -227,11 +224,6 @@ async fn until(moment: Option<Instant>) {
     if let Some(moment) = moment {
         tokio::time::sleep_until(moment).await;
     }
-}
-
-fn report(reporter: &mut Reporter, gate: &Gate) {
-    let (change, status) = gate.status();
-    reporter.write(change, &status);
 }
 
 fn save(name: &str, ack: &Mutex<Ack>) {

@@ -110,13 +110,11 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
 
     let capture = Capture::start(options)?;
     announce(&capture);
-    let (depth_max, pin) = (settings.enrich.ancestry_depth_max, options.pin);
+    let depth_max = settings.enrich.ancestry_depth_max;
     let (put_aside, watched_signals) = (losses.clone(), signals.clone());
     let captured = std::thread::Builder::new()
         .name("capture".to_owned())
-        .spawn(move || {
-            Work::new(capture, depth_max, writer, put_aside).run(&watched_signals.stop, pin)
-        })
+        .spawn(move || Work::new(capture, depth_max, writer, put_aside)?.run(&watched_signals.stop))
         .map_err(system("a thread cannot be started"))?
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic));

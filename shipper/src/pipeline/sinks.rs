@@ -7,7 +7,7 @@ use super::PipelineError;
 use crate::config::model::{Compression, Fsync, WhenFull};
 use crate::config::settings::{SinkKind, SinkSettings, SpoolSettings};
 use crate::config::units::FreeSpace;
-use crate::deliver::{Line, Losses, status};
+use crate::deliver::{Line, Losses};
 use crate::sink::Sink;
 use crate::sink::console::ConsoleSink;
 use crate::sink::file::{FileSink, Housekeeper};
@@ -68,7 +68,7 @@ pub fn open(
     };
     let (reader, cursor) = spool.cursor(&name)?;
     let line = Line {
-        status: Some(status::path(spool_dir, &name)),
+        status_dir: Some(spool_dir.to_owned()),
         replay: spool.replay(&name)?,
         quarantine: spool.quarantine(&name, settings.delivery.quarantine_bytes_max)?,
         name,

@@ -75,19 +75,20 @@ impl Work {
         depth_max: usize,
         writer: Writer,
         put_aside: Arc<Losses>,
-    ) -> Self {
+    ) -> Result<Self, CaptureError> {
         let mut enricher = Enricher::new(depth_max);
         enricher.seed();
         if let Some(mark) = writer.last_mark() {
-            capture.resume(mark);
+            capture.resume(mark)?;
         }
         let line =
             ToSpool { enricher, writer, counts: Counts::default(), put_aside, encoded: Vec::new() };
-        Work { capture, begun: Instant::now(), line, evicted: 0, held: false }
+        Ok(Work { capture, begun: Instant::now(), line, evicted: 0, held: false })
     }
 
-    /// Reads until told to stop, and then what is left. `pin`: the kernel programs go on without us.
-    pub fn run(mut self, stop: &AtomicBool, pin: bool) -> Result<Counts, CaptureError> {
+    /// Reads until told to stop, and then what is left. Pinned kernel programs go on
+    /// without us.
+    pub fn run(mut self, stop: &AtomicBool) -> Result<Counts, CaptureError> {
         let mut next_tick = Instant::now() + TICK;
         while !stop.load(Ordering::Relaxed) {
             let left = next_tick.saturating_duration_since(Instant::now()).min(WAIT_MAX);
@@ -109,30 +110,27 @@ impl Work {
                 next_tick = Instant::now() + TICK;
             }
         }
-        self.end(pin)
+        self.end()
     }
 
     /// Reads the rest, accounts for it, and closes the spool.
-    fn end(mut self, pin: bool) -> Result<Counts, CaptureError> {
-        if !pin {
-            self.capture.detach();
-        }
+    fn end(mut self) -> Result<Counts, CaptureError> {
+        self.capture.detach();
+        let pinned = self.capture.is_pinned();
         // Pinned programs fill the ring on and on: what is there now is enough.
         let until = Instant::now() + TICK;
-        loop {
-            match self.drain(|| pin && Instant::now() >= until) {
-                Drained::Empty => break,
-                Drained::Backlog if pin => break,
-                Drained::Backlog => {}
+        let drained = loop {
+            match self.drain(|| pinned && Instant::now() >= until) {
+                Drained::Empty => break Drained::Empty,
+                Drained::Backlog if !pinned => {}
                 // The ring is there again at the next start.
-                Drained::Held if pin => break,
+                drained if pinned => break drained,
                 // It is not: what does not fit is lost, which the spool notes and tells then.
-                Drained::Held => {
-                    self.line.writer.drop_what_does_not_fit();
-                }
+                _ => self.line.writer.drop_what_does_not_fit(),
             }
-        }
-        self.account(if pin { Reading::Backlog } else { Reading::Settled })?;
+        };
+        let empty = drained == Drained::Empty;
+        self.account(if empty { Reading::Settled } else { Reading::Backlog })?;
         self.write();
         let now = self.now();
         if let Err(error) = self.line.writer.close(now) {

@@ -88,7 +88,9 @@ pub use format::{BLOCK_BYTES_MAX, MARK_BYTES_MAX, RECORD_BYTES_MAX};
 pub use ledger::{LossStage, SpoolLoss};
 pub use open::open;
 pub use outcome::{FullCause, Now, Wrote};
-pub use quarantine::{Entry, Quarantine, QuarantineError, Remains, Replay, quarantine_directory, replay_directory};
+pub use quarantine::{
+    Entry, Quarantine, QuarantineError, Remains, Replay, quarantine_directory, replay_directory,
+};
 pub use reader::{Block, Reader};
 pub use writer::Writer;
 

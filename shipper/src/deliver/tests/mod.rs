@@ -80,7 +80,7 @@ impl Setup {
             quarantine: spool.quarantine(NAME, self.settings.quarantine_bytes_max).unwrap(),
             settings: self.settings.clone(),
             losses: Arc::clone(&self.losses),
-            status: None,
+            status_dir: None,
         }
     }
 }

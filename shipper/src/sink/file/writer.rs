@@ -15,6 +15,7 @@ use super::lines::{AppendError, Lines};
 use super::names::{self, Names};
 use super::open;
 use super::position::{self, Place, Tail};
+use crate::fault;
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,7 +238,11 @@ impl Writer {
         if self.current.as_ref().is_some_and(|current| current.lines.len() > 0) {
             let at = Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH);
             let at = self.last_rotation.map_or(at, |last| at.max(names::next(last)));
-            self.last_rotation = Some(self.names.set_aside(&self.settings.path, at)?);
+            let path = &self.settings.path;
+            let failed = |error| FileError::new("rotate", path, error);
+            fault::point("file.rotate").map_err(failed)?;
+            self.last_rotation = Some(self.names.set_aside(path, at)?);
+            fault::point("file.rotate.after").map_err(failed)?;
         }
         self.current = None;
         Ok(())

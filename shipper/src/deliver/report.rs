@@ -1,0 +1,50 @@
+//! When the status of a sink is written.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::gate::Gate;
+use super::status;
+
+/// How often a status is written, at most.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Writes the status when it has changed, at most once a second.
+pub struct Reporter {
+    /// `None` writes none.
+    spool_dir: Option<PathBuf>,
+    sink: String,
+    /// The change that was written last, as the gate counts them.
+    written: u64,
+    not_before: Instant,
+}
+
+impl Reporter {
+    /// For one sink.
+    #[must_use]
+    pub fn new(spool_dir: Option<PathBuf>, sink: &str) -> Reporter {
+        Reporter { spool_dir, sink: sink.to_owned(), written: 0, not_before: Instant::now() }
+    }
+
+    /// Waits until a status is to be written; for ever when it has not changed.
+    pub async fn due(&self, change: u64) {
+        if self.spool_dir.is_none() || change == self.written {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep_until(self.not_before).await;
+    }
+
+    /// Writes it.
+    pub fn write(&mut self, gate: &Gate) {
+        let Some(spool_dir) = &self.spool_dir else { return };
+        let (change, status) = gate.status();
+        // A failure shows in what matters: the spool is on the same disk.
+        if let Err(error) = status::write(spool_dir, &self.sink, &status) {
+            tracing::debug!(%error, sink = self.sink, "the status cannot be written");
+        }
+        self.written = change;
+        self.not_before = Instant::now() + INTERVAL;
+    }
+}
