@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 use super::CONFIG_DEFAULT;
-use crate::capture::{Mode, Options};
+use crate::capture::{Mode, Options, PIN_DIR};
 use crate::config::{self, model};
 use crate::pipeline;
 
@@ -33,6 +33,10 @@ pub struct RunArgs {
     /// Prints each event and writes ./run/events/shipper.ndjson. Needs no server and no file.
     #[arg(long, conflicts_with = "config")]
     local: bool,
+
+    /// Where `capture.pin` pins programs and ring, on a bpf file system
+    #[arg(long, value_name = "DIR", default_value = PIN_DIR)]
+    pin_dir: PathBuf,
 }
 
 /// Runs until a signal.
@@ -56,6 +60,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         ring_buffer_bytes: settings.capture.ring_buffer_bytes,
         argv_bytes_max: settings.capture.argv_bytes_max,
         pin: settings.capture.pin,
+        pin_dir: args.pin_dir.clone(),
         ..Options::default()
     };
     pipeline::run(&settings, &options)?;
