@@ -4,6 +4,7 @@
 //! have been. The file is the mark that their loss is in the ledger already: another sink that
 //! comes by, or the next start, does not count them again. Without room the file is empty.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -52,9 +53,28 @@ pub(super) struct Damage {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Numbers counted: first and the one after the last.
-    ranges: Vec<(u64, u64)>,
+    /// Numbers counted: the one after the last, by the first. No two touch.
+    ranges: BTreeMap<u64, u64>,
     kept_bytes: u64,
+}
+
+impl Known {
+    /// How many numbers of a range are counted already.
+    fn covered(&self, first: u64, next: u64) -> u64 {
+        let ranges = self.ranges.range(..next);
+        ranges.map(|(&from, &to)| to.min(next).saturating_sub(from.max(first))).sum()
+    }
+
+    fn add(&mut self, mut first: u64, mut next: u64) {
+        while let Some((&from, &to)) = self.ranges.range(..=next).next_back()
+            && to >= first
+        {
+            self.ranges.remove(&from);
+            first = first.min(from);
+            next = next.max(to);
+        }
+        self.ranges.insert(first, next);
+    }
 }
 
 impl Damage {
@@ -84,27 +104,23 @@ impl Damage {
             if at < excess && last < oldest && self.disk.remove(&path).is_ok() {
                 continue;
             }
-            known.ranges.push((first, last.saturating_add(1)));
+            known.add(first, last.saturating_add(1));
             let len = self.disk.open(&path, false).and_then(|file| file.len());
             known.kept_bytes = known.kept_bytes.saturating_add(len.unwrap_or(0));
         }
-        known.ranges.iter().map(|&(_, next)| next).max().unwrap_or(1)
+        known.ranges.values().copied().max().unwrap_or(1)
     }
 
     /// Counts missing numbers, except those that were counted before, and keeps the bytes.
     pub(super) fn report(&self, missing: &Missing, stretch: Option<&Stretch>) {
         let known = &mut *locked(&self.known);
-        let covered: u64 = known
-            .ranges
-            .iter()
-            .map(|&(first, next)| next.min(missing.next).saturating_sub(first.max(missing.first)))
-            .sum();
+        let covered = known.covered(missing.first, missing.next);
         let uncovered = (missing.next - missing.first).saturating_sub(covered);
         let count = missing.count.min(uncovered);
         if count == 0 {
             return;
         }
-        known.ranges.push((missing.first, missing.next));
+        known.add(missing.first, missing.next);
         self.ledger.add(SpoolLoss {
             stage: LossStage::Damaged,
             sink: self.sink.clone(),

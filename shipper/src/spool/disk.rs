@@ -12,6 +12,9 @@ use rustix::fs::{FallocateFlags, OFlags};
 #[cfg(test)]
 pub(crate) mod sim;
 
+/// Bytes copied at a time.
+const CHUNK_BYTES: u64 = 256 << 10;
+
 /// Space of the file system a path is on, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
@@ -224,6 +227,23 @@ pub(super) fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Res
     }
     disk.rename(&temporary, path)?;
     disk.sync_dir(parent(path))
+}
+
+/// Makes durable what stands in a file, also where the system believes that it is: after a sync that
+/// failed it takes for written what is in memory only.
+pub(super) fn write_again(file: &dyn DiskFile, from: u64, len: u64) -> io::Result<()> {
+    let mut buffer = vec![0; len.min(CHUNK_BYTES) as usize];
+    let mut done = 0;
+    while done < len {
+        let wanted = (len - done).min(CHUNK_BYTES) as usize;
+        let read = file.read_at(&mut buffer[..wanted], from + done)?;
+        if read == 0 {
+            break;
+        }
+        file.write_at(&buffer[..read], from + done)?;
+        done += read as u64;
+    }
+    file.sync_data()
 }
 
 /// The directory of a file of the spool.

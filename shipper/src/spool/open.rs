@@ -86,9 +86,9 @@ pub fn open(
         torn.file.set_len(torn.offset).map_err(failed("cut", &torn.path))?;
     }
     if let Some(newest) = found.last() {
-        // What a killed daemon wrote may be in memory only.
+        let begin = newest.len.saturating_sub(super::writer::UNSYNCED_TOTAL_BYTES_MAX);
         disk.open(&newest.path, true)
-            .and_then(|file| file.sync_data())
+            .and_then(|file| disk::write_again(&*file, begin, newest.len - begin))
             .map_err(failed("sync", &newest.path))?;
     }
 

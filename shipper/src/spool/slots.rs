@@ -50,9 +50,12 @@ impl Slots {
             }
             Err(error) => return Err(error),
         };
-        // What a killed daemon wrote last may not be on disk, and the next write goes to the other slot.
-        file.sync_data()?;
         let newest = newest(&*file, slot_bytes)?;
+        if let Some(newest) = &newest {
+            // What was written last before the end may be in memory only, and the next write goes
+            // to the other slot.
+            disk::write_again(&*file, (newest.slot * slot_bytes) as u64, slot_bytes as u64)?;
+        }
         let (generation, turn) = newest.as_ref().map_or((0, 0), |n| (n.generation, 1 - n.slot));
         let slots = Slots { file, slot_bytes, generation, turn, is_dirty: false };
         Ok((slots, newest.map(|newest| newest.payload)))

@@ -23,6 +23,9 @@ use crate::fault;
 /// a sync fails.
 const UNSYNCED_BYTES_MAX: usize = 4 << 20;
 
+/// The most that can be unsynced at any moment: the block that goes over the limit counts.
+pub(super) const UNSYNCED_TOTAL_BYTES_MAX: u64 = (UNSYNCED_BYTES_MAX + RAW_BYTES_MAX + 4096) as u64;
+
 /// How often counts of losses are made durable, at most.
 const STORE_INTERVAL: Duration = Duration::from_secs(1);
 

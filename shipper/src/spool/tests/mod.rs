@@ -1,5 +1,7 @@
 //! The spool as its users see it.
 
+mod model;
+
 use std::sync::Arc;
 use std::time::Duration;
 
