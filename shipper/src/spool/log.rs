@@ -23,6 +23,8 @@ pub(super) struct Segment {
     pub(super) first: u64,
     /// How many of the numbers before `first` were never in the log.
     pub(super) skipped: u64,
+    /// When it was begun.
+    pub(super) created_wall_ns: u64,
     /// Bytes in the file.
     pub(super) len: u64,
     /// Bytes that readers may read.
@@ -39,12 +41,18 @@ struct State {
 }
 
 /// How far the log is durable.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Durable {
     /// Number after the last durable record.
     pub(super) next: u64,
     /// How many of the numbers before it were never in the log.
     pub(super) skipped: u64,
+}
+
+impl Default for Durable {
+    fn default() -> Durable {
+        Durable { next: 1, skipped: 0 }
+    }
 }
 
 /// One log.
@@ -72,16 +80,25 @@ impl Log {
 
     /// Adds a segment after the last, which ends where it begins. One that begins where the last
     /// one does takes its place.
-    pub(super) fn push(&self, first: u64, skipped: u64, len: u64, durable_len: u64) -> Segment {
+    pub(super) fn push(&self, header: &SegmentHeader, len: u64, durable_len: u64) {
+        let SegmentHeader { first, skipped, created_wall_ns, .. } = *header;
         let state = &mut *locked(&self.state);
         state.segments.pop_back_if(|last| last.first >= first);
         if let Some(last) = state.segments.back_mut() {
             last.end = Some(first);
         }
         state.last_id += 1;
-        let segment = Segment { id: state.last_id, first, skipped, len, durable_len, end: None };
-        state.segments.push_back(segment);
-        segment
+        let id = state.last_id;
+        let end = None;
+        state.segments.push_back(Segment {
+            id,
+            first,
+            skipped,
+            created_wall_ns,
+            len,
+            durable_len,
+            end,
+        });
     }
 
     /// The last segment has grown to `len` bytes.

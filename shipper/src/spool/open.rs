@@ -54,7 +54,7 @@ pub fn open(
     let salt = found.first().map_or_else(random, |found| found.header.salt);
     let (cursors, stale_next) = open_cursors(&*disk, &cursor_dir, sinks)?;
 
-    let mut end = End { durable: Durable { next: 1, skipped: 0 }, mark: None, active: None };
+    let mut end = End::default();
     let mut torn = None;
     if let Some(newest) = found.last_mut() {
         (end, torn) = scan_newest(&*disk, newest, salt)?;
@@ -78,7 +78,8 @@ pub fn open(
         end.active = None;
         end.durable = Durable { next, skipped: written.skipped + (next - written.next) };
         let lowest = cursors.values().map(|(cursor, _)| cursor.next()).min();
-        report_end(&damage, written.next.max(lowest.unwrap_or(1)), next, torn.as_ref());
+        let first = written.next.max(lowest.unwrap_or(1));
+        report_gap(&damage, (first, next), end.wall_ns, torn.as_ref());
     }
     if let Some(torn) = &torn {
         tracing::warn!(path = %torn.path.display(), bytes = torn.len,
@@ -95,7 +96,7 @@ pub fn open(
     let (changed_tx, changed) = watch::channel(end.durable.next);
     let log = Log::new(Arc::clone(&disk), log_dir, salt, damage, changed);
     for segment in &found {
-        log.push(segment.header.first, segment.header.skipped, segment.len, segment.len);
+        log.push(&segment.header, segment.len, segment.len);
     }
     log.publish(end.durable);
     settle_cursors(&log, &cursors, &ledger)?;
@@ -200,9 +201,12 @@ fn set_aside(
 }
 
 /// Where the log ends.
+#[derive(Default)]
 pub(super) struct End {
     pub(super) durable: Durable,
     pub(super) mark: Option<Vec<u8>>,
+    /// When the last block was written, or the segment begun.
+    wall_ns: u64,
     /// None where the newest segment cannot be gone on with.
     pub(super) active: Option<SegmentFile>,
 }
@@ -217,9 +221,11 @@ pub(super) fn scan_newest(
     let mut end = SEGMENT_HEADER_BYTES as u64;
     let mut durable = Durable { next: newest.header.first, skipped: newest.header.skipped };
     let mut mark = None;
+    let mut wall_ns = newest.header.created_wall_ns;
     walk(Arc::clone(&file), newest, salt, |offset, header, body| {
         end = offset + header.len();
         durable = Durable { next: header.next(), skipped: header.skipped };
+        wall_ns = header.written_wall_ns;
         if !header.mark(body).is_empty() {
             mark = Some(header.mark(body).to_vec());
         }
@@ -235,7 +241,7 @@ pub(super) fn scan_newest(
     // A head that was cut is written again with the next segment, not here.
     let is_whole = newest.len == end;
     let active = is_whole.then(|| SegmentFile { file: Arc::clone(&file), len: end });
-    Ok((End { durable, mark, active }, torn))
+    Ok((End { durable, mark, wall_ns, active }, torn))
 }
 
 /// The last mark in the segments before the newest. As a rule the second newest has it.
@@ -307,39 +313,42 @@ fn open_cursors(
     Ok((cursors, stale))
 }
 
-/// Moves cursors that are not in the log to where it begins.
+/// Moves cursors that are not in the log to where it begins. What is gone is counted: once for all
+/// sinks what none of them had got, for each what others had.
 fn settle_cursors(log: &Log, cursors: &Cursors, ledger: &Ledger) -> Result<(), SpoolError> {
-    let oldest = log.oldest();
-    let begin = oldest.map_or(log.durable().next, |oldest| oldest.first);
-    for (sink, (cursor, was_there)) in cursors {
-        let next = cursor.next();
-        if next >= begin {
-            continue;
-        }
-        if *was_there && oldest.is_some() {
-            tracing::error!(
-                sink,
-                records = begin - next,
-                "records are gone from the spool that \
-                this sink had not got"
-            );
-            ledger.add_durably(&[SpoolLoss {
-                stage: LossStage::Damaged,
-                sink: Some(sink.clone()),
-                count: begin - next,
-                first_wall_ns: 0,
-                last_wall_ns: 0,
-            }])?;
-        }
-        cursor.advance(begin)?;
+    let Some(oldest) = log.oldest() else {
+        // Counted as what is missing at the end of the log.
+        let next = log.durable().next;
+        return cursors.values().try_for_each(|(cursor, _)| cursor.advance(next));
+    };
+    let begin = oldest.first;
+    let known = || cursors.iter().filter(|(_, (_, was_there))| *was_there);
+    let furthest = known().map(|(_, (cursor, _))| cursor.next()).max();
+    let furthest = furthest.unwrap_or(begin).min(begin);
+    for (sink, (cursor, _)) in known().filter(|(_, (cursor, _))| cursor.next() < furthest) {
+        let count = furthest - cursor.next();
+        tracing::error!(
+            sink,
+            records = count,
+            "records are gone from the spool that this sink had not got"
+        );
+        ledger.add_durably(&[SpoolLoss {
+            stage: LossStage::Damaged,
+            sink: Some(sink.clone()),
+            count,
+            first_wall_ns: oldest.created_wall_ns,
+            last_wall_ns: oldest.created_wall_ns,
+        }])?;
     }
-    Ok(())
+    report_gap(&log.damage, (furthest, begin), oldest.created_wall_ns, None);
+    cursors.values().try_for_each(|(cursor, _)| cursor.advance(begin))
 }
 
-/// Records up to the one before `next` were in the log, and it ends before `first`.
-fn report_end(damage: &Damage, first: u64, next: u64, torn: Option<&Stretch>) {
+/// Records of these numbers, the last excluded, were in the log and are not.
+fn report_gap(damage: &Damage, (first, next): (u64, u64), wall_ns: u64, torn: Option<&Stretch>) {
     if first < next {
-        damage.report(&Missing { first, next, count: next - first, wall_ns: (0, 0) }, torn);
+        let count = next - first;
+        damage.report(&Missing { first, next, count, wall_ns: (wall_ns, wall_ns) }, torn);
     }
 }
 

@@ -282,7 +282,7 @@ impl Spool {
         let (_, changed) = watch::channel(durable.next);
         let log = Log::new(Arc::clone(&disk), dir.clone(), salt, damage, changed);
         for found in &found {
-            log.push(found.header.first, 0, found.len, found.len);
+            log.push(&found.header, found.len, found.len);
         }
         log.publish(Durable { next: durable.next, skipped: 0 });
         let (file, _) = CursorFile::open(&*disk, dir.join(names::cursor(sink)))?;

@@ -179,7 +179,7 @@ impl Writer {
         }
         self.count_too_large(now);
         self.room.look(&self.shared, now);
-        if !self.room.has(&self.shared, BLOCK_BYTES_MAX as u64) && self.shared.reclaim() {
+        if !self.room.has(&self.shared, self.block_bytes()) && self.shared.reclaim() {
             self.room.look_again(&self.shared, now);
         }
         let is_due = self.stored_at.is_none_or(|at| now.monotonic >= at + STORE_INTERVAL);
@@ -238,8 +238,12 @@ impl Writer {
     /// Losses to report in the stream: the caller appends a record for each, and the spool forgets
     /// them when that is durable. None while there is no room.
     pub fn take_losses(&mut self) -> Vec<SpoolLoss> {
-        let has_room = self.room.has(&self.shared, BLOCK_BYTES_MAX as u64) && !self.is_broken;
-        if has_room { self.shared.ledger.take() } else { Vec::new() }
+        let has_room = match self.shared.options.when_full {
+            // Room is made.
+            WhenFull::DropOldest => true,
+            _ => self.room.has(&self.shared, self.block_bytes()),
+        };
+        if has_room && !self.is_broken { self.shared.ledger.take() } else { Vec::new() }
     }
 
     /// The mark of the newest block that was in the log when it was opened, if it had one.
@@ -397,7 +401,7 @@ impl Writer {
         let reserve = self.shared.options.segment_bytes;
         let segment = SegmentFile::create(&*log.disk, &log.dir, &header, blocks, reserve)
             .map_err(failed("make a segment in", &log.dir))?;
-        log.push(first, skipped, segment.len, SEGMENT_HEADER_BYTES as u64);
+        log.push(&header, segment.len, SEGMENT_HEADER_BYTES as u64);
         self.active = Some(segment);
         self.begun += 1;
         Ok(())
@@ -466,6 +470,11 @@ impl Writer {
         if let Err(error) = self.shared.ledger.store(Some(durable), true) {
             tracing::error!(%error, "cannot make the counts of losses durable");
         }
+    }
+
+    /// Room for a block, to say that there is room at all.
+    fn block_bytes(&self) -> u64 {
+        self.shared.options.segment_bytes.min(BLOCK_BYTES_MAX as u64)
     }
 
     fn broken_by(&self, cause: &dyn std::fmt::Display) -> SpoolError {

@@ -1,22 +1,32 @@
 //! The spool as its users see it.
 
-mod model;
-
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::disk::RealDisk;
+use super::disk::sim::SimDisk;
 use super::*;
 
-fn options(dir: &std::path::Path) -> Options {
+mod model;
+mod recovery;
+mod full;
+mod failing;
+mod quarantine;
+mod inspect;
+mod real;
+
+const DIR: &str = "/spool";
+
+fn options() -> Options {
     Options {
-        dir: dir.to_owned(),
+        dir: DIR.into(),
         bytes_max: 64 << 20,
         disk_free_min: FreeMin::Bytes(0),
         when_full: WhenFull::Block,
         fsync: Fsync::Always,
-        compression: Compression::Lz4,
-        segment_bytes: 1 << 20,
+        compression: Compression::None,
+        segment_bytes: 400,
     }
 }
 
@@ -24,30 +34,52 @@ fn at(ms: u64) -> Now {
     Now { monotonic: Duration::from_millis(ms), wall_ns: 1_000_000_000 + ms * 1_000_000 }
 }
 
-#[tokio::test]
-async fn what_is_written_is_read_by_each_sink_and_again_from_the_cursor_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let sinks = ["a".to_owned(), "b".to_owned()];
-    let (mut writer, spool) = open(options(dir.path()), Arc::new(RealDisk), &sinks).unwrap();
-    for record in [b"one".as_slice(), b"two", b""] {
-        writer.append(record);
-    }
-    assert!(matches!(writer.write(b"mark", at(0)), Wrote::Done));
-    let (mut reader, mut cursor) = spool.cursor("a").unwrap();
-    let block = reader.next().await.unwrap().unwrap();
-    let records: Vec<_> = block.records().collect();
-    assert_eq!(records, [(1, b"one".as_slice()), (2, b"two"), (3, b"")]);
-    cursor.save(3, b"inode 7", 5).unwrap();
-    writer.close(at(1)).unwrap();
-    assert!(reader.next().await.unwrap().is_none());
-    drop((reader, cursor, spool));
+fn open_on(disk: &SimDisk, options: &Options) -> (Writer, Spool) {
+    open(options.clone(), Arc::new(disk.clone()), &["a".to_owned()]).unwrap()
+}
 
-    let (writer, spool) = open(options(dir.path()), Arc::new(RealDisk), &sinks).unwrap();
-    assert_eq!(writer.last_mark(), Some(b"mark".as_slice()));
-    let (mut reader, cursor) = spool.cursor("a").unwrap();
-    assert_eq!((cursor.next(), cursor.position()), (3, b"inode 7".as_slice()));
-    let block = reader.next().await.unwrap().unwrap();
-    assert_eq!(block.records().collect::<Vec<_>>(), [(3, b"".as_slice())]);
-    let (mut reader, _) = spool.cursor("b").unwrap();
-    assert_eq!(reader.next().await.unwrap().unwrap().records().count(), 3);
+/// A record that tells its number.
+fn record(number: u64) -> Vec<u8> {
+    format!("record {number} {}", "x".repeat((number % 7) as usize)).into_bytes()
+}
+
+/// Appends records `first..first + count`, as one block.
+fn append(writer: &mut Writer, first: u64, count: u64) {
+    (first..first + count).for_each(|number| writer.append(&record(number)));
+}
+
+/// Numbers of what there is to read now; each record must be what was appended under its number.
+fn drain(reader: &mut Reader) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    while let Some(block) = reader.try_next().unwrap() {
+        for (number, bytes) in block.records() {
+            assert_eq!(bytes, record(number));
+            numbers.push(number);
+        }
+    }
+    numbers
+}
+
+fn count(losses: &[SpoolLoss]) -> u64 {
+    losses.iter().map(|loss| loss.count).sum()
+}
+
+/// The segments on a disk, oldest first.
+fn segments(disk: &SimDisk) -> Vec<std::path::PathBuf> {
+    disk.files().into_iter().filter(|path| path.starts_with(Path::new(DIR).join("log"))).collect()
+}
+
+/// A spool of three segments with records 1 to 20, closed.
+fn closed_spool() -> SimDisk {
+    let disk = SimDisk::default();
+    let (mut writer, _spool) = open_on(&disk, &options());
+    for first in [1, 5, 8, 12, 17] {
+        let next = [5, 8, 12, 17, 21].into_iter().find(|&next| next > first).unwrap();
+        append(&mut writer, first, next - first);
+        assert!(matches!(writer.write(b"mark", at(first)), Wrote::Done));
+    }
+    writer.close(at(30)).unwrap();
+    drop(_spool);
+    assert_eq!(segments(&disk).len(), 3);
+    disk
 }

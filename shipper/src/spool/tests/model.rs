@@ -85,11 +85,12 @@ struct Model {
     next: u64,
     last_id: u64,
     /// Loss reports in the log: the record that reports, and the count.
-    counted: u64,
+    counted: Vec<SpoolLoss>,
     is_reporting: Option<u64>,
-    rotted: bool,
-    /// Durable numbers that went with a torn end: no one can know of them.
-    torn: BTreeSet<u64>,
+    /// How many losses were counted before it.
+    reported_before: usize,
+    /// The disk failed: what is counted may be counted again.
+    has_failed: bool,
 }
 
 impl Model {
@@ -104,10 +105,10 @@ impl Model {
             records: BTreeMap::new(),
             next: 1,
             last_id: 0,
-            counted: 0,
+            counted: Vec::new(),
             is_reporting: None,
-            rotted: false,
-            torn: BTreeSet::new(),
+            reported_before: 0,
+            has_failed: false,
         };
         model.open();
         model
@@ -131,10 +132,7 @@ impl Model {
             open(self.options.clone(), Arc::new(self.disk.clone()), &names).unwrap();
         let durable = writer.durable();
         // What was not durable may be gone; its numbers are given again.
-        let gone = self.records.split_off(&(durable + 1));
-        if self.rotted {
-            self.torn.extend(gone.keys());
-        }
+        self.records.split_off(&(durable + 1));
         self.next = durable + 1;
         for (at, name) in SINKS.iter().enumerate() {
             let (reader, cursor) = spool.cursor(name).unwrap();
@@ -200,12 +198,12 @@ impl Model {
             return;
         }
         let losses = self.writer.as_mut().unwrap().take_losses();
-        let count = losses.iter().map(|loss| loss.count).sum::<u64>();
         for loss in &losses {
-            assert_eq!((loss.stage, loss.sink.as_deref()), (LossStage::Damaged, None));
+            assert_eq!(loss.stage, LossStage::Damaged);
         }
         if !losses.is_empty() {
-            self.counted += count;
+            self.reported_before = self.counted.len();
+            self.counted.extend(losses);
             let record = self.record(7);
             self.is_reporting = Some(self.next);
             self.write(vec![record]);
@@ -254,15 +252,14 @@ impl Model {
                 self.reopen();
             }
             Step::Fail(op, after, times, full) => {
+                self.has_failed = true;
                 let errno = if full { Errno::NOSPC } else { Errno::IO };
                 self.disk.fail(op, u64::from(after), u64::from(times), errno);
             }
             Step::Rot(file, at) => self.rot(file, at),
             Step::Close => {
                 let now = self.now();
-                let count = u64::from(self.writer.as_ref().unwrap().open_records());
                 let _ = self.writer.take().unwrap().close(now);
-                let _ = count;
                 self.reopen();
             }
         }
@@ -271,22 +268,12 @@ impl Model {
     /// What the last report counted is pending again, if the report did not make it.
     fn reopen(&mut self) {
         let reporting = self.is_reporting.take();
-        let before = self.counted;
+        let before = self.reported_before;
         self.open();
-        if let Some(number) = reporting {
-            self.is_reporting = Some(number);
-            let durable = self.writer.as_ref().unwrap().durable();
-            self.is_reporting = None;
-            if number > durable {
-                // Told by the ledger: it gives the same again.
-                self.counted = before - self.last_reported();
-            }
+        let durable = self.writer.as_ref().unwrap().durable();
+        if reporting.is_some_and(|number| number > durable) {
+            self.counted.truncate(before);
         }
-    }
-
-    fn last_reported(&self) -> u64 {
-        let pending = ledger::read(&self.disk, Path::new("/spool/losses")).unwrap();
-        pending.iter().map(|loss| loss.count).sum()
     }
 
     /// Flips a bit in a segment, in what is durable.
@@ -304,7 +291,6 @@ impl Model {
         if is_newest || len == 0 {
             return;
         }
-        self.rotted = true;
         self.disk.tamper(path, |bytes| bytes[at as usize % len] ^= 1 << (at % 8));
     }
 
@@ -335,14 +321,34 @@ impl Model {
             self.writer.as_mut().unwrap().sync(now).unwrap();
         }
         self.settle_report();
-        let mut missing: BTreeSet<u64> = BTreeSet::new();
-        for sink in &self.sinks {
-            let had: BTreeSet<u64> = self.records.keys().copied().collect();
-            // The last ones are reports written above.
-            missing.extend(had.difference(&sink.got).filter(|&&n| n < sink.reader.position()));
+        self.balance();
+    }
+
+    /// What no sink got is counted once, what one sink did not get for that sink.
+    fn balance(&self) {
+        let had: BTreeSet<u64> = self.records.keys().copied().collect();
+        let missing = SINKS.iter().zip(&self.sinks).map(|(name, sink)| {
+            // The last ones are the reports.
+            let missing = had.difference(&sink.got).filter(|&&n| n < sink.reader.position());
+            (*name, missing.copied().collect::<BTreeSet<u64>>())
+        });
+        let missing: Vec<_> = missing.collect();
+        let counted = |sink: Option<&str>| {
+            let losses = self.counted.iter().filter(|loss| loss.sink.as_deref() == sink);
+            losses.map(|loss| loss.count).sum::<u64>()
+        };
+        let all: BTreeSet<u64> = missing.iter().flat_map(|(_, numbers)| numbers).copied().collect();
+        for (sink, numbers) in &missing {
+            let claimed = counted(None) + counted(Some(sink));
+            assert!(claimed >= numbers.len() as u64, "{sink}: {claimed} of {numbers:?}");
+            assert!(self.has_failed || counted(Some(sink)) <= numbers.len() as u64);
         }
-        let missing = missing.len() as u64;
-        assert_eq!(self.counted, missing, "{} records torn", self.torn.len());
+        let for_each = SINKS.iter().map(|sink| counted(Some(sink))).sum::<u64>();
+        let sum = counted(None) + for_each;
+        assert!(sum >= all.len() as u64, "{sum} of {all:?}");
+        if !self.has_failed {
+            assert!(counted(None) <= all.len() as u64, "{} of {all:?}", counted(None));
+        }
     }
 }
 
@@ -355,7 +361,6 @@ fn options(fsync: Fsync, compression: Compression) -> Options {
         fsync,
         compression,
         segment_bytes: 2048,
-        quarantine_bytes_max: 1 << 20,
     }
 }
 
