@@ -19,7 +19,7 @@ const MAGIC: u32 = 0xcafe_4a11;
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
     /// There is no bpf file system, and none can be mounted.
-    #[error("{} is not on a bpf file system: {hint}", dir.display())]
+    #[error("capture cannot be pinned: {} is not on a bpf file system: {hint}", dir.display())]
     NotBpffs {
         /// The directory asked for.
         dir: PathBuf,
@@ -33,7 +33,7 @@ pub enum PinError {
         pid: Option<u32>,
     },
     /// A pin could not be made, read or removed.
-    #[error("{what}: {source}")]
+    #[error("pinned programs: {what}: {source}")]
     System {
         /// What was tried.
         what: String,

@@ -50,7 +50,7 @@ pub enum CaptureError {
         reason: String,
     },
     /// Programs and maps cannot be pinned, or what is pinned cannot be used.
-    #[error("capture cannot be pinned: {0}")]
+    #[error(transparent)]
     Pin(#[from] PinError),
 }
 

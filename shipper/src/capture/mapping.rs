@@ -85,6 +85,7 @@ impl Mapping {
     /// # Safety
     /// Nobody may write there as long as the slice lives, neither this process nor the kernel.
     #[must_use]
+    // SAFETY: asks of its callers what is said above.
     pub unsafe fn slice(&self, at: usize, bytes: usize) -> &[u8] {
         assert!(at <= self.bytes && bytes <= self.bytes - at, "outside of the mapping");
         // SAFETY: inside the mapping, which lives as long as `self`; the caller sees to writers.

@@ -7,10 +7,11 @@ use common::decode::header;
 use common::wire::RECORD_KINDS;
 
 use super::bpffs::{self, PinError};
+use super::fresh::boot_now_ns;
 use super::loss::{Lost, Reading};
 use super::pins::PinSet;
 use super::source::Source;
-use super::{CaptureError, possible_cpus};
+use super::{CaptureError, possible_cpus, privileges};
 
 /// What is pinned.
 #[derive(Debug)]
@@ -55,6 +56,9 @@ pub fn pinned(pin_dir: &Path) -> Option<Pinned> {
 /// # Errors
 /// A daemon uses it, or the system refuses.
 pub fn unpin(pin_dir: &Path) -> Result<Unpinned, CaptureError> {
+    if let Some(missing) = privileges::missing() {
+        return Err(CaptureError::NotPermitted(missing));
+    }
     let mut removed = Unpinned::default();
     let lock = match bpffs::lock(pin_dir) {
         Err(PinError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -86,7 +90,7 @@ fn count(mut source: Source, removed: &mut Unpinned) -> Result<(), CaptureError>
             None => removed.unknown += 1,
         }
     }
-    let now = super::fresh::boot_now_ns();
+    let now = boot_now_ns();
     removed.lost.extend(source.losses(now, Reading::Settled)?);
     Ok(())
 }
