@@ -3,6 +3,7 @@
 mod doctor;
 mod run;
 mod schema;
+mod spool;
 pub mod tail;
 mod unpin;
 mod validate;
@@ -26,6 +27,7 @@ Examples:
   shipper validate --config new.yaml   everything that is wrong with a configuration
   sudo shipper doctor                  what this machine allows, and which mode would be used
   shipper tail --tree                  follow the events as a process tree
+  sudo shipper spool status            how far each sink has got
 
 Exit codes: 0 as asked, 1 something failed at run time, 2 wrong usage or configuration.
 Environment: SHIPPER_LOG=debug for more on standard error (error, warn, info, debug);
@@ -53,6 +55,8 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Follow the event log and show each event as a line for people
     Tail(tail::TailArgs),
+    /// Look into the spool, and have events delivered again
+    Spool(spool::SpoolArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -72,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(args),
         Command::Unpin(args) => unpin::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::Spool(args) => spool::run(args),
         Command::Tail(args) => tail::run(args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -162,7 +162,10 @@ pub fn rate(disk: &dyn Disk, spool: &Path, window_ns: u64) -> Result<Rate, Spool
 }
 
 /// The number at a place, within what the log has.
-pub(super) fn find(disk: &dyn Disk, spool: &Path, place: Place) -> Result<u64, SpoolError> {
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn find(disk: &dyn Disk, spool: &Path, place: Place) -> Result<u64, SpoolError> {
     let found = segments(disk, &log_directory(spool))?;
     let oldest = found.first().map_or(1, |found| found.header.first);
     let newest = match found.last() {
