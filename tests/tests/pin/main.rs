@@ -127,12 +127,7 @@ fn many_kills_at_any_moment_neither_lose_nor_repeat_and_count_what_did_not_fit()
     }
     let mut spool = Spool::in_file(&file)?;
     let blocks = spool.blocks();
-    let mut reader = Reader::start(&options, &mut spool)?;
-    for _ in 0..2 {
-        reader.drain(&mut spool)?;
-        pins.execute_on_each_cpu("last")?;
-    }
-    reader.drain(&mut spool)?;
+    Reader::start(&options, &mut spool)?.settle(&mut spool, &pins)?;
     let (arrived, lost) = (spool.numbers("kills").len(), spool.lost(RecordKind::Exec));
     println!("{blocks} blocks, {arrived} of {} arrived, {lost} execs lost", KILLS * PART);
     assert!(arrived as u64 + lost >= u64::from(KILLS * PART), "{arrived} arrived, {lost} lost");
@@ -199,7 +194,7 @@ fn what_a_full_ring_lost_while_nobody_read_is_counted_once() -> Result<()> {
         let mut reader = Reader::start(&options, &mut spool)?;
         reader.drain(&mut spool)?;
         reader.account(&mut spool, Reading::Empty)?;
-        pins.execute_on_each_cpu("after")?;
+        pins.execute_on_each_cpu("after", part)?;
         reader.drain(&mut spool)?;
         reader.account(&mut spool, Reading::Empty)?;
         if part == 0 {
@@ -214,10 +209,7 @@ fn what_a_full_ring_lost_while_nobody_read_is_counted_once() -> Result<()> {
             // Killed after it was stored and before the release: it is not.
         }
     }
-    let mut reader = Reader::start(&options, &mut spool)?;
-    pins.execute_on_each_cpu("last")?;
-    reader.drain(&mut spool)?;
-    reader.account(&mut spool, Reading::Empty)?;
+    Reader::start(&options, &mut spool)?.settle(&mut spool, &pins)?;
     let arrived = spool.numbers("full").len() as u64;
     let lost = spool.lost(RecordKind::Exec);
     println!("{arrived} of {} arrived, {lost} lost", 2 * PART);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use common::decode::{Record, decode};
 use common::wire::RecordKind;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -80,13 +80,13 @@ impl Bpffs {
             .spawn()?)
     }
 
-    /// Executes it once on every CPU that this process may use.
-    pub fn execute_on_each_cpu(&self, mark: &str) -> Result<()> {
-        for cpu in 0..std::thread::available_parallelism()?.get() {
+    /// Executes it with this number once on every CPU.
+    pub fn execute_on_each_cpu(&self, mark: &str, number: u32) -> Result<()> {
+        for cpu in 0..cpus()? {
             let status = Command::new(env!("CARGO_BIN_EXE_exec_helper"))
                 .args(["on-cpu", &cpu.to_string()])
                 .arg(&self.program)
-                .args([mark, "0"])
+                .args([mark, &number.to_string()])
                 .status()?;
             assert!(status.success());
         }
@@ -123,6 +123,11 @@ impl Drop for Bpffs {
             eprintln!("{} stays mounted: {error}", self.place.path().display());
         }
     }
+}
+
+/// CPUs, numbered from zero.
+fn cpus() -> Result<u32> {
+    Ok(u32::try_from(std::thread::available_parallelism()?.get())?)
 }
 
 fn names(dir: &Path) -> Result<Vec<String>> {
@@ -256,6 +261,17 @@ impl Spool {
         numbers
     }
 
+    /// Where programs with this mark and number were executed.
+    fn cpus(&self, wanted: &str, wanted_number: u32) -> BTreeSet<u32> {
+        let cpus = self.stored.iter().filter_map(|entry| match entry {
+            Entry::Exec { mark, number, cpu, .. } => {
+                (mark == wanted && *number == Some(wanted_number)).then_some(*cpu)
+            }
+            Entry::Lost(..) => None,
+        });
+        cpus.collect()
+    }
+
     /// Exactly these numbers are stored with this mark.
     pub fn assert_all(&self, mark: &str, wanted: std::ops::Range<u32>) {
         let (numbers, wanted) = (self.numbers(mark), wanted.collect::<BTreeSet<_>>());
@@ -343,6 +359,22 @@ impl Reader {
                 self.capture.wait(std::time::Duration::from_secs(60))?;
             }
         }
+    }
+
+    /// Goes on until the last number of each CPU is known and every loss is below it. The machine's
+    /// other programs fill the ring, too, and may push out what shows it.
+    pub fn settle(&mut self, spool: &mut Spool, pins: &Bpffs) -> Result<()> {
+        for round in 0..1000 {
+            self.drain(spool)?;
+            let before = KINDS.map(|kind| spool.lost(kind));
+            pins.execute_on_each_cpu("last", round)?;
+            self.drain(spool)?;
+            let shown = spool.cpus("last", round).len() == cpus()? as usize;
+            if shown && before == KINDS.map(|kind| spool.lost(kind)) {
+                return Ok(());
+            }
+        }
+        bail!("the machine does not come to rest")
     }
 
     /// Reads and stores everything, twice: once for an older ring, once for the newest.
