@@ -73,7 +73,7 @@ pub fn prepare(dir: &Path) -> Result<(), PinError> {
             return Err(not_bpffs(format!("mount -t bpf bpf {}", parent.display())));
         }
         let by_hand = format!("mount -t bpf bpf {SYSTEM}");
-        if !in_mount_namespace_of_init() {
+        if !shares_mount_namespace() {
             return Err(not_bpffs(format!(
                 "shipper runs in a mount namespace of its own, and what it mounts would end with \
                  it; run on the host: {by_hand}"
@@ -134,10 +134,13 @@ fn is_bpffs(path: &Path) -> bool {
     statfs(path).is_ok_and(|found| found.f_type as u32 == MAGIC)
 }
 
-fn in_mount_namespace_of_init() -> bool {
-    let namespace = |process| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+/// Whether what is mounted here lasts: a namespace made for this process alone (by a systemd unit, by
+/// `unshare`) ends with it.
+fn shares_mount_namespace() -> bool {
+    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    let parent = std::os::unix::process::parent_id().to_string();
     let own = namespace("self");
-    own.is_some() && own == namespace("1")
+    own.is_some() && (own == namespace("1") || own == namespace(&parent))
 }
 
 #[cfg(test)]
