@@ -3,16 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use shipper::deliver::status::{self, State, Status};
 use shipper::event::codec::encode;
 use shipper::event::{Event, Host, Id, Loss, LossKind, LossStage, WallTime};
-use shipper::spool::Entry;
 use shipper::spool::disk::RealDisk;
-use shipper::spool::{Compression, FreeMin, Fsync, Now, Options, Spool, WhenFull, Writer, Wrote};
+use shipper::spool::{
+    Compression, Entry, FreeMin, Fsync, Now, Options, Spool, WhenFull, Writer, Wrote,
+};
 use tempfile::TempDir;
 
 /// 2026-11-24T10:00:00Z.
@@ -22,6 +23,13 @@ const MINUTE_NS: u64 = 60_000_000_000;
 /// A spool of the sinks `local` and `siem`, and a configuration that names it.
 struct Fixture {
     root: TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+/// One test at a time: what another one starts has, until its exec, every lock that is held here.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An event of its own: at 10:00 and so many minutes.
@@ -61,7 +69,8 @@ fn at(number: u64) -> Now {
 impl Fixture {
     /// Events 1 to `count`, each in a block of its own; `local` has 4 of them, `siem` refused 2.
     fn new(count: u64) -> Fixture {
-        let fixture = Fixture { root: tempfile::tempdir().expect("a temporary directory") };
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let fixture = Fixture { root, _alone: alone() };
         let (mut writer, spool) = fixture.open();
         for number in 1..=count {
             writer.append(&event(number));
@@ -225,6 +234,7 @@ fn the_directory_of_the_spool_is_enough_to_look_at_it() {
 
 #[test]
 fn a_place_without_a_spool_is_told_and_none_is_made() {
+    let _alone = alone();
     let root = tempfile::tempdir().expect("a temporary directory");
     let dir = root.path().join("spool");
     for words in [&["status"][..], &["verify"], &["export"], &["requeue", "local"]] {
@@ -242,7 +252,7 @@ fn a_whole_spool_verifies() {
     let fixture = Fixture::new(10);
     let text = fixture.prints(&["verify"]);
     assert!(text.starts_with("the log: 10 events in 10 blocks, "), "{text}");
-    assert!(text.contains("the quarantine of sink siem: 2 events in 1 blocks, "), "{text}");
+    assert!(text.contains("the quarantine of sink siem: 2 events in 1 block, "), "{text}");
     assert!(text.ends_with("\nnothing is damaged\n"), "{text}");
 }
 

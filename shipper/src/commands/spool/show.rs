@@ -24,7 +24,12 @@ pub fn count(number: u64) -> String {
 
 /// `1 event`, `12,345 events`.
 pub fn events(number: u64) -> String {
-    format!("{} event{}", count(number), if number == 1 { "" } else { "s" })
+    counted(number, "event")
+}
+
+/// A number of things by their name in the singular.
+pub fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 /// `1.2 GiB`.

@@ -47,7 +47,7 @@ fn spool(report: &Report, zone: &TimeZone) -> Vec<Vec<Cell>> {
     }
     let part = report.bytes_max.map_or(0.0, |max| report.bytes as f64 / max as f64);
     let of = report.bytes_max.map(|max| format!(" of {} ({:.0} %)", bytes(max), part * 100.0));
-    let segments = format!(", {} segments", report.segments);
+    let segments = format!(", {}", show::counted(report.segments as u64, "segment"));
     row(
         "used",
         bytes(report.bytes) + &of.unwrap_or_default() + &segments,
@@ -68,7 +68,10 @@ fn spool(report: &Report, zone: &TimeZone) -> Vec<Vec<Cell>> {
         row("full", format!("in {} at this rate, if nothing is delivered", span(seconds)), style);
     }
     if report.segments_damaged > 0 {
-        let says = format!("{} segments; see `shipper spool verify`", report.segments_damaged);
+        let says = format!(
+            "{}; see `shipper spool verify`",
+            show::counted(report.segments_damaged as u64, "segment")
+        );
         row("damaged", says, BAD);
     }
     for loss in &report.losses {

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use super::{Place, WhereArgs, show};
 use crate::event::codec::Decoder;
-use crate::spool::SpoolError;
 use crate::spool::inspect::{self, Piece};
 use crate::spool::{self, Entry};
 
@@ -49,8 +48,9 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         // Writing to a String does not fail, here and below.
         let _ = writeln!(
             report.text,
-            "note: {} holds {kept} pieces that were found damaged and reported before",
-            dir.display()
+            "note: {} holds {} found damaged and reported before",
+            dir.display(),
+            show::counted(kept as u64, "piece")
         );
     }
     let end = if report.damaged == 0 { "nothing is damaged" } else { "the spool is damaged" };
@@ -74,7 +74,7 @@ impl Report {
         what: &str,
         dir: &Path,
         payload: fn(&[u8]) -> Option<&[u8]>,
-    ) -> Result<(), SpoolError> {
+    ) -> anyhow::Result<()> {
         let (mut blocks, mut records, mut bytes_read, mut missing_all) = (0, 0, 0, 0);
         let (mut undecodable, mut failures) = (0, 0);
         let mut decoder = Decoder::new();
@@ -121,7 +121,7 @@ impl Report {
                 Err(error) => {
                     failures += 1;
                     if failures > FAILURES_MAX {
-                        return Err(error);
+                        return Err(error.into());
                     }
                 }
             }
@@ -139,11 +139,13 @@ impl Report {
         };
         let _ = writeln!(
             self.text,
-            "{what}: {} in {} blocks, {}{missing}",
+            "{what}: {} in {}, {}{missing}",
             show::events(records),
-            show::count(blocks),
+            show::counted(blocks, "block"),
             show::bytes(bytes_read)
         );
+        // What follows may take a while.
+        super::super::print(&std::mem::take(&mut self.text))?;
         Ok(())
     }
 
@@ -155,9 +157,9 @@ impl Report {
         };
         let _ = writeln!(
             self.text,
-            "damaged: {}: {} bytes at byte {offset}; {missing}",
+            "damaged: {}: {} at byte {offset}; {missing}",
             path.display(),
-            show::count(bytes)
+            show::counted(bytes, "byte")
         );
     }
 }
