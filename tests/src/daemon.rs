@@ -29,13 +29,20 @@ pub fn directory() -> anyhow::Result<tempfile::TempDir> {
     Ok(dir)
 }
 
+/// The section of a spool in `dir`, whatever the disk of the machine has free.
+#[must_use]
+pub fn spool(dir: &Path) -> String {
+    format!("spool: {{ dir: {}/spool, bytes_max: 256MiB, disk_free_min: 1MiB }}\n", dir.display())
+}
+
 /// A configuration in tracepoint mode whose one sink writes `events.ndjson` in `dir`. `more` are
 /// lines of the sections before the sinks, `sink` lines of the sink, indented by four.
 #[must_use]
 pub fn config(dir: &Path, more: &str, sink: &str) -> String {
     format!(
-        "capture:\n  mode: tracepoint\n{more}\nsinks:\n  - name: local\n    type: file\n    \
+        "capture:\n  mode: tracepoint\n{}{more}\nsinks:\n  - name: local\n    type: file\n    \
          path: {}/events.ndjson\n{sink}",
+        spool(dir),
         dir.display()
     )
 }
@@ -154,7 +161,8 @@ impl Daemon {
         let dir = tempfile::Builder::new().prefix("shipper-test-").tempdir()?;
         let events = dir.path().join("events.ndjson");
         let yaml = format!(
-            "{more_yaml}\nsinks:\n  - name: local\n    type: file\n    path: {}\n",
+            "{}{more_yaml}\nsinks:\n  - name: local\n    type: file\n    path: {}\n",
+            spool(dir.path()),
             events.display()
         );
         Daemon::start_with(dir, &yaml)
