@@ -105,7 +105,7 @@ impl Damage {
                 continue;
             }
             known.add(first, last.saturating_add(1));
-            let len = self.disk.open(&path, false).and_then(|file| file.len());
+            let len = self.disk.open(&path, false).and_then(|file| file.size());
             known.kept_bytes = known.kept_bytes.saturating_add(len.unwrap_or(0));
         }
         known.ranges.values().copied().max().unwrap_or(1)

@@ -61,7 +61,7 @@ pub trait Disk: Send + Sync + Debug {
 /// An open file.
 pub trait DiskFile: Send + Sync + Debug {
     /// Bytes.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
     /// Reads at `offset`; fewer bytes than asked for only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all at `offset`. After an error any part of it may be there.
@@ -181,7 +181,7 @@ impl Disk for RealDisk {
 }
 
 impl DiskFile for File {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 
@@ -253,7 +253,7 @@ pub(super) fn parent(path: &Path) -> &Path {
 
 /// Reads a file of at most `bytes_max` bytes; a longer one is cut.
 pub(super) fn read_whole(file: &dyn DiskFile, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX).min(bytes_max);
+    let len = usize::try_from(file.size()?).unwrap_or(usize::MAX).min(bytes_max);
     let mut bytes = vec![0; len];
     let read = file.read_at(&mut bytes, 0)?;
     bytes.truncate(read);

@@ -148,7 +148,7 @@ fn survey(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, SpoolError> {
 pub(super) fn look(disk: &dyn Disk, dir: &Path, first: u64) -> Result<Found, SpoolError> {
     let path = dir.join(names::segment(first));
     let file = disk.open(&path, false).map_err(failed("open", &path))?;
-    let len = file.len().map_err(failed("examine", &path))?;
+    let len = file.size().map_err(failed("examine", &path))?;
     let mut bytes = [0; SEGMENT_HEADER_BYTES + BLOCK_HEADER_BYTES];
     // A head that cannot be read is as good as none.
     let read = file.read_at(&mut bytes, 0).unwrap_or(0);

@@ -36,10 +36,10 @@ impl Slots {
         slot_bytes: usize,
     ) -> io::Result<(Slots, Option<Vec<u8>>)> {
         let file = match disk.open(path, true) {
-            Ok(file) if file.len()? >= 2 * slot_bytes as u64 => file,
+            Ok(file) if file.size()? >= 2 * slot_bytes as u64 => file,
             Ok(short) => {
                 // Cut by somebody; what is whole in it still counts.
-                let len = usize::try_from(short.len()?).unwrap_or(2 * slot_bytes);
+                let len = usize::try_from(short.size()?).unwrap_or(2 * slot_bytes);
                 short.write_at(&vec![0; 2 * slot_bytes - len], len as u64)?;
                 short.sync_data()?;
                 short

@@ -417,7 +417,7 @@ impl SimFile {
 }
 
 impl DiskFile for SimFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         self.with(Op::Read, |inode, passed, _| passed.map(|()| inode.data.len() as u64))
     }
 
