@@ -111,6 +111,11 @@ impl Damage {
         known.ranges.values().copied().max().unwrap_or(1)
     }
 
+    /// How many of these numbers were not counted yet.
+    pub(super) fn uncounted(&self, first: u64, next: u64) -> u64 {
+        (next - first).saturating_sub(locked(&self.known).covered(first, next))
+    }
+
     /// Counts missing numbers, except those that were counted before, and keeps the bytes.
     pub(super) fn report(&self, missing: &Missing, stretch: Option<&Stretch>) {
         let known = &mut *locked(&self.known);

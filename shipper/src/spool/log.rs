@@ -224,8 +224,10 @@ impl SegmentFile {
     ) -> io::Result<SegmentFile> {
         let file = disk.create(path)?;
         // Keeps the file in one piece and the size out of each sync. Not all file systems can, and
-        // a nearly full one need not.
-        let _ = file.allocate(reserve_bytes);
+        // what one gave before it refused goes back.
+        if reserve_bytes > 0 && file.allocate(reserve_bytes).is_err() {
+            file.set_len(0)?;
+        }
         file.write_at(&header.encode(), 0)?;
         let mut len = SEGMENT_HEADER_BYTES as u64;
         for block in blocks {

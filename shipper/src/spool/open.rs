@@ -46,7 +46,7 @@ pub fn open(
     }
     let (mut found, bad_first) = open_segments(&*disk, &log_dir, &dir.join("damaged"))?;
     for dir in [&dir, &cursor_dir, &dir.join("damaged")] {
-        remove_temporary(&*disk, dir)?;
+        tidy(&*disk, dir)?;
     }
 
     let losses = dir.join("losses");
@@ -128,7 +128,7 @@ pub(super) fn open_segments(
     damaged: &Path,
 ) -> Result<(Vec<Found>, Option<u64>), SpoolError> {
     let mut found = survey(disk, dir)?;
-    remove_temporary(disk, dir)?;
+    tidy(disk, dir)?;
     let highest = set_aside(disk, dir, damaged, &mut found)?;
     Ok((found, highest))
 }
@@ -253,14 +253,16 @@ fn find_mark(disk: &dyn Disk, found: &[Found], salt: u64) -> Option<Vec<u8>> {
         let walked = file.and_then(|file| {
             walk(file, segment, salt, |_, header, body| {
                 blocks += 1;
-                mark = Some(header.mark(body).to_vec());
+                if !header.mark(body).is_empty() {
+                    mark = Some(header.mark(body).to_vec());
+                }
             })
         });
         if let Err(error) = walked {
             tracing::warn!(%error, path = %segment.path.display(), "cannot read the last mark");
         }
         if blocks > 0 {
-            return mark.filter(|mark| !mark.is_empty());
+            return mark;
         }
     }
     None
@@ -326,7 +328,10 @@ fn settle_cursors(log: &Log, cursors: &Cursors, ledger: &Ledger) -> Result<(), S
     let furthest = known().map(|(_, (cursor, _))| cursor.next()).max();
     let furthest = furthest.unwrap_or(begin).min(begin);
     for (sink, (cursor, _)) in known().filter(|(_, (cursor, _))| cursor.next() < furthest) {
-        let count = furthest - cursor.next();
+        let count = log.damage.uncounted(cursor.next(), furthest);
+        if count == 0 {
+            continue;
+        }
         tracing::error!(
             sink,
             records = count,
@@ -352,13 +357,18 @@ fn report_gap(damage: &Damage, (first, next): (u64, u64), wall_ns: u64, torn: Op
     }
 }
 
-fn remove_temporary(disk: &dyn Disk, dir: &Path) -> Result<(), SpoolError> {
-    let names = disk::list_if_there(disk, dir).map_err(failed("list", dir))?;
+/// Removes what was being made when the daemon ended; and makes the names durable that are there,
+/// since the sync after the last one may have failed.
+fn tidy(disk: &dyn Disk, dir: &Path) -> Result<(), SpoolError> {
+    let names = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result.map_err(failed("list", dir))?,
+    };
     for name in names.iter().filter(|name| names::is_temporary(name)) {
         let path = dir.join(name);
         disk.remove(&path).map_err(failed("remove", &path))?;
     }
-    Ok(())
+    disk.sync_dir(dir).map_err(failed("sync the directory", dir))
 }
 
 /// From the keys that the standard library gets from the system for its hash maps.

@@ -9,6 +9,9 @@ use super::{FreeMin, Shared};
 /// How often the free space is looked at: at a hundred MB/s the limit is exceeded by as much.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Segments that must find room before one is reserved.
+const RESERVE_ROOM: u64 = 4;
+
 /// What is known of the room.
 #[derive(Debug, Default)]
 pub(super) struct Room {
@@ -66,6 +69,14 @@ impl Room {
     /// Whether a block of `len` bytes would find room.
     pub(super) fn has(&self, shared: &Shared, len: u64) -> bool {
         self.check(shared, len).is_ok()
+    }
+
+    /// How much to reserve for a segment: nothing on a disk that is nearly full, where it would
+    /// take the room that it is to use.
+    pub(super) fn reserve(&self, shared: &Shared) -> u64 {
+        let bytes = shared.options.segment_bytes;
+        let is_ample = self.has(shared, bytes.saturating_mul(RESERVE_ROOM));
+        if is_ample { bytes } else { 0 }
     }
 
     /// A block found room.

@@ -347,7 +347,9 @@ impl Writer {
     }
 
     /// The block is written and has its numbers; keeps its bytes until they are durable.
-    fn keep(&mut self, bytes: Vec<u8>, now: Now) {
+    fn keep(&mut self, mut bytes: Vec<u8>, now: Now) {
+        // It was made with room for what does not compress.
+        bytes.shrink_to_fit();
         self.unsynced_bytes += bytes.len();
         self.unsynced.push_back(Unsynced { first: self.next, skipped: self.skipped, bytes });
         self.unsynced_since.get_or_insert(now.monotonic);
@@ -398,7 +400,7 @@ impl Writer {
             .map_or((self.next, self.skipped), |oldest| (oldest.first, oldest.skipped));
         let header = SegmentHeader { first, skipped, salt: log.salt, created_wall_ns: now.wall_ns };
         let blocks = self.unsynced.iter().map(|block| block.bytes.as_slice()).chain(block);
-        let reserve = self.shared.options.segment_bytes;
+        let reserve = self.room.reserve(&self.shared);
         let segment = SegmentFile::create(&*log.disk, &log.dir, &header, blocks, reserve)
             .map_err(failed("make a segment in", &log.dir))?;
         log.push(&header, segment.len, SEGMENT_HEADER_BYTES as u64);
