@@ -96,7 +96,8 @@ pub use writer::Writer;
 
 use cursor::CursorFile;
 use ledger::Ledger;
-use log::Log;
+use log::{Log, Segment};
+use walk::{Step, Walker};
 
 /// How a spool is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -209,15 +210,10 @@ impl Shared {
     fn drop_oldest(&self, wall_ns: u64) -> Result<bool, SpoolError> {
         let Some(oldest) = self.log.oldest() else { return Ok(false) };
         let Some(end) = oldest.end else { return Ok(false) };
-        let skipped = self
-            .log
-            .segment_of(end)
-            .map_or(0, |after| after.skipped.saturating_sub(oldest.skipped));
-        let held = (end - oldest.first).saturating_sub(skipped);
         let losses = self.cursors.iter().map(|(sink, cursor)| SpoolLoss {
             stage: LossStage::Full,
             sink: Some(sink.clone()),
-            count: end.saturating_sub(cursor.next().max(oldest.first)).min(held),
+            count: self.held(&oldest, end, cursor.next()),
             first_wall_ns: wall_ns,
             last_wall_ns: wall_ns,
         });
@@ -231,6 +227,36 @@ impl Shared {
         self.log
             .remove_before(end)
             .map_err(|error| SpoolError::new("remove a segment of", &self.log.dir, error))
+    }
+}
+
+impl Shared {
+    /// How many records a segment holds from the number `from` on.
+    fn held(&self, segment: &Segment, end: u64, from: u64) -> u64 {
+        let from = from.max(segment.first);
+        let numbers = end.saturating_sub(from);
+        let after = self.log.segment_of(end).map_or(segment.skipped, |after| after.skipped);
+        let skipped = after.saturating_sub(segment.skipped);
+        if numbers == 0 || skipped == 0 {
+            return numbers;
+        }
+        if from == segment.first {
+            return numbers.saturating_sub(skipped);
+        }
+        // Some numbers of the segment were never in the log: where, its blocks tell.
+        let Ok(file) = self.log.open(segment) else { return numbers };
+        let mut walker = Walker::new(file, self.log.salt, segment.first);
+        let mut held = 0;
+        while let Ok(step) = walker.step(segment.len, u64::MAX) {
+            match step {
+                Step::Passed(header) if header.first < end => {
+                    held += header.next().saturating_sub(header.first.max(from));
+                }
+                Step::End => return held,
+                _ => {}
+            }
+        }
+        numbers
     }
 }
 

@@ -9,6 +9,7 @@ use super::disk::sim::SimDisk;
 use super::*;
 
 mod model;
+mod model_full;
 mod recovery;
 mod full;
 mod failing;

@@ -364,7 +364,8 @@ fn options(fsync: Fsync, compression: Compression) -> Options {
     }
 }
 
-fn cases() -> u32 {
+/// How many cases of each property; `SHIPPER_TORTURE=1` raises it.
+pub(super) fn cases() -> u32 {
     if std::env::var_os("SHIPPER_TORTURE").is_some() { 50_000 } else { 256 }
 }
 
