@@ -40,7 +40,7 @@ pub fn spool(dir: &Path) -> String {
 #[must_use]
 pub fn config(dir: &Path, more: &str, sink: &str) -> String {
     format!(
-        "capture:\n  mode: tracepoint\n{}{more}\nsinks:\n  - name: local\n    type: file\n    \
+        "capture:\n  mode: tracepoint\n{more}\n{}sinks:\n  - name: local\n    type: file\n    \
          path: {}/events.ndjson\n{sink}",
         spool(dir),
         dir.display()

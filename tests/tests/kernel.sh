@@ -34,8 +34,8 @@ END
     chown -R alice:alice /opt/alice
 
     for mode in auto lsm fentry tracepoint; do
-        printf 'capture: { mode: %s }\nsinks:\n  - { name: local, type: file, path: %s }\n' \
-            $mode $events >/etc/$mode.yaml
+        printf 'capture: { mode: %s }\nspool: { dir: /run/spool-%s, disk_free_min: 1MiB, bytes_max: 16MiB }\nsinks:\n  - { name: local, type: file, path: %s }\n' \
+            $mode $mode $events >/etc/$mode.yaml
     done
 }
 

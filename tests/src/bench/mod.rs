@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::daemon::{Daemon, has_arg};
+use crate::daemon::{self, Daemon, has_arg};
 use kernel::Runs;
 use load::Arrived;
 use process::{Cpu, Memory};
@@ -48,7 +48,8 @@ pub fn run() -> anyhow::Result<(Value, String)> {
     let events = dir.path().join("events.ndjson");
     // One file for the whole load, so that lines can be found by their place in it.
     let yaml = format!(
-        "sinks:\n  - name: bench\n    type: file\n    path: {}\n    rotate: {{ bytes: 16GiB }}\n",
+        "{}sinks:\n  - name: bench\n    type: file\n    path: {}\n    rotate: {{ bytes: 16GiB }}\n",
+        daemon::spool(dir.path()),
         events.display()
     );
     let daemon = Daemon::start_with(dir, &yaml)?;

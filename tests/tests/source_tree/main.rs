@@ -83,7 +83,11 @@ fn gather(dir: &Path, files: &mut Vec<PathBuf>) {
 
 /// Shipped and not a test.
 fn product() -> Vec<Source> {
-    let is_test = |path: &str| path.ends_with("/tests.rs") || path.contains("/tests/");
+    // The simulated disk is compiled for tests only.
+    let is_test = |path: &str| {
+        let ends = ["/tests.rs", "/testing.rs", "/spool/disk/sim.rs"];
+        ends.iter().any(|end| path.ends_with(end)) || path.contains("/tests/")
+    };
     sources()
         .into_iter()
         .filter(|source| SHIPPED.iter().any(|prefix| source.path.starts_with(prefix)))

@@ -27,8 +27,10 @@ impl Source {
         Source { path: path.to_owned(), text: text.to_owned(), tokens: kept, lines }
     }
 
-    /// Lines that name the module or crate in a path: `name::x`, `crate::name`, `use name`.
+    /// Lines that name the module or crate in a path: `name::x`, `crate::name`, `use name`. Not those
+    /// that name a neighbour of the same name, which the file takes from `super`.
     pub fn names(&self, name: &str) -> Vec<usize> {
+        let neighbour = !self.sequences(&["super", "::", name]).is_empty();
         let mut in_use = false;
         let mut found = Vec::new();
         for (at, token) in self.tokens.iter().enumerate() {
@@ -37,7 +39,8 @@ impl Source {
                 ";" => in_use = false,
                 text if text == name => {
                     let path = in_use || self.is(at + 1, "::") || (at > 0 && self.is(at - 1, "::"));
-                    if path && !self.declares(name) {
+                    let absolute = at > 1 && self.is(at - 1, "::") && self.is(at - 2, "crate");
+                    if path && !self.declares(name) && (absolute || !neighbour) {
                         found.push(token.line);
                     }
                 }
@@ -197,6 +200,14 @@ fn without_tests(all: &[Token]) -> (Vec<Token>, usize) {
         lines += all[at - 1].line - begin + 1;
     }
     (kept, lines)
+}
+
+#[test]
+fn a_neighbour_of_the_same_name_is_not_taken_for_the_module() {
+    let source = Source::new("x.rs", "use super::format::{self, A};\nfn f() { format::b(); }\n");
+    assert_eq!(source.names("format"), [0; 0]);
+    let source = Source::new("x.rs", "use super::format;\nuse crate::format::ecs;\n");
+    assert_eq!(source.names("format"), [2]);
 }
 
 #[test]
