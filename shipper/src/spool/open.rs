@@ -79,7 +79,7 @@ pub fn open(
         end.durable = Durable { next, skipped: written.skipped + (next - written.next) };
         let lowest = cursors.values().map(|(cursor, _)| cursor.next()).min();
         let first = written.next.max(lowest.unwrap_or(1));
-        report_gap(&damage, (first, next), end.wall_ns, torn.as_ref());
+        report_gap(&damage, (first, next), u64::MAX, end.wall_ns, torn.as_ref());
     }
     if let Some(torn) = &torn {
         tracing::warn!(path = %torn.path.display(), bytes = torn.len,
@@ -324,11 +324,13 @@ fn settle_cursors(log: &Log, cursors: &Cursors, ledger: &Ledger) -> Result<(), S
         return cursors.values().try_for_each(|(cursor, _)| cursor.advance(next));
     };
     let begin = oldest.first;
+    // Of the numbers before, these at most were ever in the log.
+    let ever = begin.saturating_sub(1).saturating_sub(oldest.skipped);
     let known = || cursors.iter().filter(|(_, (_, was_there))| *was_there);
     let furthest = known().map(|(_, (cursor, _))| cursor.next()).max();
     let furthest = furthest.unwrap_or(begin).min(begin);
     for (sink, (cursor, _)) in known().filter(|(_, (cursor, _))| cursor.next() < furthest) {
-        let count = log.damage.uncounted(cursor.next(), furthest);
+        let count = log.damage.uncounted(cursor.next(), furthest).min(ever);
         if count == 0 {
             continue;
         }
@@ -345,14 +347,22 @@ fn settle_cursors(log: &Log, cursors: &Cursors, ledger: &Ledger) -> Result<(), S
             last_wall_ns: oldest.created_wall_ns,
         }])?;
     }
-    report_gap(&log.damage, (furthest, begin), oldest.created_wall_ns, None);
+    let count = (begin - furthest).min(ever);
+    report_gap(&log.damage, (furthest, begin), count, oldest.created_wall_ns, None);
     cursors.values().try_for_each(|(cursor, _)| cursor.advance(begin))
 }
 
-/// Records of these numbers, the last excluded, were in the log and are not.
-fn report_gap(damage: &Damage, (first, next): (u64, u64), wall_ns: u64, torn: Option<&Stretch>) {
-    if first < next {
-        let count = next - first;
+/// Of the numbers from `first` to the one before `next`, at most `count_max` were in the log once
+/// and are not now.
+fn report_gap(
+    damage: &Damage,
+    (first, next): (u64, u64),
+    count_max: u64,
+    wall_ns: u64,
+    torn: Option<&Stretch>,
+) {
+    let count = next.saturating_sub(first).min(count_max);
+    if count > 0 {
         damage.report(&Missing { first, next, count, wall_ns: (wall_ns, wall_ns) }, torn);
     }
 }

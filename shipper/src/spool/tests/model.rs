@@ -67,6 +67,8 @@ fn step(with_rot: bool) -> impl Strategy<Value = Step> {
 struct Sink {
     reader: Reader,
     cursor: Cursor,
+    /// The furthest that was to be saved; a save that fails may count all the same.
+    tried: u64,
     /// Numbers read since the cursor, in order.
     unconfirmed: Vec<u64>,
     /// Numbers confirmed or read since.
@@ -124,6 +126,7 @@ impl Model {
     fn open(&mut self) {
         self.disk.heal();
         let confirmed: Vec<u64> = self.sinks.iter().map(|sink| sink.cursor.next()).collect();
+        let tried: Vec<u64> = self.sinks.iter().map(|sink| sink.tried).collect();
         let got: Vec<BTreeSet<u64>> = self.sinks.drain(..).map(|sink| sink.got).collect();
         self.writer = None;
         self.spool = None;
@@ -140,8 +143,10 @@ impl Model {
                 assert!(cursor.next() >= confirmed, "a cursor went back");
             }
             let mut got = got.get(at).cloned().unwrap_or_default();
-            got.split_off(&cursor.next());
-            self.sinks.push(Sink { reader, cursor, unconfirmed: Vec::new(), got });
+            // What was read and not confirmed is read again.
+            got.split_off(&cursor.next().min(tried.get(at).copied().unwrap_or(1)));
+            let tried = cursor.next();
+            self.sinks.push(Sink { reader, cursor, tried, unconfirmed: Vec::new(), got });
         }
         self.writer = Some(writer);
         self.spool = Some(spool);
@@ -233,9 +238,9 @@ impl Model {
             Step::Ack(sink, but) => {
                 let sink = &mut self.sinks[sink];
                 let keep = sink.unconfirmed.len().saturating_sub(usize::from(but));
-                if let Some(&last) = sink.unconfirmed[..keep].last()
-                    && sink.cursor.save(last + 1, b"position", 1).is_ok()
-                {
+                let Some(&last) = sink.unconfirmed[..keep].last() else { return };
+                sink.tried = last + 1;
+                if sink.cursor.save(last + 1, b"position", 1).is_ok() {
                     sink.unconfirmed.drain(..keep);
                 }
             }
