@@ -204,10 +204,16 @@ pub(super) struct BlockFacts<'a> {
     pub(super) mark: &'a [u8],
 }
 
-/// One block, ready to be written. A body that does not shrink is stored as it is.
-pub(super) fn encode_block(facts: &BlockFacts, raw: &[u8], compression: Compression) -> Vec<u8> {
+/// One block, ready to be written, in place of what `out` held. A body that does not shrink is
+/// stored as it is.
+pub(super) fn encode_block(
+    facts: &BlockFacts,
+    raw: &[u8],
+    compression: Compression,
+    out: &mut Vec<u8>,
+) {
     let head = BLOCK_HEADER_BYTES + facts.mark.len();
-    let mut out = Vec::with_capacity(head + raw.len());
+    out.clear();
     out.resize(BLOCK_HEADER_BYTES, 0);
     out.extend_from_slice(facts.mark);
     // One byte less than the body: what does not shrink does not fit.
@@ -250,7 +256,6 @@ pub(super) fn encode_block(facts: &BlockFacts, raw: &[u8], compression: Compress
     header[56..64].copy_from_slice(&facts.written_wall_ns.to_le_bytes());
     let header_crc = crc32c::crc32c(&header[8..]);
     header[4..8].copy_from_slice(&header_crc.to_le_bytes());
-    out
 }
 
 /// Adds a record to the raw body of a block. It is at most [`RECORD_BYTES_MAX`] long.

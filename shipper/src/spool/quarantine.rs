@@ -165,7 +165,9 @@ fn encode(entries: &[Entry<'_>], first: u64, salt: u64, wall_ns: u64) -> (Vec<Ve
             written_wall_ns: wall_ns,
             mark: &[],
         };
-        blocks.push(format::encode_block(&facts, raw, Compression::Lz4));
+        let mut block = Vec::new();
+        format::encode_block(&facts, raw, Compression::Lz4, &mut block);
+        blocks.push(block);
         *first += u64::from(*count);
         (*raw, *count) = (Vec::new(), 0);
     };

@@ -1,23 +1,24 @@
 //! Appending: the open block, the segment being written, and what is written but not yet durable.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::error::{SpoolError, failed};
+use super::error::SpoolError;
 use super::format::{
     self, BLOCK_BYTES_MAX, BlockFacts, MARK_BYTES_MAX, RAW_BYTES_MAX, RECORD_BYTES_MAX,
-    RECORD_HEAD_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader,
+    RECORD_HEAD_BYTES,
 };
 use super::ledger::{LossStage, SpoolLoss};
 use super::log::{Durable, SegmentFile};
-use super::outcome::{FullCause, Now, Wrote, full_cause, is_no_space};
+use super::outcome::{FullCause, Now, Wrote};
 use super::room::Room;
 use super::{Fsync, Shared, WhenFull};
 use crate::fault;
+
+mod segments;
 
 /// Most bytes written and not synced: they are held in memory, to be written again elsewhere when
 /// a sync fails.
@@ -32,12 +33,15 @@ const STORE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a disk that failed is left alone.
 const REPAIR_PAUSE: Duration = Duration::from_millis(500);
 
-/// A block in the segment file that is not durable yet.
-#[derive(Debug)]
+/// The blocks in the segment file that are not durable yet.
+#[derive(Debug, Default)]
 struct Unsynced {
-    first: u64,
-    skipped: u64,
+    /// As they are in the file, oldest first. Empty when nothing is ever synced.
     bytes: Vec<u8>,
+    /// What stands before the oldest.
+    begin: Durable,
+    /// When the oldest was written; none while there is none.
+    since: Option<Duration>,
 }
 
 /// The open block.
@@ -45,6 +49,15 @@ struct Unsynced {
 struct Open {
     raw: Vec<u8>,
     count: u32,
+}
+
+impl Open {
+    fn clear(&mut self) {
+        self.count = 0;
+        self.raw.clear();
+        // A giant record is not worth the memory for good.
+        self.raw.shrink_to(2 * BLOCK_BYTES_MAX);
+    }
 }
 
 /// Appends to the log. One for each spool; owned by one thread.
@@ -62,10 +75,9 @@ pub struct Writer {
     active: Option<SegmentFile>,
     /// Segments begun so far.
     begun: u64,
-    /// Written, not durable, oldest first. Empty when nothing is ever synced.
-    unsynced: VecDeque<Unsynced>,
-    unsynced_bytes: usize,
-    unsynced_since: Option<Duration>,
+    unsynced: Unsynced,
+    /// Room for a block as it goes into the file.
+    block: Vec<u8>,
     /// The active segment failed: what is not synced has to be written again.
     is_broken: bool,
     repair_after: Option<Duration>,
@@ -95,9 +107,8 @@ impl Writer {
             written: end,
             active,
             begun: 0,
-            unsynced: VecDeque::new(),
-            unsynced_bytes: 0,
-            unsynced_since: None,
+            unsynced: Unsynced::default(),
+            block: Vec::new(),
             is_broken: false,
             repair_after: None,
             room: Room::default(),
@@ -143,8 +154,7 @@ impl Writer {
         match self.try_write(mark, now) {
             Ok(()) => {
                 self.room.found();
-                self.open.raw.clear();
-                self.open.count = 0;
+                self.open.clear();
                 Wrote::Done
             }
             Err(cause) => {
@@ -196,7 +206,7 @@ impl Writer {
         if self.is_broken {
             return Some(self.repair_after.unwrap_or_default());
         }
-        let since = self.unsynced_since?;
+        let since = self.unsynced.since?;
         match self.shared.options.fsync {
             Fsync::Interval(interval) => Some(since + interval),
             Fsync::Always => Some(since),
@@ -212,7 +222,7 @@ impl Writer {
     pub fn sync(&mut self, now: Now) -> Result<(), SpoolError> {
         if !self.is_broken {
             let Some(active) = &self.active else { return Ok(()) };
-            if self.unsynced_since.is_none() {
+            if self.unsynced.since.is_none() {
                 return Ok(());
             }
             let synced = fault::point("spool.fsync")
@@ -289,14 +299,23 @@ impl Writer {
             written_wall_ns: now.wall_ns,
             mark: if mark.len() <= MARK_BYTES_MAX { mark } else { &[] },
         };
-        let block = format::encode_block(&facts, &self.open.raw, self.shared.options.compression);
+        let mut block = std::mem::take(&mut self.block);
+        let compression = self.shared.options.compression;
+        format::encode_block(&facts, &self.open.raw, compression, &mut block);
+        let written = self.write_block(&block, now);
+        block.shrink_to(2 * BLOCK_BYTES_MAX);
+        self.block = block;
+        written
+    }
+
+    fn write_block(&mut self, block: &[u8], now: Now) -> Result<(), FullCause> {
         self.make_room(block.len() as u64, now)?;
         let last = self.next + u64::from(self.open.count) - 1;
         if let Err(error) = self.shared.ledger.writing(last) {
             // Then the losses may be reported twice.
             tracing::warn!(%error, "cannot note that losses are being reported");
         }
-        while let Err(cause) = self.put(&block, now) {
+        while let Err(cause) = self.put(block, now) {
             if !matches!(cause, FullCause::NoSpace) {
                 return Err(cause);
             }
@@ -308,7 +327,7 @@ impl Writer {
         self.shared.ledger.written();
         if self.shared.options.fsync == Fsync::Never {
             self.publish();
-        } else if self.unsynced_bytes > UNSYNCED_BYTES_MAX
+        } else if self.unsynced.bytes.len() > UNSYNCED_BYTES_MAX
             || self.shared.options.fsync == Fsync::Always
         {
             // The block is in the file or in memory; the next write is refused until it is safe.
@@ -317,106 +336,6 @@ impl Writer {
             }
         }
         Ok(())
-    }
-
-    /// Writes a block into the active segment, or a new one when it is full or fails.
-    fn put(&mut self, block: &[u8], now: Now) -> Result<(), FullCause> {
-        let limit = self.shared.options.segment_bytes;
-        let is_full = self.active.as_ref().is_none_or(|active| {
-            active.len > SEGMENT_HEADER_BYTES as u64 && active.len + block.len() as u64 > limit
-        });
-        if is_full {
-            self.rotate(now)?;
-        }
-        let Some(active) = &mut self.active else {
-            return Err(FullCause::Failed(self.broken_by(&"there is no segment")));
-        };
-        match active.append(block) {
-            Ok(()) => {
-                self.shared.log.grow(active.len);
-                Ok(())
-            }
-            Err(error) if is_no_space(&error) => Err(FullCause::NoSpace),
-            Err(error) => {
-                // It goes into a new segment, with all that is not durable in this one.
-                tracing::error!(%error, "cannot write the spool's segment: writing a new one");
-                self.is_broken = true;
-                self.repair(Some(block), now)
-            }
-        }
-    }
-
-    /// The block is written and has its numbers; keeps its bytes until they are durable.
-    fn keep(&mut self, mut bytes: Vec<u8>, now: Now) {
-        // It was made with room for what does not compress.
-        bytes.shrink_to_fit();
-        self.unsynced_bytes += bytes.len();
-        self.unsynced.push_back(Unsynced { first: self.next, skipped: self.skipped, bytes });
-        self.unsynced_since.get_or_insert(now.monotonic);
-        self.next += u64::from(self.open.count);
-        self.written = Durable { next: self.next, skipped: self.skipped };
-    }
-
-    /// Ends the active segment, durably, and begins the next.
-    fn rotate(&mut self, now: Now) -> Result<(), FullCause> {
-        if let Some(active) = &self.active {
-            fault::point("spool.seal")
-                .and_then(|()| active.file.set_len(active.len))
-                .and_then(|()| fault::point("spool.seal.after"))
-                .unwrap_or_else(|error| tracing::warn!(%error, "cannot trim the spool's segment"));
-            // A failed sync begins a new segment itself.
-            let begun = self.begun;
-            self.sync(now).map_err(full_cause)?;
-            if self.begun != begun {
-                return Ok(());
-            }
-        }
-        self.begin_segment(None, now).map_err(full_cause)
-    }
-
-    /// After a failure: writes all that is not durable into a new segment, durably, and `block`
-    /// after it.
-    fn repair(&mut self, block: Option<&[u8]>, now: Now) -> Result<(), FullCause> {
-        match self.begin_segment(block, now) {
-            Ok(()) => {
-                self.is_broken = false;
-                self.repair_after = None;
-                self.publish();
-                Ok(())
-            }
-            Err(error) => {
-                self.repair_after = Some(now.monotonic + REPAIR_PAUSE);
-                Err(full_cause(error))
-            }
-        }
-    }
-
-    /// Begins a segment, with what is not durable in it, and `block` after that.
-    fn begin_segment(&mut self, block: Option<&[u8]>, now: Now) -> Result<(), SpoolError> {
-        let log = &self.shared.log;
-        let (first, skipped) = self
-            .unsynced
-            .front()
-            .map_or((self.next, self.skipped), |oldest| (oldest.first, oldest.skipped));
-        let header = SegmentHeader { first, skipped, salt: log.salt, created_wall_ns: now.wall_ns };
-        let blocks = self.unsynced.iter().map(|block| block.bytes.as_slice()).chain(block);
-        let reserve = self.room.reserve(&self.shared);
-        let segment = SegmentFile::create(&*log.disk, &log.dir, &header, blocks, reserve)
-            .map_err(failed("make a segment in", &log.dir))?;
-        log.push(&header, segment.len, SEGMENT_HEADER_BYTES as u64);
-        self.active = Some(segment);
-        self.begun += 1;
-        Ok(())
-    }
-
-    /// All that is written is durable, or never will be more so.
-    fn publish(&mut self) {
-        self.unsynced.clear();
-        self.unsynced_bytes = 0;
-        self.unsynced_since = None;
-        self.shared.log.publish(self.written);
-        self.shared.ledger.is_durable(self.written.next - 1);
-        self.changed.send_replace(self.written.next);
     }
 
     fn make_room(&mut self, len: u64, now: Now) -> Result<(), FullCause> {
@@ -435,8 +354,7 @@ impl Writer {
 
     fn drop_block(&mut self, now: Now) -> Wrote {
         let records = u64::from(self.open.count);
-        self.open.raw.clear();
-        self.open.count = 0;
+        self.open.clear();
         self.shared.ledger.dropped();
         self.lose(LossStage::Full, records, now);
         Wrote::Dropped { records }

@@ -148,3 +148,40 @@ fn a_cursor_that_could_not_be_saved_has_not_moved() {
     cursor.save(9, b"nine", 0).unwrap();
     assert_eq!(cursor.next(), 9);
 }
+
+#[test]
+fn a_name_whose_sync_failed_is_durable_after_the_next_start() {
+    let disk = SimDisk::default();
+    let (mut writer, spool) = open_on(&disk, &grouped());
+    write(&mut writer, 1, 0);
+    writer.sync(at(1)).unwrap();
+    // The block goes into a new segment, whose name is not known to be durable.
+    disk.fail(Op::Write, 0, 1, Errno::IO);
+    disk.fail(Op::SyncDir, 0, 1, Errno::IO);
+    append(&mut writer, 2, 1);
+    assert!(matches!(writer.write(b"", at(2)), Wrote::Full { .. }));
+    disk.kill();
+    drop((writer, spool));
+    drop(open_on(&disk, &grouped()));
+    disk.crash(|_| 0);
+    let (_writer, spool) = open_on(&disk, &grouped());
+    let (mut reader, _) = spool.cursor("a").unwrap();
+    assert_eq!(drain(&mut reader), [1, 2]);
+}
+
+#[test]
+fn a_cursor_that_a_restart_has_shown_does_not_go_back() {
+    let disk = closed_spool();
+    let (writer, spool) = open_on(&disk, &options());
+    let (_, mut cursor) = spool.cursor("a").unwrap();
+    disk.fail(Op::Sync, 0, 1, Errno::IO);
+    assert!(cursor.save(9, b"", 0).is_err());
+    disk.kill();
+    drop((writer, spool, cursor));
+    let (writer, spool) = open_on(&disk, &options());
+    let shown = spool.cursor("a").unwrap().1.next();
+    disk.crash(|_| 0);
+    drop((writer, spool));
+    let (_writer, spool) = open_on(&disk, &options());
+    assert_eq!(spool.cursor("a").unwrap().1.next(), shown);
+}

@@ -210,3 +210,25 @@ fn a_record_that_is_too_long_is_counted_and_the_others_are_kept() {
     let block = reader.try_next().unwrap().unwrap();
     assert_eq!(block.records().map(|(_, bytes)| bytes.len()).sum::<usize>(), RECORD_BYTES_MAX);
 }
+
+#[test]
+fn numbers_that_were_never_in_a_segment_are_not_counted_when_it_goes() {
+    let (disk, options) = full(WhenFull::DropOldest);
+    let (mut writer, spool) = open_on(&disk, &options);
+    let (mut reader, mut cursor) = spool.cursor("a").unwrap();
+    append(&mut writer, 1, 1);
+    writer.write(b"", at(1));
+    assert_eq!(drain(&mut reader), [1]);
+    cursor.save(2, b"", 0).unwrap();
+    // Two numbers go to records that are too long.
+    writer.append(&vec![0; RECORD_BYTES_MAX + 1]);
+    writer.append(&vec![0; RECORD_BYTES_MAX + 1]);
+    for number in 4..=40 {
+        append(&mut writer, number, 1);
+        writer.write(b"", at(number));
+    }
+    let losses = writer.take_losses();
+    let full = losses.iter().filter(|loss| loss.stage == LossStage::Full);
+    let delivered = drain(&mut reader).len() as u64;
+    assert_eq!(full.map(|loss| loss.count).sum::<u64>(), 37 - delivered);
+}

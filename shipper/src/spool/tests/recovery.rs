@@ -190,3 +190,21 @@ fn a_name_that_is_no_file_name_is_refused() {
         assert!(matches!(opened, Err(SpoolError::UnknownSink(_))), "{name}");
     }
 }
+
+#[test]
+fn damage_that_spreads_is_counted_once() {
+    let disk = closed_spool();
+    let (mut writer, spool) = open_on(&disk, &options());
+    let all = segments(&disk);
+    // From the heads of blocks on nothing is known of them: the gaps grow into one.
+    for (segment, expected) in [(1, 4), (0, 7)] {
+        disk.tamper(&all[segment], |bytes| bytes[64] ^= 1);
+        let (mut reader, _) = spool.cursor("a").unwrap();
+        drain(&mut reader);
+        let pending = ledger::read(&disk, &Path::new(DIR).join("losses")).unwrap();
+        assert!(count(&pending) >= expected, "{pending:?}");
+    }
+    let (mut reader, _) = spool.cursor("a").unwrap();
+    let delivered = drain(&mut reader).len() as u64;
+    assert_eq!(count(&writer.take_losses()) + delivered, 20);
+}
