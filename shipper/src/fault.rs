@@ -6,6 +6,28 @@
 
 use std::io;
 
+/// All points: each must be in a test that kills a daemon there.
+pub const POINTS: [&str; 18] = [
+    "spool.reserve",
+    "spool.reserve.after",
+    "spool.dirsync",
+    "spool.dirsync.after",
+    "spool.write",
+    "spool.write.after",
+    "spool.fsync",
+    "spool.fsync.after",
+    "spool.seal",
+    "spool.seal.after",
+    "spool.cursor",
+    "spool.cursor.after",
+    "spool.delete",
+    "spool.delete.after",
+    "spool.quarantine",
+    "spool.quarantine.after",
+    "file.rotate",
+    "file.rotate.after",
+];
+
 /// A passing of the point `name`. An error is one that the environment asked for.
 #[cfg(not(debug_assertions))]
 #[inline]
@@ -18,6 +40,7 @@ pub fn point(_name: &str) -> io::Result<()> {
 #[cfg(debug_assertions)]
 #[allow(clippy::missing_errors_doc)]
 pub fn point(name: &str) -> io::Result<()> {
+    debug_assert!(POINTS.contains(&name), "{name} is not among POINTS");
     static FAULTS: std::sync::OnceLock<Vec<asked::Fault>> = std::sync::OnceLock::new();
     let faults = FAULTS.get_or_init(|| {
         std::env::var("SHIPPER_FAULT").map_or_else(|_| Vec::new(), |text| asked::parse(&text))
@@ -90,6 +113,9 @@ mod asked {
             Some((name, nth)) => (name, Some(nth.parse().ok().filter(|&nth| nth > 0)?)),
             None => (point, None),
         };
+        if !super::POINTS.contains(&name) {
+            return None;
+        }
         Some(Fault { name: name.to_owned(), nth, action, passed: AtomicU64::new(0) })
     }
 
@@ -109,7 +135,10 @@ mod asked {
 
         #[test]
         fn what_is_not_understood_is_left_out() {
-            assert!(parse("spool.write,spool.write:0=kill,spool.write:x=eio,a=b,").is_empty());
+            assert!(
+                parse("spool.write,spool.write:0=kill,spool.write:x=eio,a=b,spool.wrote=eio,")
+                    .is_empty()
+            );
         }
     }
 }

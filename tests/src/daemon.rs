@@ -4,19 +4,20 @@
 //! Capture sees the whole machine. What is not the test's own is dropped on reading: events are
 //! looked for by a marker in their arguments or by an ancestor.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-/// How long a daemon may take to begin or to end. It takes a fraction of a second; a loaded machine
-/// more.
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::process::{Ended, LIMIT, Process};
+
+/// What the daemon logs when it captures.
+pub const BEGUN: &str = "capture has begun";
 
 /// What the daemon says where the kernel or a sandbox refuses it capture altogether.
 const REFUSALS: [&str; 2] = ["the kernel programs cannot be loaded", "cannot be attached"];
@@ -29,12 +30,6 @@ pub fn directory() -> anyhow::Result<tempfile::TempDir> {
     Ok(dir)
 }
 
-/// The section of a spool in `dir`, whatever the disk of the machine has free.
-#[must_use]
-pub fn spool(dir: &Path) -> String {
-    format!("spool: {{ dir: {}/spool, bytes_max: 256MiB, disk_free_min: 1MiB }}\n", dir.display())
-}
-
 /// A configuration in tracepoint mode whose one sink writes `events.ndjson` in `dir`. `more` are
 /// lines of the sections before the sinks, `sink` lines of the sink, indented by four.
 #[must_use]
@@ -45,6 +40,19 @@ pub fn config(dir: &Path, more: &str, sink: &str) -> String {
         spool(dir),
         dir.display()
     )
+}
+
+/// The section `spool` of a configuration whose spool is in `dir`. The disk may be nearly full.
+#[must_use]
+pub fn spool(dir: &Path) -> String {
+    format!("spool:\n  dir: {}/spool\n  disk_free_min: 1MiB\n", dir.display())
+}
+
+/// Whether a start failed since this machine allows no capture.
+#[must_use]
+pub fn is_refusal(error: &anyhow::Error) -> bool {
+    let text = error.to_string();
+    REFUSALS.iter().any(|refusal| text.contains(refusal))
 }
 
 /// Runs a command that is to end by itself, and returns how it did; kills it at a limit.
@@ -69,12 +77,9 @@ pub fn run_to_end(command: &mut Command) -> anyhow::Result<std::process::Output>
     }
 }
 
-/// A daemon at work. Dropping it kills it.
+/// A daemon at work with its directory. Dropping it kills it.
 pub struct Daemon {
-    child: Child,
-    /// Everything it logged so far arrives here, line by line.
-    log: mpsc::Receiver<String>,
-    seen: Vec<String>,
+    process: Process,
     dir: tempfile::TempDir,
 }
 
@@ -161,7 +166,7 @@ impl Daemon {
         let dir = tempfile::Builder::new().prefix("shipper-test-").tempdir()?;
         let events = dir.path().join("events.ndjson");
         let yaml = format!(
-            "{}{more_yaml}\nsinks:\n  - name: local\n    type: file\n    path: {}\n",
+            "{more_yaml}\n{}sinks:\n  - name: local\n    type: file\n    path: {}\n",
             spool(dir.path()),
             events.display()
         );
@@ -179,14 +184,11 @@ impl Daemon {
         let yaml = yaml(dir.path());
         match Daemon::start_with(dir, &yaml) {
             Ok(daemon) => Ok(Some(daemon)),
-            Err(error) => {
-                let text = error.to_string();
-                if REFUSALS.iter().any(|refusal| text.contains(refusal)) {
-                    crate::skip(&text);
-                    return Ok(None);
-                }
-                Err(error)
+            Err(error) if is_refusal(&error) => {
+                crate::skip(&error.to_string());
+                Ok(None)
             }
+            Err(error) => Err(error),
         }
     }
 
@@ -195,47 +197,22 @@ impl Daemon {
         build()?;
         let config = dir.path().join("shipper.yaml");
         std::fs::write(&config, yaml)?;
-        let mut child = Command::new(program())
-            .arg("run")
-            .arg("--config")
-            .arg(&config)
-            .env("SHIPPER_LOG", "info")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("the program under test cannot be started")?;
-        let stderr = child.stderr.take().context("its standard error")?;
-        let (sender, log) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        let mut daemon = Daemon { child, log, seen: Vec::new(), dir };
-        daemon.await_log("capture has begun")?;
-        Ok(daemon)
+        let mut command = Command::new(program());
+        command.arg("run").arg("--config").arg(&config).stdout(Stdio::null());
+        let mut process = Process::spawn(&mut command)?;
+        process.await_log(BEGUN)?;
+        Ok(Daemon { process, dir })
     }
 
     /// Waits until a line with this text is logged.
     pub fn await_log(&mut self, text: &str) -> anyhow::Result<()> {
-        let deadline = Instant::now() + LIMIT;
-        while !self.seen.iter().any(|line| line.contains(text)) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.log.recv_timeout(left) {
-                Ok(line) => self.seen.push(line),
-                Err(_) => bail!("`{text}` was not logged; the log is:\n{}", self.seen.join("\n")),
-            }
-        }
-        Ok(())
+        self.process.await_log(text)
     }
 
     /// Process id of the daemon.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.pid()
     }
 
     /// Directory of its files.
@@ -252,9 +229,7 @@ impl Daemon {
 
     /// Sends it a signal.
     pub fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.child.id())?;
-        let pid = rustix::process::Pid::from_raw(pid).context("a pid")?;
-        Ok(rustix::process::kill_process(pid, signal)?)
+        self.process.signal(signal)
     }
 
     /// Waits until an event of the file satisfies this, and returns it. Looks from the beginning of
@@ -267,39 +242,17 @@ impl Daemon {
                 return Ok(event);
             }
             if Instant::now() >= deadline {
-                bail!("the event did not arrive; the log is:\n{}", self.seen.join("\n"));
+                bail!("the event did not arrive; the log is:\n{}", self.process.log());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     /// SIGTERM, and waits for its end: everything captured before is in the file afterwards.
-    pub fn stop(mut self) -> anyhow::Result<Stopped> {
-        self.signal(rustix::process::Signal::TERM)?;
-        let deadline = Instant::now() + LIMIT;
-        let status = loop {
-            if let Some(status) = self.child.try_wait()? {
-                break status;
-            }
-            if Instant::now() >= deadline {
-                bail!("the daemon did not end; the log is:\n{}", self.seen.join("\n"));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        };
-        while let Ok(line) = self.log.recv_timeout(Duration::from_secs(5)) {
-            self.seen.push(line);
-        }
-        let log = self.seen.join("\n");
-        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir()?);
+    pub fn stop(self) -> anyhow::Result<Stopped> {
+        let Daemon { process, dir } = self;
+        let Ended { status, log } = process.stop()?;
         Ok(Stopped { status, log, dir })
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // Already ended and reaped after `stop`; then both fail, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

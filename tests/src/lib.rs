@@ -4,6 +4,9 @@
 pub mod bench;
 pub mod daemon;
 pub mod guest;
+pub mod mounted;
+pub mod process;
+pub mod site;
 pub mod tiny;
 
 /// Says that the calling test is skipped on this machine, and why; the test returns afterwards.

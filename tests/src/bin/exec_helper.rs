@@ -77,6 +77,7 @@ fn run(how: &str, args: Vec<OsString>) -> anyhow::Result<()> {
         }
         "orphan" => orphan(&strings(args)?),
         "storm" => storm(args),
+        "stream" => stream(args),
         "bpf-program" => {
             let id = args.first().and_then(|id| id.to_str()).context("ID")?.parse()?;
             println!("{}", if is_loaded(id)? { "loaded" } else { "gone" });
@@ -277,4 +278,31 @@ fn storm(args: Vec<OsString>) -> anyhow::Result<()> {
             .into_iter()
             .try_for_each(|worker| worker.join().unwrap_or_else(|_| bail!("a worker panicked")))
     })
+}
+
+/// `PROGRAM MARK IN_A_ROW PAUSE_MS PADDING_BYTES`: spawns `PROGRAM MARK NUMBER PADDING`, one after the
+/// other, in rows with a pause between, until standard input ends; then prints how many it were.
+fn stream(args: Vec<OsString>) -> anyhow::Result<()> {
+    let args = strings(args)?;
+    let [program, mark, in_a_row, pause_ms, padding_bytes] = &args[..] else {
+        bail!("PROGRAM MARK IN_A_ROW PAUSE_MS PADDING_BYTES")
+    };
+    let in_a_row: u64 = in_a_row.to_str()?.parse()?;
+    let pause = std::time::Duration::from_millis(pause_ms.to_str()?.parse()?);
+    let padding = CString::new("x".repeat(padding_bytes.to_str()?.parse()?))?;
+    let (ended, end) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        drop(ended);
+    });
+    let mut count = 0;
+    while end.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+        for _ in 0..in_a_row {
+            let number = CString::new(count.to_string())?;
+            wait(spawn(&[program.clone(), mark.clone(), number, padding.clone()])?)?;
+            count += 1;
+        }
+    }
+    println!("{count}");
+    Ok(())
 }

@@ -1,0 +1,333 @@
+//! One place in which a daemon is started again and again, whatever ends it: configuration, spool,
+//! files, pins, a stream of numbered executions, and the account of what became of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use crate::daemon::{self, parse_whole, read_events};
+use crate::mounted::Mounted;
+use crate::process::{LIMIT, LOOK_INTERVAL, Process};
+use crate::{skip, tiny};
+
+/// A configuration with its files.
+pub struct Site {
+    dir: tempfile::TempDir,
+    /// With capture pinned, where.
+    pins: Option<Mounted>,
+    /// What is executed.
+    program: PathBuf,
+    /// The first argument of what is executed for this site and no other.
+    mark: String,
+}
+
+/// What a site's configuration has beyond the common.
+#[derive(Clone, Default)]
+pub struct Plan {
+    /// Whether capture is pinned.
+    pub pin: bool,
+    /// Lines of the section `capture`, indented by two.
+    pub capture: String,
+    /// Where the spool is; in the site's own directory unless said.
+    pub spool_dir: Option<PathBuf>,
+    /// Lines of the section `spool`, indented by two. A size of what must stay free is there already.
+    pub spool: String,
+    /// Lines of the sink `local`, a file sink, indented by four.
+    pub local: String,
+    /// More lines after it: further sinks, indented by two, or sections.
+    pub more: String,
+}
+
+/// Numbered executions that go on until they are ended.
+pub struct Stream {
+    child: Child,
+}
+
+/// What came out.
+pub struct Outcome {
+    /// All events of the sink `local`.
+    pub events: Vec<Value>,
+    /// The numbers of the stream among them, each of which was there once.
+    pub numbers: BTreeSet<u64>,
+}
+
+impl Site {
+    /// `None`, and the test is skipped, where capture or mounting is not allowed. `mark` is a word.
+    pub fn new(mark: &str, plan: &Plan) -> anyhow::Result<Option<Site>> {
+        if !rustix::process::geteuid().is_root() {
+            skip("capture needs root");
+            return Ok(None);
+        }
+        daemon::build()?;
+        let dir = daemon::directory()?;
+        let pins = match plan.pin {
+            true => match Mounted::bpf()? {
+                None => return Ok(None),
+                mounted => mounted,
+            },
+            false => None,
+        };
+        let program = dir.path().join("no-op");
+        tiny::write(&program, &tiny::ends_at_once(), 0o755)?;
+        let mark = format!("{mark}-{}", std::process::id());
+        let site = Site { dir, pins, program, mark };
+        std::fs::write(site.config_path(), site.yaml(plan))?;
+        Ok(Some(site))
+    }
+
+    fn yaml(&self, plan: &Plan) -> String {
+        let Plan { pin, capture, spool_dir, spool, local, more } = plan;
+        let spool_dir = spool_dir.clone().unwrap_or_else(|| self.dir.path().join("spool"));
+        // The disk may be full of other things; what a test itself sets comes instead.
+        let free = if spool.contains("disk_free_min") { "" } else { "  disk_free_min: 1MiB\n" };
+        format!(
+            "capture:\n  mode: tracepoint\n  pin: {pin}\n{capture}\
+             spool:\n  dir: {}\n{free}{spool}\
+             sinks:\n  - name: local\n    type: file\n    path: {}\n{local}{more}",
+            spool_dir.display(),
+            self.events_path().display(),
+        )
+    }
+
+    fn config_path(&self) -> PathBuf {
+        self.dir.path().join("shipper.yaml")
+    }
+
+    /// Directory of its files.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The file that the sink `local` writes.
+    #[must_use]
+    pub fn events_path(&self) -> PathBuf {
+        self.dir.path().join("events.ndjson")
+    }
+
+    /// The command `run`, to be given an environment and a standard output.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(daemon::program());
+        command.arg("run").arg("--config").arg(self.config_path()).stdout(Stdio::null());
+        if let Some(pins) = &self.pins {
+            command.arg("--pin-dir").arg(pins.path().join("shipper"));
+        }
+        command
+    }
+
+    /// Starts a daemon, and waits until it captures.
+    pub fn start(&self) -> anyhow::Result<Process> {
+        let mut process = Process::spawn(&mut self.command())?;
+        process.await_log(daemon::BEGUN)?;
+        Ok(process)
+    }
+
+    /// As [`Site::start`]; `None`, and the test is skipped, where this machine allows no capture.
+    pub fn start_or_skip(&self) -> anyhow::Result<Option<Process>> {
+        match self.start() {
+            Ok(process) => Ok(Some(process)),
+            Err(error) if daemon::is_refusal(&error) => {
+                skip(&error.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Executes the program with numbers from 0 on: so many in a row, then a pause, again and again.
+    /// Each has so many bytes of further arguments.
+    ///
+    /// `helper` is the program `exec_helper`.
+    pub fn stream(&self, helper: &str, pace: Pace) -> anyhow::Result<Stream> {
+        let child = Command::new(helper)
+            .arg("stream")
+            .args([self.program.as_os_str(), self.mark.as_ref()])
+            .args(
+                [pace.in_a_row, pace.pause_ms, pace.padding_bytes].map(|number| number.to_string()),
+            )
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        Ok(Stream { child })
+    }
+
+    /// Executes the program on every CPU that this process may use, so that the last number of each
+    /// is known; after the daemon has shown that it reads again.
+    pub fn execute_on_each_cpu(&self, helper: &str) -> anyhow::Result<()> {
+        for cpu in 0..std::thread::available_parallelism()?.get() {
+            let status = Command::new(helper)
+                .args(["on-cpu", &cpu.to_string()])
+                .arg(&self.program)
+                .arg(format!("cpu-{}", self.mark))
+                .status()?;
+            if !status.success() {
+                bail!("nothing could be executed on CPU {cpu}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the file that the sink `local` writes now has an event like this.
+    pub fn await_event(&self, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        while !read_events(&self.events_path())?.iter().any(&wanted) {
+            if Instant::now() >= deadline {
+                bail!("the event did not arrive in {}", self.events_path().display());
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Number of the stream that this event is of.
+    #[must_use]
+    pub fn number(&self, event: &Value) -> Option<u64> {
+        let args = &event["process"]["args"];
+        if args[1] != *self.mark {
+            return None;
+        }
+        args[2].as_str()?.parse().ok()
+    }
+
+    /// Reads all that the sink `local` has written, rotated and compressed files too. Fails on a
+    /// line that is torn or no object, and on a number that is there twice.
+    ///
+    /// # Panics
+    /// When a file and its compressed copy differ.
+    pub fn outcome(&self) -> anyhow::Result<Outcome> {
+        let mut files = BTreeMap::new();
+        for entry in std::fs::read_dir(self.dir.path())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let mut bytes = Vec::new();
+            let plain = match name.strip_suffix(".gz") {
+                _ if !name.starts_with("events") => continue,
+                Some(plain) => {
+                    let file = std::fs::File::open(&path)?;
+                    flate2::read::GzDecoder::new(file)
+                        .read_to_end(&mut bytes)
+                        .with_context(|| name.clone())?;
+                    plain.to_owned()
+                }
+                None if name.ends_with(".ndjson") => {
+                    bytes = std::fs::read(&path)?;
+                    name
+                }
+                // What a compression had not come to the end of.
+                None => continue,
+            };
+            // One that was killed, or stopped, between its last two steps leaves both: one is enough.
+            if let Some(other) = files.insert(plain.clone(), bytes) {
+                assert_eq!(other, files[&plain], "{plain} and its compressed copy differ");
+            }
+        }
+        let mut events = Vec::new();
+        for (name, bytes) in &files {
+            events.extend(parse_whole(bytes).with_context(|| name.clone())?);
+        }
+        let mut numbers = BTreeSet::new();
+        for number in events.iter().filter_map(|event| self.number(event)) {
+            if !numbers.insert(number) {
+                bail!("number {number} is in the files twice");
+            }
+        }
+        Ok(Outcome { events, numbers })
+    }
+}
+
+/// How a stream goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Executions in a row.
+    pub in_a_row: u32,
+    /// Milliseconds before the next row.
+    pub pause_ms: u32,
+    /// Bytes of the last argument of each.
+    pub padding_bytes: u32,
+}
+
+impl Stream {
+    /// Ends it, and says how many were executed: the numbers below that.
+    pub fn end(mut self) -> anyhow::Result<u64> {
+        drop(self.child.stdin.take());
+        let mut text = String::new();
+        self.child.stdout.take().context("its output")?.read_to_string(&mut text)?;
+        let status = self.child.wait()?;
+        if !status.success() {
+            bail!("the stream ended with {status}");
+        }
+        text.trim().parse().with_context(|| format!("it said {text:?}"))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // Ended and reaped already after `end`.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Outcome {
+    /// Each loss that is reported: stage, kind, sink, count.
+    pub fn losses(&self) -> impl Iterator<Item = (&str, &str, Option<&str>, u64)> {
+        self.events.iter().map(|event| &event["shipper"]["loss"]).filter_map(|loss| {
+            let (stage, kind) = (loss["stage"].as_str()?, loss["kind"].as_str()?);
+            Some((stage, kind, loss["sink"].as_str(), loss["count"].as_u64()?))
+        })
+    }
+
+    /// How many were lost at this stage to all sinks, or to this one. Forks and exits do not count.
+    #[must_use]
+    pub fn lost(&self, stage: &str, sink: Option<&str>) -> u64 {
+        self.losses()
+            .filter(|&(at, kind, to, _)| {
+                at == stage && matches!(kind, "exec" | "record") && to == sink
+            })
+            .map(|(.., count)| count)
+            .sum()
+    }
+
+    /// Every number below `count` is there, or the ring was full and at least as many execs of all
+    /// programs are counted. Nothing else was lost.
+    ///
+    /// # Panics
+    /// When that is not so.
+    pub fn assert_all(&self, count: u64) {
+        let missing: Vec<u64> = (0..count).filter(|n| !self.numbers.contains(n)).collect();
+        let losses: Vec<_> = self.losses().collect();
+        for (stage, ..) in &losses {
+            assert_eq!(*stage, "ring_full", "{losses:?}");
+        }
+        let counted = self.lost("ring_full", None);
+        assert!(
+            missing.len() as u64 <= counted,
+            "{} of {count} are missing, {counted} are counted as lost: {missing:?}",
+            missing.len()
+        );
+        let beyond = self.numbers.last().is_some_and(|&last| last >= count);
+        assert!(!beyond, "a number that was never executed");
+    }
+
+    /// Execs of all programs that took a number in the kernel and are not here. Each CPU counts from
+    /// 1, so what was lost at its end is seen when something later of it arrived.
+    ///
+    /// # Panics
+    /// When one is here twice.
+    #[must_use]
+    pub fn missing_of_all_programs(&self) -> u64 {
+        let mut seen: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+        for event in self.events.iter().filter(|event| event["event"]["action"] == "exec") {
+            let cpu = event["shipper"]["cpu"].as_u64().expect("a CPU");
+            let number = event["event"]["sequence"].as_u64().expect("a number");
+            assert!(seen.entry(cpu).or_default().insert(number), "{number} of CPU {cpu} twice");
+        }
+        seen.values().map(|numbers| numbers.last().unwrap_or(&0) - numbers.len() as u64).sum()
+    }
+}
