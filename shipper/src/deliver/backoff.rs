@@ -35,7 +35,11 @@ impl Pauses {
 
     /// The next pause, not shorter than the other side asked for.
     pub fn next(&mut self, asked: Option<Duration>) -> Duration {
+        #[cfg(test)]
+        let seeded = tests::seeded(2 * self.backoff.current_interval);
         let own = self.backoff.next_backoff().unwrap_or(self.max).min(self.max);
+        #[cfg(test)]
+        let own = seeded.unwrap_or(own);
         asked.map_or(own, |asked| own.max(asked))
     }
 
@@ -46,8 +50,26 @@ impl Pauses {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+
+    /// From now on the pauses of this thread follow from the seed.
+    pub fn seed(seed: u64) {
+        SEED.set(Some(seed));
+    }
+
+    /// A pause up to `bound`, where there is a seed.
+    pub(super) fn seeded(bound: Duration) -> Option<Duration> {
+        let next = SEED.get()?.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        SEED.set(Some(next));
+        Some(bound.mul_f64((next >> 33) as f64 / (1u64 << 31) as f64))
+    }
 
     const INITIAL: Duration = Duration::from_millis(500);
     const MAX: Duration = Duration::from_secs(60);

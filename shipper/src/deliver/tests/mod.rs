@@ -5,6 +5,7 @@
 mod order;
 mod refused;
 mod retry;
+mod simulation;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

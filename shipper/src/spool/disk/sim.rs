@@ -56,6 +56,10 @@ struct State {
     faults: Vec<Fault>,
     total: u64,
     is_read_only: bool,
+    /// Changes left before the daemon is gone; none where that is not planned.
+    left: Option<u64>,
+    /// The daemon is gone: nothing it does has an effect any more.
+    is_stopped: bool,
     /// Every change so far.
     changes: u64,
 }
@@ -74,6 +78,8 @@ impl Default for State {
             faults: Vec::new(),
             total: 1 << 40,
             is_read_only: false,
+            left: None,
+            is_stopped: false,
             changes: 0,
         }
     }
@@ -135,10 +141,22 @@ impl SimDisk {
         locked(&self.state).changes
     }
 
+    /// The daemon comes to its end in the middle of the change after so many more: nothing it does
+    /// from then on has an effect, until [`SimDisk::kill`] or [`SimDisk::crash`] says which end it was.
+    pub(crate) fn stop_after(&self, changes: u64) {
+        locked(&self.state).left = Some(changes);
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        locked(&self.state).is_stopped
+    }
+
     /// The daemon is killed: files and locks are let go, what was written stays.
     pub(crate) fn kill(&self) {
         let state = &mut *locked(&self.state);
         state.epoch += 1;
+        state.left = None;
+        state.is_stopped = false;
         state.locks.clear();
     }
 
@@ -221,6 +239,15 @@ impl SimDisk {
 
 impl State {
     fn pass(&mut self, op: Op) -> io::Result<()> {
+        if op != Op::Read && self.left.is_some_and(|left| left == 0) {
+            self.is_stopped = true;
+        }
+        if self.is_stopped {
+            return Err(Errno::IO.into());
+        }
+        if op != Op::Read {
+            self.left = self.left.map(|left| left - 1);
+        }
         if self.is_read_only && op != Op::Read {
             return Err(Errno::ROFS.into());
         }
@@ -404,6 +431,9 @@ impl SimFile {
         let state = &mut *locked(&self.disk.state);
         if state.epoch != self.epoch {
             return Err(io::Error::other("opened before the crash"));
+        }
+        if state.is_stopped {
+            return Err(Errno::IO.into());
         }
         let passed = state.pass(op);
         let free = state.total.saturating_sub(state.used());

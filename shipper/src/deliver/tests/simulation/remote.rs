@@ -1,0 +1,314 @@
+//! The other side of a sink: it outlives the daemon, has moods, and keeps what it was given.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::dice::Dice;
+use super::record::{self, Key, REPORTS};
+use crate::config::settings::DeliverySettings;
+use crate::event::{Event, Loss};
+use crate::sink::{Batch, Outcome, Sink};
+use crate::spool::disk::sim::SimDisk;
+
+/// Calls of one simulation, far above any that makes progress.
+const CALLS_MAX: u64 = 200_000;
+
+/// What it does with a batch, for some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Up,
+    Down,
+    /// It says when to come again.
+    Busy,
+    Blocked,
+    /// Half of the batches, and for some of these it has the batch all the same.
+    Flaky,
+    /// No more than so many events at once.
+    Limit(usize),
+    /// Some events it refuses, without saying which.
+    Picky,
+    /// Some events it refuses, some it wants again, and says which.
+    Mixed,
+}
+
+/// How it keeps what it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// As they come.
+    Plain,
+    /// Behind a position, as a file: what comes after the position that is resumed is cut off.
+    Positioned,
+}
+
+/// The other side of one sink.
+pub struct Remote {
+    kind: Kind,
+    is_choosy: bool,
+    /// The number of the last record of the ring that was read.
+    read: Arc<AtomicU64>,
+    disk: SimDisk,
+    begun: Instant,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    dice: Dice,
+    /// Each until a moment since the beginning; afterwards it is up.
+    moods: Vec<(Duration, Mood)>,
+    /// Longest time that an answer takes, in ms.
+    slow_ms: u64,
+    settings: Option<DeliverySettings>,
+    /// What it has, in order.
+    has: Vec<Key>,
+    seen: BTreeSet<Key>,
+    /// The highest record of the ring, whether they came in order, repeats left out.
+    highest: Key,
+    is_ordered: bool,
+    under_way: usize,
+    calls: u64,
+    /// Sums up all that happened, in order.
+    digest: u64,
+}
+
+impl Remote {
+    pub fn new(kind: Kind, mut dice: Dice, read: Arc<AtomicU64>, disk: SimDisk) -> Arc<Remote> {
+        let moods = moods(kind, &mut dice);
+        let slow_ms = dice.pick(&[0, 0, 5, 300, 20_000]);
+        let is_choosy = moods.iter().any(|(_, m)| matches!(m, Mood::Picky | Mood::Mixed));
+        let inner = Inner {
+            dice,
+            moods,
+            slow_ms,
+            settings: None,
+            has: Vec::new(),
+            seen: BTreeSet::new(),
+            highest: 0,
+            is_ordered: true,
+            under_way: 0,
+            calls: 0,
+            digest: 0,
+        };
+        let begun = Instant::now();
+        Arc::new(Remote { kind, is_choosy, read, disk, begun, inner: Mutex::new(inner) })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    /// A daemon connects.
+    pub fn begin(&self, settings: &DeliverySettings) {
+        let inner = &mut *self.inner();
+        inner.settings = Some(settings.clone());
+        inner.under_way = 0;
+    }
+
+    /// Everything is mended: from now on it takes what comes.
+    pub fn mend(&self) {
+        let inner = &mut *self.inner();
+        inner.moods.clear();
+        inner.slow_ms = 0;
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub fn has(&self) -> Vec<Key> {
+        self.inner().has.clone()
+    }
+
+    pub fn digest(&self) -> u64 {
+        self.inner().digest
+    }
+
+    pub fn is_ordered(&self) -> bool {
+        self.inner().is_ordered
+    }
+
+    /// Whether it refuses single events at times: those it takes later come out of order.
+    pub fn is_choosy(&self) -> bool {
+        self.is_choosy
+    }
+}
+
+fn moods(kind: Kind, dice: &mut Dice) -> Vec<(Duration, Mood)> {
+    let mut at = Duration::ZERO;
+    let mut moods = Vec::new();
+    for _ in 0..dice.below(7) {
+        at += Duration::from_millis(dice.pick(&[100, 2_000, 30_000, 600_000, 10_800_000]));
+        let limit = Mood::Limit(1 + dice.below(6) as usize);
+        let mood = dice.pick(&[
+            Mood::Up,
+            Mood::Up,
+            Mood::Down,
+            Mood::Busy,
+            Mood::Blocked,
+            Mood::Flaky,
+            limit,
+            Mood::Picky,
+            Mood::Mixed,
+        ]);
+        // A file does not answer for each event.
+        let is_possible = kind == Kind::Plain || mood != Mood::Mixed;
+        moods.push((at, if is_possible { mood } else { Mood::Picky }));
+    }
+    moods
+}
+
+impl Inner {
+    fn mood(&self, now: Duration) -> Mood {
+        self.moods.iter().find(|(until, _)| now < *until).map_or(Mood::Up, |(_, mood)| *mood)
+    }
+
+    /// What it answers, and the places in the batch of what it keeps.
+    fn decide(&mut self, kind: Kind, mood: Mood, batch: &[Key]) -> (Outcome, Vec<usize>) {
+        let all = || (0..batch.len()).collect();
+        let sent = || Outcome::Sent { position: Vec::new() };
+        let retry = |after| Outcome::Retry { cause: "away".to_owned(), after };
+        match mood {
+            Mood::Up => (sent(), all()),
+            Mood::Down => (retry(None), Vec::new()),
+            Mood::Busy => {
+                let after = Duration::from_secs(self.dice.within(1..=900));
+                (retry(Some(after)), Vec::new())
+            }
+            Mood::Blocked => (Outcome::Blocked { cause: "no right".to_owned() }, Vec::new()),
+            Mood::Flaky if self.dice.percent(50) => (sent(), all()),
+            Mood::Flaky => {
+                // The answer got lost; a file takes back what it wrote.
+                let is_kept = kind == Kind::Plain && self.dice.percent(50);
+                (retry(None), if is_kept { all() } else { Vec::new() })
+            }
+            Mood::Limit(most) if batch.len() > most => {
+                (Outcome::TooLarge { cause: "too large".to_owned() }, Vec::new())
+            }
+            Mood::Limit(_) => (sent(), all()),
+            Mood::Picky if batch.iter().any(|&key| record::is_poison(key)) => {
+                (Outcome::Refused { cause: "mapping".to_owned() }, Vec::new())
+            }
+            Mood::Picky => (sent(), all()),
+            Mood::Mixed => {
+                let (mut rejected, mut again, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+                for (place, &key) in batch.iter().enumerate() {
+                    if record::is_poison(key) {
+                        rejected.push((place, "mapping".to_owned()));
+                    } else if self.dice.percent(20) {
+                        again.push(place);
+                    } else {
+                        kept.push(place);
+                    }
+                }
+                (Outcome::Mixed { rejected, again, cause: "busy".to_owned(), after: None }, kept)
+            }
+        }
+    }
+
+    fn keep(&mut self, kind: Kind, key: Key) {
+        let is_new = self.seen.insert(key);
+        assert!(is_new || kind == Kind::Plain || !self.has.contains(&key), "{key} twice in a file");
+        if is_new && key < REPORTS {
+            self.is_ordered &= key > self.highest;
+            self.highest = self.highest.max(key);
+        }
+        self.has.push(key);
+    }
+
+    fn check(&self, batch: &Batch<'_>) {
+        let settings = self.settings.as_ref().expect("a daemon is connected");
+        assert!(self.under_way <= settings.concurrency, "more calls than allowed");
+        assert!(batch.len() <= settings.batch_events_max, "{} events", batch.len());
+        let bytes = batch.bytes().len();
+        assert!(batch.len() == 1 || bytes <= settings.batch_bytes_max, "{bytes} bytes");
+        assert!(self.calls < CALLS_MAX, "it is called again and again");
+    }
+
+    fn note(&mut self, what: u64) {
+        self.digest = Dice::new(self.digest ^ what).next();
+    }
+}
+
+/// The end of the daemon that speaks to it.
+pub struct Near(pub Arc<Remote>);
+
+#[async_trait::async_trait]
+impl Sink for Near {
+    fn encode(&self, event: &Event, out: &mut Vec<u8>) {
+        let key = match event {
+            Event::Exec(exec) => {
+                let key = record::key(exec.id);
+                assert!(key <= self.0.read.load(Ordering::Relaxed), "{key} was never there");
+                assert_eq!(*event, record::exec(key), "{key} was changed");
+                key
+            }
+            Event::Loss(Loss { id, .. }) => record::key(*id),
+        };
+        out.extend_from_slice(&key.to_be_bytes());
+        out.resize(out.len() + (key % 90) as usize, b' ');
+    }
+
+    async fn resume(&self, position: &[u8]) {
+        let inner = &mut *self.0.inner();
+        if self.0.kind == Kind::Positioned {
+            let has = position.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            inner.note(has);
+            assert!(has <= inner.has.len() as u64, "a position that was never given");
+            let cut = inner.has.split_off(has as usize);
+            cut.iter().for_each(|key| {
+                inner.seen.remove(key);
+            });
+            inner.highest = inner.seen.range(..REPORTS).next_back().copied().unwrap_or(0);
+        }
+    }
+
+    async fn send(&self, batch: Batch<'_>) -> Outcome {
+        let Remote { kind, disk, begun, .. } = &*self.0;
+        let keys: Vec<Key> = batch
+            .events()
+            .map(|(item, bytes)| {
+                let key = u64::from_be_bytes(*bytes.first_chunk().unwrap());
+                assert_eq!(item.id, record::id(key));
+                assert_eq!(bytes.len(), 8 + (key % 90) as usize);
+                key
+            })
+            .collect();
+        let (mut outcome, kept, is_early, takes) = {
+            let inner = &mut *self.0.inner();
+            inner.under_way += 1;
+            inner.calls += 1;
+            inner.check(&batch);
+            let mood = inner.mood(begun.elapsed());
+            let (outcome, kept) = inner.decide(*kind, mood, &keys);
+            tracing::debug!(?kind, ?mood, ?keys, ?outcome, "called");
+            let takes = inner.dice.within(0..=inner.slow_ms);
+            let is_early = *kind == Kind::Plain && inner.dice.percent(50);
+            inner.note(begun.elapsed().as_nanos() as u64);
+            keys.iter().for_each(|&key| inner.note(key));
+            (outcome, kept, is_early, takes)
+        };
+        let keep = || kept.iter().for_each(|&place| self.0.inner().keep(*kind, keys[place]));
+        if disk.is_stopped() {
+            std::future::pending::<()>().await;
+        }
+        if is_early {
+            keep();
+        }
+        tokio::time::sleep(Duration::from_millis(takes)).await;
+        if disk.is_stopped() {
+            std::future::pending::<()>().await;
+        }
+        if !is_early {
+            keep();
+        }
+        let inner = &mut *self.0.inner();
+        inner.under_way -= 1;
+        if let (Kind::Positioned, Outcome::Sent { position }) = (kind, &mut outcome) {
+            *position = (inner.has.len() as u64).to_be_bytes().to_vec();
+        }
+        outcome
+    }
+}
