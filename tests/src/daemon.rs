@@ -194,11 +194,20 @@ impl Daemon {
 
     /// Starts a daemon with this whole configuration, which may name files in `dir`.
     pub fn start_with(dir: tempfile::TempDir, yaml: &str) -> anyhow::Result<Daemon> {
+        Daemon::start_writing_to(dir, yaml, Stdio::null())
+    }
+
+    /// The same, with its standard output there.
+    pub fn start_writing_to(
+        dir: tempfile::TempDir,
+        yaml: &str,
+        stdout: Stdio,
+    ) -> anyhow::Result<Daemon> {
         build()?;
         let config = dir.path().join("shipper.yaml");
         std::fs::write(&config, yaml)?;
         let mut command = Command::new(program());
-        command.arg("run").arg("--config").arg(&config).stdout(Stdio::null());
+        command.arg("run").arg("--config").arg(&config).stdout(stdout);
         let mut process = Process::spawn(&mut command)?;
         process.await_log(BEGUN)?;
         Ok(Daemon { process, dir })

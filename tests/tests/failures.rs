@@ -168,7 +168,10 @@ fn without_privileges_it_says_what_is_needed_and_ends_with_1() -> Result<()> {
     std::fs::create_dir(dir.path().join("ours"))?;
     for place in ["theirs", "ours"] {
         let config = dir.path().join("shipper.yaml");
-        std::fs::write(&config, writing_to(&dir.path().join(place).join("events.ndjson")))?;
+        std::fs::write(
+            &config,
+            writing_to(dir.path(), &dir.path().join(place).join("events.ndjson")),
+        )?;
         let mut command = Command::new(&copy);
         command.args(["run", "--config"]).arg(config).uid(1000).gid(1000).current_dir("/");
         let (code, said) = refusal(&mut command)?;
@@ -186,7 +189,7 @@ fn a_kernel_without_btf_is_told_and_ends_with_1() -> Result<()> {
     }
     daemon::build()?;
     let dir = directory()?;
-    let command = run_with(dir.path(), &writing_to(&dir.path().join("events.ndjson")))?;
+    let command = run_with(dir.path(), &writing_to(dir.path(), &dir.path().join("events.ndjson")))?;
     let mut hidden = Command::new("unshare");
     hidden
         .args(["--mount", "--propagation", "unchanged", "sh", "-c"])

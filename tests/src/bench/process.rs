@@ -55,6 +55,14 @@ pub fn memory(pid: u32) -> anyhow::Result<Memory> {
     })
 }
 
+/// Bytes that went to the disk on behalf of a process and those of its threads, or will; what it
+/// writes to files in memory does not count.
+pub fn written(pid: u32) -> anyhow::Result<u64> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io"))?;
+    let bytes = io.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+    Ok(bytes.context("no write_bytes in io")?.trim().parse()?)
+}
+
 /// A file of `Key:  N kB` lines, as a function from key to bytes.
 fn read_kib(path: PathBuf) -> anyhow::Result<impl Fn(&str) -> anyhow::Result<u64>> {
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;

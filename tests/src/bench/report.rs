@@ -11,18 +11,42 @@ pub struct Figure {
     pub value: f64,
     /// Its unit.
     pub unit: &'static str,
-    /// It should be at most this.
-    pub aim: Option<f64>,
+    /// What it should be.
+    pub aim: Option<Aim>,
     /// How it was measured.
     pub how: String,
 }
 
+/// What is aimed at.
+#[derive(Clone, Copy, Debug)]
+pub enum Aim {
+    /// This or less.
+    AtMost(f64),
+    /// This or more.
+    AtLeast(f64),
+}
+
 impl Figure {
+    fn is_reached(&self) -> Option<bool> {
+        self.aim.map(|aim| match aim {
+            Aim::AtMost(most) => self.value <= most,
+            Aim::AtLeast(least) => self.value >= least,
+        })
+    }
+
     fn verdict(&self) -> &'static str {
-        match self.aim {
+        match self.is_reached() {
             None => "",
-            Some(aim) if self.value <= aim => "reached",
-            Some(_) => "missed",
+            Some(true) => "reached",
+            Some(false) => "missed",
+        }
+    }
+
+    fn aim_shown(&self) -> String {
+        match self.aim {
+            None => String::new(),
+            Some(Aim::AtMost(most)) => format!("<= {}", shown(most, self.unit)),
+            Some(Aim::AtLeast(least)) => format!(">= {}", shown(least, self.unit)),
         }
     }
 
@@ -31,8 +55,9 @@ impl Figure {
             "name": self.name,
             "value": round(self.value),
             "unit": self.unit,
-            "aim_at_most": self.aim,
-            "reached": self.aim.map(|aim| self.value <= aim),
+            "aim_at_most": match self.aim { Some(Aim::AtMost(most)) => Some(most), _ => None },
+            "aim_at_least": match self.aim { Some(Aim::AtLeast(least)) => Some(least), _ => None },
+            "reached": self.is_reached(),
             "how": self.how,
         })
     }
@@ -52,13 +77,12 @@ pub fn table(figures: &[Figure]) -> String {
     let rows: Vec<[String; 5]> = figures
         .iter()
         .map(|figure| {
-            let shown =
-                |value: f64| format!("{} {}", round(value), figure.unit).trim_end().to_owned();
-            let (value, aim) = (shown(figure.value), figure.aim.map_or(String::new(), shown));
+            let value = shown(figure.value, figure.unit);
+            let aim = figure.aim_shown();
             [figure.name.into(), value, aim, figure.verdict().into(), figure.how.clone()]
         })
         .collect();
-    let head = ["figure", "measured", "at most", "verdict", "how"].map(str::to_owned);
+    let head = ["figure", "measured", "aim", "verdict", "how"].map(str::to_owned);
     let width = |column: usize| {
         rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0)
     };
@@ -85,6 +109,10 @@ fn machine() -> Value {
     })
 }
 
+fn shown(value: f64, unit: &str) -> String {
+    format!("{} {unit}", round(value)).trim_end().to_owned()
+}
+
 fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
@@ -96,10 +124,16 @@ mod tests {
     #[test]
     fn a_figure_says_whether_its_aim_is_reached_in_both_forms() {
         let figure = |value, aim| Figure { name: "n", value, unit: "ms", aim, how: "so".into() };
-        let figures = [figure(1.0, Some(1.0)), figure(1.5, Some(1.0)), figure(2.0, None)];
+        let most = Some(Aim::AtMost(1.0));
+        let figures = [
+            figure(1.0, most),
+            figure(1.5, most),
+            figure(2.0, None),
+            figure(0.5, Some(Aim::AtLeast(1.0))),
+        ];
         let verdicts: Vec<Value> =
             figures.iter().map(|figure| figure.json()["reached"].clone()).collect();
-        assert_eq!(verdicts, [json!(true), json!(false), Value::Null]);
+        assert_eq!(verdicts, [json!(true), json!(false), Value::Null, json!(false)]);
         let table = table(&figures);
         let lines: Vec<&str> = table.lines().collect();
         assert!(lines[1].contains("reached") && lines[2].contains("missed"), "{table}");

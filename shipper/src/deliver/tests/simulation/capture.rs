@@ -67,7 +67,13 @@ impl Ring {
             let mark = writer.last_mark().map(|mark| mark.as_chunks::<8>().0.iter());
             let mark = mark.map(|words| words.map(|word| u64::from_be_bytes(*word)));
             let words: Vec<u64> = mark.into_iter().flatten().collect();
-            let marked = if let [id, at] = words[..] && id == self.id { at } else { 0 };
+            let marked = if let [id, at] = words[..]
+                && id == self.id
+            {
+                at
+            } else {
+                0
+            };
             self.released = self.released.max(marked);
             self.read.store(self.released, Ordering::Relaxed);
         } else {

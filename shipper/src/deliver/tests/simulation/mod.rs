@@ -32,7 +32,8 @@ const SEEDS: u64 = 2_000;
 #[test]
 fn every_record_is_delivered_or_put_aside_or_counted_whatever_fails() {
     if let Some(seed) = std::env::var_os("SHIPPER_SEED") {
-        let seed = seed.to_str().and_then(|seed| seed.parse().ok()).expect("SHIPPER_SEED: a number");
+        let seed =
+            seed.to_str().and_then(|seed| seed.parse().ok()).expect("SHIPPER_SEED: a number");
         let log = tracing_subscriber::fmt().without_time().with_max_level(tracing::Level::DEBUG);
         tracing::subscriber::with_default(log.with_test_writer().finish(), || simulate(seed));
         return;
@@ -90,11 +91,12 @@ struct Share {
 
 fn balance(world: &World) {
     let shares: Vec<Share> = (0..SINKS.len()).map(|at| share(world, at)).collect();
-    let claims: Vec<&Claim> = world.ring.log.values().filter_map(|(_, claim)| claim.as_ref()).collect();
+    let claims: Vec<&Claim> =
+        world.ring.log.values().filter_map(|(_, claim)| claim.as_ref()).collect();
     let counted = |sink: Option<&str>| {
-        let of_spool = claims.iter().filter(|claim| {
-            claim.stage != LossStage::Quarantined && claim.sink.as_deref() == sink
-        });
+        let of_spool = claims
+            .iter()
+            .filter(|claim| claim.stage != LossStage::Quarantined && claim.sink.as_deref() == sink);
         of_spool.map(|claim| claim.count).sum::<u64>()
     };
     let world::Troubles { faults, kills, power, .. } = world.troubles;
@@ -103,7 +105,11 @@ fn balance(world: &World) {
     for (sink, share) in SINKS.iter().zip(&shares) {
         let lost = share.missing.len() as u64 + dropped;
         let counted = counted(None) + counted(Some(sink));
-        assert!(counted >= lost, "{sink}: {counted} counted, {dropped} dropped, {:?}", share.missing);
+        assert!(
+            counted >= lost,
+            "{sink}: {counted} counted, {dropped} dropped, {:?}",
+            share.missing
+        );
     }
     // What is counted twice: what a count was written for that itself may not have been written;
     // what was delivered and not confirmed yet when it made room; what was delivered and then lost.

@@ -18,9 +18,7 @@ use crate::deliver::{Control, Delivered, Line, Losses};
 use crate::spool::disk::Disk;
 use crate::spool::disk::sim::{Op, SimDisk};
 use crate::spool::requeue::requeue_quarantined;
-use crate::spool::{
-    self, Compression, FreeMin, Fsync, Now, Options, Spool, WhenFull, Writer,
-};
+use crate::spool::{self, Compression, FreeMin, Fsync, Now, Options, Spool, WhenFull, Writer};
 
 pub const DIR: &str = "/spool";
 pub const SINKS: [&str; 2] = ["a", "b"];
