@@ -42,10 +42,11 @@ pub fn config(dir: &Path, more: &str, sink: &str) -> String {
     )
 }
 
-/// The section `spool` of a configuration whose spool is in `dir`. The disk may be nearly full.
+/// The section `spool` of a configuration whose spool is in `dir`. The disk may be nearly full. And
+/// time enough at the end for a slow build on a busy machine to deliver all there is.
 #[must_use]
 pub fn spool(dir: &Path) -> String {
-    format!("spool:\n  dir: {}/spool\n  disk_free_min: 1MiB\n", dir.display())
+    format!("shutdown_timeout: 5m\nspool:\n  dir: {}/spool\n  disk_free_min: 1MiB\n", dir.display())
 }
 
 /// Whether a start failed since this machine allows no capture.

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a daemon may take for anything. It takes a fraction of a second; a loaded machine more.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// How often is looked at what cannot be waited for.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(10);

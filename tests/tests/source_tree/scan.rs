@@ -30,7 +30,7 @@ impl Source {
     /// Lines that name the module or crate in a path: `name::x`, `crate::name`, `use name`. Not those
     /// that name a neighbour of the same name, which the file takes from `super`.
     pub fn names(&self, name: &str) -> Vec<usize> {
-        let neighbour = !self.sequences(&["super", "::", name]).is_empty();
+        let neighbour = (0..self.tokens.len()).any(|at| self.is(at, name) && self.is_neighbour(at));
         let mut in_use = false;
         let mut found = Vec::new();
         for (at, token) in self.tokens.iter().enumerate() {
@@ -39,8 +39,9 @@ impl Source {
                 ";" => in_use = false,
                 text if text == name => {
                     let path = in_use || self.is(at + 1, "::") || (at > 0 && self.is(at - 1, "::"));
-                    let absolute = at > 1 && self.is(at - 1, "::") && self.is(at - 2, "crate");
-                    if path && !self.declares(name) && (absolute || !neighbour) {
+                    let bare = at == 0 || !self.is(at - 1, "::");
+                    let other = self.is_neighbour(at) || self.is_below_another(at);
+                    if path && !self.declares(name) && !other && !(bare && neighbour) {
                         found.push(token.line);
                     }
                 }
@@ -48,6 +49,19 @@ impl Source {
             }
         }
         found
+    }
+
+    /// `super::name`, where that is a neighbour of this file and no module of the crate's root.
+    fn is_neighbour(&self, at: usize) -> bool {
+        let folders = self.path.matches('/').count() - usize::from(self.path.ends_with("/mod.rs"));
+        let by_super = at > 1 && self.is(at - 1, "::") && self.is(at - 2, "super");
+        folders > 2 && by_super && !(at > 2 && self.is(at - 3, "::"))
+    }
+
+    /// `other::name`: what belongs to another module is not the one of the crate's root.
+    fn is_below_another(&self, at: usize) -> bool {
+        let roots = ["crate", "super", "self", ">", "}"];
+        at > 1 && self.is(at - 1, "::") && !roots.iter().any(|root| self.is(at - 2, root))
     }
 
     /// Lines where this sequence of tokens begins.
@@ -204,10 +218,13 @@ fn without_tests(all: &[Token]) -> (Vec<Token>, usize) {
 
 #[test]
 fn a_neighbour_of_the_same_name_is_not_taken_for_the_module() {
-    let source = Source::new("x.rs", "use super::format::{self, A};\nfn f() { format::b(); }\n");
-    assert_eq!(source.names("format"), [0; 0]);
-    let source = Source::new("x.rs", "use super::format;\nuse crate::format::ecs;\n");
-    assert_eq!(source.names("format"), [2]);
+    let names = |path, text| Source::new(path, text).names("format");
+    let inside = "shipper/src/spool/writer.rs";
+    assert_eq!(names(inside, "use super::format::{self, A};\nfn f() { format::b(); }\n"), [0; 0]);
+    assert_eq!(names(inside, "use crate::spool::format::A;\n"), [0; 0]);
+    assert_eq!(names(inside, "use super::format::A;\nuse crate::format::ecs;\n"), [2]);
+    assert_eq!(names(inside, "use super::super::format::A;\n"), [1]);
+    assert_eq!(names("shipper/src/spool/mod.rs", "use super::format::A;\n"), [1]);
 }
 
 #[test]
