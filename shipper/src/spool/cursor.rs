@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::disk::Disk;
 use super::error::{SpoolError, failed};
-use super::format::u64_at;
+use super::frame::u64_at;
 use super::slots::{self, Slots};
 use super::{Shared, locked};
 use crate::fault;

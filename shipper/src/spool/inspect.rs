@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::cursor::CursorFile;
 use super::disk::{self, Disk, Space};
 use super::error::{SpoolError, failed};
-use super::format::{BlockHeader, SEGMENT_HEADER_BYTES};
+use super::frame::{BlockHeader, SEGMENT_HEADER_BYTES};
 use super::ledger::{self, SpoolLoss};
 use super::open::{Found, look};
 use super::requeue::Place;

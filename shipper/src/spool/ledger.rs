@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 use super::disk::Disk;
 use super::error::{SpoolError, failed};
-use super::format::u64_at;
+use super::frame::u64_at;
 use super::locked;
 use super::slots::{self, Slots};
 

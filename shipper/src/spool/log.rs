@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::damage::Damage;
 use super::disk::{Disk, DiskFile};
-use super::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::{locked, names};
 use crate::fault;
 

@@ -63,7 +63,7 @@ use std::time::Duration;
 mod error;
 pub mod disk;
 mod names;
-mod format;
+mod frame;
 mod slots;
 mod ledger;
 mod damage;
@@ -84,7 +84,7 @@ mod tests;
 
 pub use cursor::{Cursor, POSITION_BYTES_MAX};
 pub use error::SpoolError;
-pub use format::{BLOCK_BYTES_MAX, MARK_BYTES_MAX, RECORD_BYTES_MAX};
+pub use frame::{BLOCK_BYTES_MAX, MARK_BYTES_MAX, RECORD_BYTES_MAX};
 pub use ledger::{LossStage, SpoolLoss};
 pub use open::open;
 pub use outcome::{FullCause, Now, Wrote};

@@ -13,7 +13,7 @@ use super::cursor::CursorFile;
 use super::damage::{Damage, Missing, Stretch};
 use super::disk::{self, Disk, DiskFile};
 use super::error::{SpoolError, failed};
-use super::format::{
+use super::frame::{
     BLOCK_HEADER_BYTES, BlockHeader, SEGMENT_HEADER_BYTES, SegmentHead, SegmentHeader, VERSION,
     u64_at,
 };

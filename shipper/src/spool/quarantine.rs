@@ -13,7 +13,7 @@ use super::cursor::{Cursor, CursorFile};
 use super::damage::Damage;
 use super::disk::Disk;
 use super::error::{SpoolError, failed};
-use super::format::{
+use super::frame::{
     self, BLOCK_BYTES_MAX, BlockFacts, RECORD_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader,
     u64_at,
 };
@@ -166,13 +166,13 @@ fn encode(entries: &[Entry<'_>], first: u64, salt: u64, wall_ns: u64) -> (Vec<Ve
             mark: &[],
         };
         let mut block = Vec::new();
-        format::encode_block(&facts, raw, Compression::Lz4, &mut block);
+        frame::encode_block(&facts, raw, Compression::Lz4, &mut block);
         blocks.push(block);
         *first += u64::from(*count);
         (*raw, *count) = (Vec::new(), 0);
     };
     for entry in entries {
-        format::push_record(&mut raw, &entry.encode());
+        frame::push_record(&mut raw, &entry.encode());
         count += 1;
         if raw.len() >= BLOCK_BYTES_MAX {
             end(&mut raw, &mut count, &mut first);

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::damage::{Missing, Stretch};
 use super::error::SpoolError;
-use super::format::{BlockHeader, Records};
+use super::frame::{BlockHeader, Records};
 use super::log::{Log, Segment};
 use super::walk::{Step, Walker};
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::disk::{self, Disk, DiskFile};
-use super::format::{u32_at, u64_at};
+use super::frame::{u32_at, u64_at};
 
 const MAGIC: u32 = 0x51_0a_73_1e;
 const HEAD_BYTES: usize = 20;

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::disk::DiskFile;
-use super::format::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, SEGMENT_HEADER_BYTES};
+use super::frame::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, SEGMENT_HEADER_BYTES};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 64 << 10;

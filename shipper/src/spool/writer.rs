@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::error::SpoolError;
-use super::format::{
+use super::frame::{
     self, BLOCK_BYTES_MAX, BlockFacts, MARK_BYTES_MAX, RAW_BYTES_MAX, RECORD_BYTES_MAX,
     RECORD_HEAD_BYTES,
 };
@@ -128,7 +128,7 @@ impl Writer {
             self.too_large += 1;
             return;
         }
-        format::push_record(&mut self.open.raw, record);
+        frame::push_record(&mut self.open.raw, record);
         self.open.count += 1;
     }
 
@@ -301,7 +301,7 @@ impl Writer {
         };
         let mut block = std::mem::take(&mut self.block);
         let compression = self.shared.options.compression;
-        format::encode_block(&facts, &self.open.raw, compression, &mut block);
+        frame::encode_block(&facts, &self.open.raw, compression, &mut block);
         let written = self.write_block(&block, now);
         block.shrink_to(2 * BLOCK_BYTES_MAX);
         self.block = block;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::spool::disk::Disk;
 use crate::spool::error::SpoolError;
-use crate::spool::format::BlockHeader;
+use crate::spool::frame::BlockHeader;
 use crate::spool::open::Found;
 use crate::spool::reader::Block;
 use crate::spool::walk::{Step, Walker};

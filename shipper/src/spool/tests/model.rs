@@ -371,7 +371,7 @@ fn options(fsync: Fsync, compression: Compression) -> Options {
 
 /// How many cases of each property; `SHIPPER_TORTURE=1` raises it.
 pub(super) fn cases() -> u32 {
-    if std::env::var_os("SHIPPER_TORTURE").is_some() { 50_000 } else { 256 }
+    if std::env::var_os("SHIPPER_TORTURE").is_some() { 20_000 } else { 256 }
 }
 
 fn any_options() -> impl Strategy<Value = Options> {

@@ -86,10 +86,10 @@ fn a_torn_end_is_cut_and_is_no_loss() {
 #[test]
 fn the_last_mark_is_found_in_the_segment_before_an_empty_one() {
     let disk = closed_spool();
-    let header = format::SegmentHeader {
+    let header = frame::SegmentHeader {
         first: 21,
         skipped: 0,
-        salt: super::super::format::u64_at(&disk.content(&segments(&disk)[0]), 40),
+        salt: super::super::frame::u64_at(&disk.content(&segments(&disk)[0]), 40),
         created_wall_ns: 0,
     };
     disk.put(&Path::new(DIR).join("log").join(names::segment(21)), &header.encode());

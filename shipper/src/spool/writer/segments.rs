@@ -4,7 +4,7 @@
 use crate::fault;
 use crate::spool::Fsync;
 use crate::spool::error::{SpoolError, failed};
-use crate::spool::format::{BLOCK_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::spool::frame::{BLOCK_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::spool::log::{Durable, SegmentFile};
 use crate::spool::outcome::{FullCause, Now, full_cause, is_no_space};
 
