@@ -84,7 +84,10 @@ mod asked {
                         std::thread::park();
                     }
                 }
-                Action::Fail(errno) => Err(io::Error::from_raw_os_error(errno)),
+                Action::Fail(errno) => {
+                    tracing::warn!("SHIPPER_FAULT: {} fails", self.name);
+                    Err(io::Error::from_raw_os_error(errno))
+                }
             }
         }
     }

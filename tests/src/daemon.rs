@@ -304,6 +304,11 @@ pub fn read_events(path: &Path) -> anyhow::Result<Vec<Value>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
+    whole_lines(&bytes)
+}
+
+/// The events of a file or stream whose end may be torn.
+pub fn whole_lines(bytes: &[u8]) -> anyhow::Result<Vec<Value>> {
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     parse_lines(&bytes[..whole])
 }

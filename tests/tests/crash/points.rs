@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use shipper::fault::POINTS;
 use shipper::spool::{self, disk::RealDisk};
 use shipper_tests::process::Process;
-use shipper_tests::site::{Plan, Site, Stream};
+use shipper_tests::site::{Outcome, Plan, Site, Stream};
 use shipper_tests::skip;
 
 use super::{HELPER, IN_BULK, turn};
@@ -40,7 +40,7 @@ fn plan() -> Plan {
     Plan {
         pin: true,
         spool: "  bytes_max: 16MiB\n  compression: none\n".to_owned(),
-        local: "    rotate: { bytes: 128KiB }\n    keep: { files: 100000, bytes: 100GiB }\n"
+        local: "    rotate: { bytes: 512KiB }\n    keep: { files: 100000, bytes: 100GiB }\n"
             .to_owned(),
         ..Plan::default()
     }
@@ -63,14 +63,11 @@ fn die_at(site: &Site, fault: &str) -> Result<()> {
 }
 
 /// Starts a daemon that nothing ends, ends the stream, and accounts for it.
-fn settle(site: &Site, stream: Stream, fault: &str) -> Result<()> {
+fn settle(site: &Site, stream: Stream, points: &str) -> Result<Outcome> {
     let process = site.start()?;
     let count = stream.end()?;
-    let ended = process.stop()?;
-    assert!(ended.status.success(), "{fault}: {}", ended.log);
-    println!("{fault}: {count} executed");
-    site.outcome().with_context(|| fault.to_owned())?.assert_all(count);
-    Ok(())
+    println!("{points}: {count} executed");
+    site.settle(process, count).with_context(|| points.to_owned())
 }
 
 #[test]
@@ -80,22 +77,22 @@ fn every_point_has_its_passings_here() {
     assert_eq!(known, tested);
 }
 
-/// Points of this prefix, one daemon after the other in the same place for each.
+/// Points of this prefix, one daemon after the other in one place.
 fn kill_at_each(prefix: &str) -> Result<()> {
     let _turn = turn();
     if !has_points() {
         return Ok(());
     }
+    let Some(site) = Site::new("point", &plan())? else { return Ok(()) };
+    let Some(first) = site.start_or_skip()? else { return Ok(()) };
+    let stream = site.stream(HELPER, IN_BULK)?;
+    first.kill()?;
     for (name, passings) in PASSINGS.iter().filter(|(name, _)| name.starts_with(prefix)) {
-        let Some(site) = Site::new("point", &plan())? else { return Ok(()) };
-        let Some(first) = site.start_or_skip()? else { return Ok(()) };
-        let stream = site.stream(HELPER, IN_BULK)?;
-        first.kill()?;
         for passing in *passings {
             die_at(&site, &format!("{name}:{passing}"))?;
         }
-        settle(&site, stream, name)?;
     }
+    settle(&site, stream, prefix)?;
     Ok(())
 }
 
@@ -143,16 +140,7 @@ fn killed_where_an_event_is_put_aside_it_goes_on_after_it_and_has_it_aside() -> 
         for passing in *passings {
             die_at(&site, &format!("{name}:{passing}"))?;
         }
-        let process = site.start()?;
-        let is_report = |stage: &str| stage == "quarantined";
-        site.await_event(|event| {
-            event["shipper"]["loss"]["stage"].as_str().is_some_and(is_report)
-        })?;
-        let count = stream.end()?;
-        assert!(process.stop()?.status.success());
-        let outcome = site.outcome()?;
-        let missing = (0..count).filter(|number| !outcome.numbers.contains(number)).count();
-        assert_eq!(missing, 0, "{name}");
+        let outcome = settle(&site, stream, name)?;
         assert_eq!(outcome.lost("quarantined", Some("local")), 1, "{name}");
         let aside = site.dir().join("spool/quarantine/local");
         assert!(std::fs::read_dir(aside)?.next().is_some(), "{name}");
