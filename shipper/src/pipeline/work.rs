@@ -285,11 +285,7 @@ impl ToSpool {
     }
 
     fn report(&mut self, loss: Loss) {
-        let (count, kind, stage) = (loss.count, loss.kind.as_str(), loss.stage.explain());
-        match &loss.sink {
-            None => tracing::warn!("{count} {kind} records were lost: {stage}"),
-            Some(sink) => tracing::warn!(sink, "{count} {kind} records were lost: {stage}"),
-        }
+        tracing::warn!("{}", loss.sentence());
         if loss.kind == LossKind::Exec {
             self.counts.lost += loss.count;
         }
