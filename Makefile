@@ -2,13 +2,14 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO := cargo
 
-.PHONY: help setup build run test test-kernel bench lint ebpf ebpf-setup ebpf-check clean
+.PHONY: help setup build run test test-kernel torture bench lint ebpf ebpf-setup ebpf-check clean
 
 help:
 	@echo 'make run          build, capture on this machine, print events, write ./run/events/shipper.ndjson'
 	@echo 'make test         all tests that this machine can run'
 	@echo 'make build        target/release/shipper'
 	@echo 'make test-kernel  the tests in QEMU guests alone (SHIPPER_GUEST_KERNEL_SERIES="5.10 6.1 6.12 newest")'
+	@echo 'make torture      crash tests, model and simulation of the spool at full length: an hour (SHIPPER_SEED=N as printed)'
 	@echo 'make bench        cost in the kernel and in the daemon, latency, memory: a table and target/bench.json'
 	@echo 'make lint         rustfmt, clippy, cargo-deny'
 	@echo 'make ebpf         rebuild the kernel object into shipper-ebpf/prebuilt (make ebpf-setup installs its tools)'
@@ -28,6 +29,9 @@ test: setup
 
 test-kernel: setup
 	@CARGO="$(CARGO)" tests/run.sh kernel
+
+torture: setup
+	@CARGO="$(CARGO)" tests/run.sh torture
 
 bench: build
 	$(CARGO) run --release --locked --package shipper-tests --bin bench

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests. `all`: every test this machine can run; `kernel`: those in QEMU guests alone.
+# Runs the tests. `all`: every test this machine can run; `kernel`: those in QEMU guests alone;
+# `torture`: those that try at random, at full length.
 # What cannot run says SKIPPED and why; with CI set such a skip fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,8 +33,13 @@ all)
     echo
     grep '^SKIPPED' target/test.log || echo 'Nothing was skipped.'
     ;;
+torture)
+    export SHIPPER_TORTURE=1
+    "$CARGO" test --locked --package shipper --lib -- --nocapture model simulation
+    "$CARGO" test --locked --package shipper-tests --test crash -- --nocapture
+    ;;
 *)
-    echo "usage: run.sh all|kernel" >&2
+    echo "usage: run.sh all|kernel|torture" >&2
     exit 2
     ;;
 esac

@@ -2,9 +2,10 @@
 //! files, pins, a stream of numbered executions, and the account of what became of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
@@ -46,6 +47,9 @@ pub struct Plan {
 /// Numbered executions that go on until they are ended.
 pub struct Stream {
     child: Child,
+    /// How many there were, row by row.
+    counts: mpsc::Receiver<u64>,
+    count: u64,
 }
 
 /// What came out.
@@ -124,14 +128,19 @@ impl Site {
 
     /// Starts a daemon, and waits until it captures.
     pub fn start(&self) -> anyhow::Result<Process> {
-        let mut process = Process::spawn(&mut self.command())?;
+        Site::begin(&mut self.command())
+    }
+
+    /// The same with [`Site::command`], to which something was added.
+    pub fn begin(command: &mut Command) -> anyhow::Result<Process> {
+        let mut process = Process::spawn(command)?;
         process.await_log(daemon::BEGUN)?;
         Ok(process)
     }
 
-    /// As [`Site::start`]; `None`, and the test is skipped, where this machine allows no capture.
-    pub fn start_or_skip(&self) -> anyhow::Result<Option<Process>> {
-        match self.start() {
+    /// As [`Site::begin`]; `None`, and the test is skipped, where this machine allows no capture.
+    pub fn begin_or_skip(command: &mut Command) -> anyhow::Result<Option<Process>> {
+        match Site::begin(command) {
             Ok(process) => Ok(Some(process)),
             Err(error) if daemon::is_refusal(&error) => {
                 skip(&error.to_string());
@@ -139,6 +148,11 @@ impl Site {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// As [`Site::start`]; `None`, and the test is skipped, where this machine allows no capture.
+    pub fn start_or_skip(&self) -> anyhow::Result<Option<Process>> {
+        Site::begin_or_skip(&mut self.command())
     }
 
     /// Has daemons deliver what is left of `count` executions, and accounts for all of them: one that
@@ -168,7 +182,7 @@ impl Site {
     ///
     /// `helper` is the program `exec_helper`.
     pub fn stream(&self, helper: &str, pace: Pace) -> anyhow::Result<Stream> {
-        let child = Command::new(helper)
+        let mut child = Command::new(helper)
             .arg("stream")
             .args([self.program.as_os_str(), self.mark.as_ref()])
             .args(
@@ -177,7 +191,13 @@ impl Site {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        Ok(Stream { child })
+        let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
+        let (sender, counts) = mpsc::channel();
+        std::thread::spawn(move || {
+            let counts = lines.map_while(Result::ok).map_while(|line| line.parse().ok());
+            counts.take_while(|count| sender.send(*count).is_ok()).for_each(drop);
+        });
+        Ok(Stream { child, counts, count: 0 })
     }
 
     /// Executes the program on every CPU that this process may use, so that the last number of each
@@ -281,16 +301,24 @@ pub struct Pace {
 }
 
 impl Stream {
+    /// Waits for so many more executions.
+    pub fn await_more(&mut self, count: u64) -> anyhow::Result<()> {
+        self.count = self.counts.try_iter().last().unwrap_or(self.count);
+        let wanted = self.count + count;
+        while self.count < wanted {
+            self.count = self.counts.recv_timeout(LIMIT).context("the stream does not go on")?;
+        }
+        Ok(())
+    }
+
     /// Ends it, and says how many were executed: the numbers below that.
     pub fn end(mut self) -> anyhow::Result<u64> {
         drop(self.child.stdin.take());
-        let mut text = String::new();
-        self.child.stdout.take().context("its output")?.read_to_string(&mut text)?;
         let status = self.child.wait()?;
         if !status.success() {
             bail!("the stream ended with {status}");
         }
-        text.trim().parse().with_context(|| format!("it said {text:?}"))
+        Ok(self.counts.iter().last().unwrap_or(self.count))
     }
 }
 

@@ -281,7 +281,8 @@ fn storm(args: Vec<OsString>) -> anyhow::Result<()> {
 }
 
 /// `PROGRAM MARK IN_A_ROW PAUSE_MS PADDING_BYTES`: spawns `PROGRAM MARK NUMBER PADDING`, one after the
-/// other, in rows with a pause between, until standard input ends; then prints how many it were.
+/// other, in rows with a pause between, until standard input ends. After each row prints how many it were so
+/// far.
 fn stream(args: Vec<OsString>) -> anyhow::Result<()> {
     let args = strings(args)?;
     let [program, mark, in_a_row, pause_ms, padding_bytes] = &args[..] else {
@@ -302,7 +303,7 @@ fn stream(args: Vec<OsString>) -> anyhow::Result<()> {
             wait(spawn(&[program.clone(), mark.clone(), number, padding.clone()])?)?;
             count += 1;
         }
+        println!("{count}");
     }
-    println!("{count}");
     Ok(())
 }

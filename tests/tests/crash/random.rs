@@ -112,10 +112,13 @@ fn without_pins_a_kill_takes_only_what_was_not_read() -> Result<()> {
     let mut random = Random::seeded()?;
     let stream = site.stream(HELPER, IN_BURSTS)?;
     let mut before = BTreeSet::new();
-    for _ in 0..KILLS {
-        // It captures: something newer than all of before arrives.
+    // A daemon captures once something newer than all of before arrives.
+    let await_newer = |before: &BTreeSet<u64>| {
         let last = before.last().copied();
-        site.await_event(|event| site.number(event) > last)?;
+        site.await_event(|event| site.number(event) > last)
+    };
+    for _ in 0..KILLS {
+        await_newer(&before)?;
         std::thread::sleep(Duration::from_millis(random.below(200)));
         process.kill()?;
         let now = site.outcome()?.numbers;
@@ -123,6 +126,7 @@ fn without_pins_a_kill_takes_only_what_was_not_read() -> Result<()> {
         before = now;
         process = site.start()?;
     }
+    await_newer(&before)?;
     let count = stream.end()?;
     assert!(process.stop()?.status.success());
     let numbers = site.outcome()?.numbers;
