@@ -14,7 +14,8 @@ use crate::event::{
     Ancestor, Args, Event, Exec, FileFacts, Host, Id, Loss, Names, WallTime, basename,
 };
 use fields::{
-    CapabilityNames, CommandLine, Device, EventFields, HostFields, Ids, Keyed, Leaders, Terminal,
+    CapabilityNames, CommandLine, Device, EventFields, HostFields, Ids, Keyed, Leaders, Mode,
+    Terminal,
 };
 use own::Own;
 
@@ -160,7 +161,7 @@ struct Facts<'a> {
     owner: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<&'a str>,
-    mode: String,
+    mode: Mode,
     inode: Shown<u64>,
     device: Device,
     size: Long,
@@ -265,7 +266,7 @@ impl<'a> Facts<'a> {
             gid: Shown(facts.gid),
             owner,
             group,
-            mode: format!("{:04o}", facts.mode & 0o7777),
+            mode: Mode(facts.mode),
             inode: Shown(facts.inode),
             device: Device(facts.device),
             size: Long(facts.size),

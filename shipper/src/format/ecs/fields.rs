@@ -3,7 +3,7 @@
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
-use super::super::text::{Long, Shown};
+use super::super::text::{self, Long, Shown};
 use crate::event::{Bytes, Capabilities, Exec, Host, Id, Leader, Loss, WallTime};
 
 /// `event.*`.
@@ -190,6 +190,16 @@ impl Serialize for Device {
     }
 }
 
+/// Permission bits as four octal digits.
+pub struct Mode(pub u32);
+
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let digits = [9, 6, 3, 0].map(|shift| b'0' + (self.0 >> shift & 7) as u8);
+        serializer.serialize_str(text::ascii(&digits))
+    }
+}
+
 /// The arguments joined by single spaces, as the rules of SIEMs expect it; `process.args` is exact.
 pub struct CommandLine<'a>(pub &'a [Bytes]);
 
@@ -277,8 +287,21 @@ impl Serialize for CapabilitySets {
             ("bounding", bounding),
             ("ambient", ambient),
         ] {
-            map.serialize_entry(name, &format_args!("{set:016x}"))?;
+            map.serialize_entry(name, &Hex(set))?;
         }
         map.end()
+    }
+}
+
+/// 16 hexadecimal digits.
+struct Hex(u64);
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut digits = [0; 16];
+        for (place, digit) in digits.iter_mut().enumerate() {
+            *digit = b"0123456789abcdef"[(self.0 >> (60 - 4 * place) & 0xf) as usize];
+        }
+        serializer.serialize_str(text::ascii(&digits))
     }
 }
