@@ -10,7 +10,6 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, OFlags};
 
 #[cfg(test)]
-#[path = "tests/sim.rs"]
 pub(crate) mod sim;
 
 /// Bytes copied at a time.

@@ -48,6 +48,9 @@ pub fn open(
     for dir in [&dir, &cursor_dir, &dir.join("damaged")] {
         tidy(&*disk, dir)?;
     }
+    for dir in [&dir, &cursor_dir] {
+        disk.sync_dir(dir).map_err(failed("sync the directory", dir))?;
+    }
 
     let losses = dir.join("losses");
     let ledger = Arc::new(Ledger::open(&*disk, &losses)?);
@@ -130,6 +133,9 @@ pub(super) fn open_segments(
     let mut found = survey(disk, dir)?;
     tidy(disk, dir)?;
     let highest = set_aside(disk, dir, damaged, &mut found)?;
+    // Of a daemon that was killed between making a segment and syncing its name: what is added to
+    // it would be durable, and the name not.
+    disk.sync_dir(dir).map_err(failed("sync the directory", dir))?;
     Ok((found, highest))
 }
 

@@ -25,6 +25,31 @@ fn put(spool: &Spool, number: u64) -> Result<(), QuarantineError> {
 }
 
 #[test]
+fn what_is_put_after_a_kill_at_any_change_outlives_a_power_loss() {
+    for changes in 0.. {
+        let disk = SimDisk::default();
+        let (_writer, spool) = open_on(&disk, &options());
+        disk.stop_after(changes);
+        let was_put = put(&spool, 1).is_ok();
+        drop((_writer, spool));
+        disk.kill();
+        let (_writer, spool) = open_on(&disk, &options());
+        put(&spool, 2).unwrap();
+        drop((_writer, spool));
+        disk.crash(|_| 0);
+        assert!(requeue_quarantined(&disk, Path::new(DIR), "a").unwrap());
+        let (_writer, spool) = open_on(&disk, &options());
+        let mut replay = spool.replay("a").unwrap().unwrap();
+        let numbers: Vec<u64> = entries(&mut replay.reader).iter().map(|entry| entry.0).collect();
+        assert_eq!(numbers.last(), Some(&2), "killed at change {changes}");
+        assert!(!was_put || numbers == [1, 2], "killed at change {changes}");
+        if was_put {
+            break;
+        }
+    }
+}
+
+#[test]
 fn a_quarantine_is_durable_and_is_delivered_again_after_a_requeue() {
     let disk = SimDisk::default();
     {

@@ -42,6 +42,39 @@ fn a_segment_that_is_missing_empty_or_foreign_is_counted() {
     }
 }
 
+#[test]
+fn what_is_durable_after_a_kill_at_any_change_outlives_a_power_loss() {
+    for changes in 0.. {
+        let disk = SimDisk::default();
+        disk.stop_after(changes);
+        if let Ok((mut writer, _spool)) = open(options(), Arc::new(disk.clone()), &["a".to_owned()])
+        {
+            append(&mut writer, 1, 3);
+            writer.write(b"mark", at(1));
+        }
+        let was_stopped = disk.is_stopped();
+        disk.kill();
+        let next = {
+            let (mut writer, spool) = open_on(&disk, &options());
+            let next = writer.durable() + 1;
+            append(&mut writer, next, 2);
+            assert!(matches!(writer.write(b"mark", at(2)), Wrote::Done));
+            let mut quarantine = spool.quarantine("a", 1 << 20).unwrap();
+            let entry = Entry { number: next, reason: "refused", payload: &record(next) };
+            quarantine.put(&[entry], 1).unwrap();
+            next
+        };
+        disk.crash(|_| 0);
+        let (writer, spool) = open_on(&disk, &options());
+        assert_eq!(writer.durable(), next + 1, "killed at change {changes}");
+        let (mut reader, _cursor) = spool.cursor("a").unwrap();
+        assert_eq!(drain(&mut reader), (1..=next + 1).collect::<Vec<_>>());
+        if !was_stopped {
+            break;
+        }
+    }
+}
+
 /// Opens and reads everything: what is not delivered is counted, once, and the log goes on.
 fn all_or_counted(disk: &SimDisk, context: &str) {
     let (mut writer, spool) = open_on(disk, &options());

@@ -1,5 +1,7 @@
 //! A disk in memory that forgets what was not synced, tears writes, fails and rots on demand.
 
+mod file;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use rustix::io::Errno;
 
 use super::{Disk, DiskFile, LockError, Space, parent};
 use crate::spool::locked;
+use file::SimFile;
 
 /// Smallest piece that is written whole, in bytes.
 const SECTOR_BYTES: usize = 512;
@@ -104,6 +107,7 @@ enum Change {
 impl Change {
     fn apply(&self, data: &mut Vec<u8>) {
         match self {
+            Change::Write(_, bytes) if bytes.is_empty() => {}
             Change::Write(offset, bytes) => {
                 let end = *offset as usize + bytes.len();
                 if data.len() < end {
@@ -239,11 +243,12 @@ impl SimDisk {
 
 impl State {
     fn pass(&mut self, op: Op) -> io::Result<()> {
-        if op != Op::Read && self.left.is_some_and(|left| left == 0) {
-            self.is_stopped = true;
-        }
         if self.is_stopped {
             return Err(Errno::IO.into());
+        }
+        if op != Op::Read && self.left.is_some_and(|left| left == 0) {
+            self.is_stopped = true;
+            return Err(Errno::INTR.into());
         }
         if op != Op::Read {
             self.left = self.left.map(|left| left - 1);
@@ -412,91 +417,5 @@ impl Drop for SimLock {
         if state.epoch == self.epoch {
             state.locks.remove(&self.path);
         }
-    }
-}
-
-#[derive(Debug)]
-struct SimFile {
-    disk: SimDisk,
-    inode: u64,
-    epoch: u64,
-}
-
-impl SimFile {
-    fn with<T>(
-        &self,
-        op: Op,
-        act: impl FnOnce(&mut Inode, io::Result<()>, u64) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let state = &mut *locked(&self.disk.state);
-        if state.epoch != self.epoch {
-            return Err(io::Error::other("opened before the crash"));
-        }
-        if state.is_stopped {
-            return Err(Errno::IO.into());
-        }
-        let passed = state.pass(op);
-        let free = state.total.saturating_sub(state.used());
-        act(state.inodes.get_mut(&self.inode).unwrap(), passed, free)
-    }
-
-    fn change(inode: &mut Inode, change: Change) {
-        change.apply(&mut inode.data);
-        inode.unsynced.push(change);
-    }
-}
-
-impl DiskFile for SimFile {
-    fn size(&self) -> io::Result<u64> {
-        self.with(Op::Read, |inode, passed, _| passed.map(|()| inode.data.len() as u64))
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.with(Op::Read, |inode, passed, _| {
-            passed?;
-            let start = inode.data.len().min(offset as usize);
-            let read = buffer.len().min(inode.data.len() - start);
-            buffer[..read].copy_from_slice(&inode.data[start..start + read]);
-            Ok(read)
-        })
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.with(Op::Write, |inode, passed, free| {
-            let end = offset + bytes.len() as u64;
-            let grows = end.saturating_sub(inode.data.len() as u64);
-            let result = match passed {
-                Ok(()) if grows > free => Err(Errno::NOSPC.into()),
-                passed => passed,
-            };
-            // A write that fails leaves half of itself.
-            let written = if result.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
-            SimFile::change(inode, Change::Write(offset, written.to_vec()));
-            result
-        })
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.with(Op::Write, |inode, passed, _| {
-            passed?;
-            SimFile::change(inode, Change::SetLen(len));
-            Ok(())
-        })
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.with(Op::Sync, |inode, passed, _| {
-            // After a failure the system takes the pages for clean: no later sync writes them.
-            for change in std::mem::take(&mut inode.unsynced) {
-                if passed.is_ok() {
-                    change.apply(&mut inode.durable);
-                }
-            }
-            passed
-        })
-    }
-
-    fn allocate(&self, _bytes: u64) -> io::Result<()> {
-        Ok(())
     }
 }
