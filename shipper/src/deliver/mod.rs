@@ -147,16 +147,17 @@ impl Flow<'_> {
     async fn replay(&self, replay: Replay, log: &Mutex<Ack>, state: &mut State) {
         let Replay { reader, cursor, remains } = replay;
         let ack = Mutex::new(Ack::new(cursor));
-        let mut position = locked(&ack).position().to_vec();
-        if position.is_empty() {
-            position = locked(log).position().to_vec();
-        }
-        self.sink.resume(&position).await;
+        // Until something of the replay is sent, the sink stands where the log left it.
+        let position = || match locked(&ack).position() {
+            [] => locked(log).position().to_vec(),
+            position => position.to_vec(),
+        };
+        self.sink.resume(&position()).await;
         self.pass(Source::Replay(reader), &ack, state).await;
         if !state.delivered.complete {
             return;
         }
-        let position = locked(&ack).position().to_vec();
+        let position = position();
         let forgotten = locked(log).checkpoint(position).and_then(|()| remains.remove());
         if let Err(error) = forgotten {
             tracing::error!(sink = self.name, %error, "what was requeued may be delivered again");

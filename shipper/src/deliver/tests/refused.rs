@@ -11,6 +11,7 @@ use crate::deliver::Delivered;
 use crate::sink::Outcome;
 use crate::spool::disk::{Disk, RealDisk};
 use crate::spool::inspect::{self, Piece};
+use crate::spool::requeue::requeue_quarantined;
 use crate::spool::{self, Entry};
 
 /// Numbers and reasons of what was put aside.
@@ -161,4 +162,22 @@ async fn a_filter_lets_reports_of_losses_through() {
     setup.settings.filter = Filter::NotRootOwned;
     let sink = Scripted::answers(Vec::new());
     assert_eq!(setup.run(&sink).await.sent, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_of_which_nothing_is_sent_leaves_the_sink_where_it_stands() {
+    let mut setup = Setup::new(4);
+    setup.settings.batch_events_max = 1;
+    let script = |numbers: &[u64]| match numbers {
+        [4] => refused(),
+        _ => Outcome::Sent { position: b"after 3".to_vec() },
+    };
+    setup.run(&Scripted::new(script)).await;
+    let spool = setup.directory.path().join("spool");
+    assert!(requeue_quarantined(&RealDisk, &spool, NAME).unwrap());
+    for start in ["of the replay", "after it"] {
+        let sink = Scripted::new(script);
+        setup.run(&sink).await;
+        assert_eq!(*sink.resumed.lock().unwrap(), [b"after 3".to_vec()], "the start {start}");
+    }
 }
