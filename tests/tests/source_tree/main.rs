@@ -85,7 +85,7 @@ fn gather(dir: &Path, files: &mut Vec<PathBuf>) {
 fn product() -> Vec<Source> {
     // The simulated disk is compiled for tests only.
     let is_test = |path: &str| {
-        let ends = ["/tests.rs", "/testing.rs", "/spool/disk/sim.rs"];
+        let ends = ["/tests.rs", "/testing.rs", "/spool/disk/sim.rs", "/spool/disk/sim/file.rs"];
         ends.iter().any(|end| path.ends_with(end)) || path.contains("/tests/")
     };
     sources()

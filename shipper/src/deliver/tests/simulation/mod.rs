@@ -29,19 +29,25 @@ use world::{DIR, SINKS, World};
 
 const SEEDS: u64 = 2_000;
 
+/// Seeds that may fail before the rest is left out.
+const FAILURES_MAX: usize = 10;
+
 #[test]
 fn every_record_is_delivered_or_put_aside_or_counted_whatever_fails() {
     if let Some(seed) = std::env::var_os("SHIPPER_SEED") {
         let seed =
             seed.to_str().and_then(|seed| seed.parse().ok()).expect("SHIPPER_SEED: a number");
-        let log = tracing_subscriber::fmt().without_time().with_max_level(tracing::Level::DEBUG);
+        let log = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_max_level(tracing::Level::DEBUG);
         tracing::subscriber::with_default(log.with_test_writer().finish(), || simulate(seed));
         return;
     }
     let times = if std::env::var_os("SHIPPER_TORTURE").is_some() { 50 } else { 1 };
-    for seed in 0..SEEDS * times {
-        simulate(seed);
-    }
+    let failed = |&seed: &u64| std::panic::catch_unwind(|| simulate(seed)).is_err();
+    let failed: Vec<u64> = (0..SEEDS * times).filter(failed).take(FAILURES_MAX).collect();
+    assert_eq!(failed, [0; 0], "SHIPPER_SEED=N cargo test -p shipper --lib simulation shows one");
 }
 
 #[test]
@@ -99,7 +105,7 @@ fn balance(world: &World) {
             .filter(|claim| claim.stage != LossStage::Quarantined && claim.sink.as_deref() == sink);
         of_spool.map(|claim| claim.count).sum::<u64>()
     };
-    let world::Troubles { faults, kills, power, .. } = world.troubles;
+    let world::Troubles { faults, kills, power, rot, .. } = world.troubles;
     // Counts of what was dropped are not synced, and a disk that fails may not take them.
     let dropped = if power || faults && kills { 0 } else { world.ring.dropped };
     for (sink, share) in SINKS.iter().zip(&shares) {
@@ -112,9 +118,11 @@ fn balance(world: &World) {
         );
     }
     // What is counted twice: what a count was written for that itself may not have been written;
-    // what was delivered and not confirmed yet when it made room; what was delivered and then lost.
+    // what was delivered and not confirmed yet when it made room or was damaged; what was delivered
+    // and then lost.
     let is_exact = !faults
         && !power
+        && (!rot || world.lives == 1)
         && world.options.when_full != WhenFull::DropOldest
         && world.options.fsync != Fsync::Never;
     if is_exact {
@@ -135,8 +143,11 @@ fn share(world: &World, at: usize) -> Share {
     let aside = put_aside(world, SINKS[at]);
     let had: BTreeSet<Key> = has.iter().chain(&aside).copied().collect();
     if remote.kind() == Kind::Positioned {
-        let once: BTreeSet<Key> = has.iter().copied().collect();
-        assert_eq!(once.len(), has.len(), "{} has something twice", SINKS[at]);
+        // What was put aside again after a kill is in the quarantine twice, and delivered twice when
+        // it is requeued.
+        let counted = |&&key: &&Key| !(world.requeued && record::is_poison(key));
+        let once: BTreeSet<Key> = has.iter().filter(counted).copied().collect();
+        assert_eq!(once.len(), has.iter().filter(counted).count(), "{} has it twice", SINKS[at]);
     }
     if settings.concurrency == 1 && !remote.is_choosy() && !world.requeued {
         assert!(remote.is_ordered(), "{} got it out of order", SINKS[at]);

@@ -208,9 +208,8 @@ impl Inner {
         }
     }
 
-    fn keep(&mut self, kind: Kind, key: Key) {
+    fn keep(&mut self, key: Key) {
         let is_new = self.seen.insert(key);
-        assert!(is_new || kind == Kind::Plain || !self.has.contains(&key), "{key} twice in a file");
         if is_new && key < REPORTS {
             self.is_ordered &= key > self.highest;
             self.highest = self.highest.max(key);
@@ -255,6 +254,7 @@ impl Sink for Near {
         let inner = &mut *self.0.inner();
         if self.0.kind == Kind::Positioned {
             let has = position.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            tracing::debug!(has, of = inner.has.len(), "resumed");
             inner.note(has);
             assert!(has <= inner.has.len() as u64, "a position that was never given");
             let cut = inner.has.split_off(has as usize);
@@ -290,7 +290,7 @@ impl Sink for Near {
             keys.iter().for_each(|&key| inner.note(key));
             (outcome, kept, is_early, takes)
         };
-        let keep = || kept.iter().for_each(|&place| self.0.inner().keep(*kind, keys[place]));
+        let keep = || kept.iter().for_each(|&place| self.0.inner().keep(keys[place]));
         if disk.is_stopped() {
             std::future::pending::<()>().await;
         }

@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -62,10 +63,11 @@ pub struct World {
     /// Ring and programs are pinned.
     is_pinned: bool,
     begun: Instant,
-    /// How the last daemon ended.
-    ended: End,
-    /// Where each cursor was.
+    /// Power was lost since the last daemon that began.
+    was_power_lost: bool,
+    /// Where each cursor was, and how far the log was durable.
     confirmed: [u64; 2],
+    durable: u64,
     pub lives: u64,
     pub requeued: bool,
 }
@@ -109,8 +111,9 @@ impl World {
             ring,
             troubles,
             begun: Instant::now(),
-            ended: End::Power,
+            was_power_lost: true,
             confirmed: [1; 2],
+            durable: 0,
             lives: 0,
             requeued: false,
         }
@@ -144,10 +147,8 @@ impl World {
             tokio::select! {
                 biased;
                 _ = &mut daemon.lines => panic!("a line ended while the spool is open"),
+                () = stopped(&self.disk) => break,
                 () = sleep(pause) => {}
-            }
-            if self.disk.is_stopped() {
-                break;
             }
         }
         self.end(Some(daemon)).await;
@@ -168,9 +169,11 @@ impl World {
             Ok(opened) if !self.disk.is_stopped() => opened,
             _ => return None,
         };
-        let was_killed = self.ended != End::Power;
+        let was_killed = !std::mem::take(&mut self.was_power_lost);
         self.ring.resume(&writer, was_killed, was_killed && self.is_pinned);
         tracing::debug!(next = self.ring.next, "opened");
+        let is_synced = self.options.fsync != Fsync::Never;
+        assert!(!is_synced || writer.durable() >= self.durable, "durable and gone");
         let losses = Arc::new(Losses::default());
         let (control, watched) = watch::channel(Control::default());
         let line = |at: usize| self.line(&spool, at, &losses);
@@ -238,6 +241,7 @@ impl World {
         {
             let next = daemon.spool.usage().next;
             self.confirmed = lags.map(|lag| next - lag);
+            self.durable = next - 1;
         }
         let bytes = daemon.spool.usage().bytes;
         // A repair after a failure asks nobody for room.
@@ -290,14 +294,15 @@ impl World {
 
     async fn end(&mut self, daemon: Option<Daemon>) {
         let is_stopped = self.disk.is_stopped() || daemon.is_none();
-        self.ended = match self.dice.below(3) {
+        let ended = match self.dice.below(3) {
             0 if self.troubles.power => End::Power,
             1 if self.troubles.kills => End::Kill,
             _ if is_stopped => End::Kill,
             _ => End::Close,
         };
-        tracing::debug!(ended = ?self.ended, "ends");
-        match (self.ended, daemon) {
+        tracing::debug!(?ended, "ends");
+        self.was_power_lost |= ended == End::Power;
+        match (ended, daemon) {
             (End::Close, Some(daemon)) => self.close(daemon).await,
             (End::Power, daemon) => {
                 let dice = &mut self.dice;
@@ -325,8 +330,9 @@ impl World {
         assert!(ended.is_ok() || self.disk.is_stopped(), "the lines do not end");
         drop((lines, spool));
         // Where it was not stopped it has let go of everything by itself.
-        if self.disk.is_stopped() {
-            self.disk.kill();
+        match self.disk.is_stopped() {
+            true => self.disk.kill(),
+            false => self.disk.stop_after(u64::MAX),
         }
     }
 
@@ -367,6 +373,15 @@ impl World {
     pub fn disk(&self) -> Arc<dyn Disk> {
         Arc::new(self.disk.clone())
     }
+}
+
+/// Waits for the end of the daemon, which is seen whenever its lines did something.
+async fn stopped(disk: &SimDisk) {
+    let look = |_: &mut Context<'_>| match disk.is_stopped() {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    };
+    std::future::poll_fn(look).await;
 }
 
 fn options(dice: &mut Dice, troubles: Troubles) -> Options {
