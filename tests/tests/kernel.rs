@@ -80,6 +80,8 @@ struct Booted {
     doctor_text: String,
     /// Daemons by the mode they were asked for, `auto` too.
     daemons: BTreeMap<String, Daemon>,
+    /// What `shipper unpin` said, and what was left in the bpf file system, by mode.
+    unpinned: BTreeMap<String, String>,
     /// Namespace numbers of the guest's shell, by kind.
     namespaces: HashMap<String, u64>,
 }
@@ -128,12 +130,23 @@ impl Booted {
                 (text(&format!("{mode}.code"))?.trim().parse()?, text(&format!("{mode}.log"))?);
             daemons.insert(mode.to_owned(), Daemon { exit_code, log, events: Vec::new() });
         }
+        let mut unpinned = BTreeMap::new();
+        for mode in boot.modes.split(' ') {
+            // Not there where the mode does not work.
+            if let Ok(said) = text(&format!("{mode}-pinned.unpin")) {
+                let name = format!("{mode}-pinned");
+                let exit_code = text(&format!("{name}.code"))?.trim().parse()?;
+                let log = text(&format!("{name}.log"))?;
+                daemons.insert(name, Daemon { exit_code, log, events: Vec::new() });
+                unpinned.insert(mode.to_owned(), said);
+            }
+        }
         for (mode, daemon) in &mut daemons {
             if let Some(packed) = run.files.remove(&format!("{mode}.ndjson.gz")) {
                 daemon.events = events(&packed).with_context(|| mode.clone())?;
             }
         }
-        Ok(Booted { boot, doctor, doctor_text, daemons, namespaces })
+        Ok(Booted { boot, doctor, doctor_text, daemons, unpinned, namespaces })
     }
 }
 
@@ -534,6 +547,34 @@ fn nothing_is_reported_as_lost_when_everything_arrived_from_begin_to_end() -> Re
         let execs = events.iter().filter(|event| event["event"]["kind"] == "event").count();
         let lost = capture.allowed_to_lose()?;
         ensure!(log.contains(&format!("execs={execs} lost={lost}")), "{log}");
+        Ok(())
+    })
+}
+
+#[test]
+fn pinned_programs_outlive_a_killed_daemon_and_leave_nothing_once_removed() -> Result<()> {
+    in_every_mode(|capture| {
+        let booted = capture.booted;
+        let name = format!("{}-pinned", capture.mode);
+        let daemon = booted.daemons.get(&name).context("capture could not be pinned")?;
+        ensure!(daemon.exit_code == 0, "{}", daemon.log);
+        ensure!(daemon.log.contains("is taken over"), "{}", daemon.log);
+        let pinned = Capture { booted, mode: capture.mode, daemon };
+        let lost = pinned.allowed_to_lose()?;
+        let mut missing = 0;
+        for number in 0..80 {
+            let mark = format!("pinned-{number}");
+            match daemon.events.iter().filter(|event| is_marked(event, &mark)).count() {
+                0 => missing += 1,
+                1 => {}
+                _ => bail!("{mark} came more than once"),
+            }
+        }
+        ensure!(missing <= lost, "{missing} are missing, {lost} are reported as lost");
+        let said = &booted.unpinned[capture.mode];
+        ensure!(said.contains("removed the pinned programs"), "{said}");
+        let left: Vec<&str> = said.lines().filter(|line| line.contains("shipper")).collect();
+        ensure!(left.is_empty(), "{said}");
         Ok(())
     })
 }

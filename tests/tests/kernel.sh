@@ -36,6 +36,7 @@ END
     for mode in auto lsm fentry tracepoint; do
         printf 'capture: { mode: %s }\nspool: { dir: /run/spool-%s, disk_free_min: 1MiB, bytes_max: 16MiB }\nsinks:\n  - { name: local, type: file, path: %s }\n' \
             $mode $mode $events >/etc/$mode.yaml
+        sed 's/ }/, pin: true }/; s/spool-/pinned-/' /etc/$mode.yaml >/etc/$mode-pinned.yaml
     done
 }
 
@@ -106,6 +107,28 @@ behaviours() {
     wait $first $second $third
 }
 
+pinned() {
+    number=$1
+    while [ "$number" -lt "$2" ]; do
+        /opt/root-binary "pinned-$number"
+        number=$((number + 1))
+    done
+}
+
+# pinning MODE: the daemon is killed while programs run, and started again; then the pins are removed.
+pinning() {
+    start "$1-pinned" || return 0
+    pinned 0 20
+    kill -KILL $shipper
+    wait $shipper
+    pinned 20 60
+    start "$1-pinned"
+    pinned 60 80
+    stop "$1-pinned"
+    { shipper unpin && ls -A /sys/fs/bpf; } >/run/unpin 2>&1
+    emit_file "$1-pinned.unpin" /run/unpin
+}
+
 prepare
 id=0123456789abcdef
 cgroup=/sys/fs/cgroup/docker-$id$id$id$id.scope
@@ -124,4 +147,5 @@ emit_file doctor.txt /run/doctor.txt
 for mode in $MODES; do
     if start $mode; then behaviours; fi
     stop $mode
+    pinning $mode
 done

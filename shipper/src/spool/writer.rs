@@ -195,7 +195,9 @@ impl Writer {
         let is_due = self.stored_at.is_none_or(|at| now.monotonic >= at + STORE_INTERVAL);
         if is_due && self.shared.ledger.is_dirty() {
             self.stored_at = Some(now.monotonic);
-            self.store_losses();
+            if let Err(error) = self.store_losses() {
+                tracing::error!(%error, "cannot make the counts of losses durable");
+            }
         }
     }
 
@@ -272,7 +274,7 @@ impl Writer {
     /// written before.
     ///
     /// # Errors
-    /// As [`Writer::sync`]; the log is ended all the same.
+    /// As [`Writer::sync`], or the counts of losses cannot be written; the log is ended all the same.
     pub fn close(mut self, now: Now) -> Result<(), SpoolError> {
         self.count_too_large(now);
         let synced = match self.shared.options.fsync {
@@ -280,8 +282,8 @@ impl Writer {
             Fsync::Never => Ok(()),
             _ => self.sync(now),
         };
-        self.store_losses();
-        synced
+        let noted = self.store_losses();
+        synced.and(noted)
     }
 
     fn try_write(&mut self, mark: &[u8], now: Now) -> Result<(), FullCause> {
@@ -385,11 +387,9 @@ impl Writer {
         }
     }
 
-    fn store_losses(&self) {
+    fn store_losses(&self) -> Result<(), SpoolError> {
         let durable = self.shared.log.durable().next;
-        if let Err(error) = self.shared.ledger.store(Some(durable), true) {
-            tracing::error!(%error, "cannot make the counts of losses durable");
-        }
+        self.shared.ledger.store(Some(durable), true)
     }
 
     /// Room for a block, to say that there is room at all.

@@ -172,6 +172,11 @@ impl Ring {
         self.count_too_large();
     }
 
+    /// What was dropped may not be counted in the next life.
+    pub fn forget_dropped(&mut self) {
+        self.perhaps_dropped += std::mem::take(&mut self.dropped);
+    }
+
     fn count_too_large(&mut self) {
         let count = std::mem::take(&mut self.too_large);
         self.next += count;

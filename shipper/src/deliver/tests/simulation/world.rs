@@ -323,6 +323,10 @@ impl World {
         let Daemon { writer, mut lines, control, spool, .. } = daemon;
         let closed = writer.close(now);
         assert!(closed.is_ok() || self.troubles.faults || self.disk.is_stopped());
+        if closed.is_err() {
+            // The daemon has said so: there is no place left to note it.
+            self.ring.forget_dropped();
+        }
         let timeout = Duration::from_millis(self.dice.pick(&[0, 100, 10_000]));
         control.send_modify(|control| control.deadline = Some(Instant::now() + timeout));
         let limit = timeout + Duration::from_secs(1);
