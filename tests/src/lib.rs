@@ -5,6 +5,7 @@ pub mod bench;
 pub mod daemon;
 pub mod guest;
 pub mod mounted;
+pub mod outcome;
 pub mod process;
 pub mod site;
 pub mod tiny;

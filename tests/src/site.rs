@@ -1,8 +1,7 @@
 //! One place in which a daemon is started again and again, whatever ends it: configuration, spool,
 //! files, pins, a stream of numbered executions, and the account of what became of them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -11,8 +10,9 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use crate::daemon::{self, parse_whole, read_events};
+use crate::daemon::{self, read_events};
 use crate::mounted::Mounted;
+use crate::outcome::{self, Outcome};
 use crate::process::{LIMIT, LOOK_INTERVAL, Process};
 use crate::{skip, tiny};
 
@@ -52,14 +52,6 @@ pub struct Stream {
     count: u64,
 }
 
-/// What came out.
-pub struct Outcome {
-    /// All events of the sink `local`.
-    pub events: Vec<Value>,
-    /// The numbers of the stream among them, each of which was there once.
-    pub numbers: BTreeSet<u64>,
-}
-
 impl Site {
     /// `None`, and the test is skipped, where capture or mounting is not allowed. `mark` is a word.
     pub fn new(mark: &str, plan: &Plan) -> anyhow::Result<Option<Site>> {
@@ -80,12 +72,18 @@ impl Site {
         tiny::write(&program, &tiny::ends_at_once(), 0o755)?;
         let mark = format!("{mark}-{}", std::process::id());
         let site = Site { dir, pins, program, mark };
-        std::fs::write(site.config_path(), site.yaml(plan))?;
+        site.configure(plan)?;
         Ok(Some(site))
     }
 
+    /// Has the next start find this configuration. Whether capture is pinned stays as it was.
+    pub fn configure(&self, plan: &Plan) -> anyhow::Result<()> {
+        Ok(std::fs::write(self.config_path(), self.yaml(plan))?)
+    }
+
     fn yaml(&self, plan: &Plan) -> String {
-        let Plan { pin, capture, spool_dir, spool, local, more } = plan;
+        let Plan { pin: _, capture, spool_dir, spool, local, more } = plan;
+        let pin = self.pins.is_some();
         let spool_dir = spool_dir.clone().unwrap_or_else(|| self.dir.path().join("spool"));
         // The disk may be full of other things; what a test itself sets comes instead.
         let free = if spool.contains("disk_free_min") { "" } else { "  disk_free_min: 1MiB\n" };
@@ -231,61 +229,17 @@ impl Site {
     /// Number of the stream that this event is of.
     #[must_use]
     pub fn number(&self, event: &Value) -> Option<u64> {
-        let args = &event["process"]["args"];
-        if args[1] != *self.mark {
-            return None;
-        }
-        args[2].as_str()?.parse().ok()
+        outcome::number(event, &self.mark)
     }
 
-    /// Reads all that the sink `local` has written, rotated and compressed files too. Fails on a
-    /// line that is torn or no object, and on a number that is there twice.
-    ///
-    /// # Panics
-    /// When a file and its compressed copy differ.
+    /// What the sink `local` has written; see [`Outcome::read`].
     pub fn outcome(&self) -> anyhow::Result<Outcome> {
         self.outcome_in(self.dir.path())
     }
 
     /// As [`Site::outcome`], of a sink that writes `events.ndjson` in another directory.
     pub fn outcome_in(&self, dir: &Path) -> anyhow::Result<Outcome> {
-        let mut files = BTreeMap::new();
-        for entry in std::fs::read_dir(dir)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let mut bytes = Vec::new();
-            let plain = match name.strip_suffix(".gz") {
-                _ if !name.starts_with("events") => continue,
-                Some(plain) => {
-                    let file = std::fs::File::open(&path)?;
-                    flate2::read::GzDecoder::new(file)
-                        .read_to_end(&mut bytes)
-                        .with_context(|| name.clone())?;
-                    plain.to_owned()
-                }
-                None if name.ends_with(".ndjson") => {
-                    bytes = std::fs::read(&path)?;
-                    name
-                }
-                // What a compression had not come to the end of.
-                None => continue,
-            };
-            // One that was killed, or stopped, between its last two steps leaves both: one is enough.
-            if let Some(other) = files.insert(plain.clone(), bytes) {
-                assert_eq!(other, files[&plain], "{plain} and its compressed copy differ");
-            }
-        }
-        let mut events = Vec::new();
-        for (name, bytes) in &files {
-            events.extend(parse_whole(bytes).with_context(|| name.clone())?);
-        }
-        let mut numbers = BTreeSet::new();
-        for number in events.iter().filter_map(|event| self.number(event)) {
-            if !numbers.insert(number) {
-                bail!("number {number} is in the files twice");
-            }
-        }
-        Ok(Outcome { events, numbers })
+        Outcome::read(dir, &self.mark)
     }
 }
 
@@ -327,73 +281,5 @@ impl Drop for Stream {
         // Ended and reaped already after `end`.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-impl Outcome {
-    /// Each loss that is reported: stage, kind, sink, count.
-    pub fn losses(&self) -> impl Iterator<Item = (&str, &str, Option<&str>, u64)> {
-        self.events.iter().map(|event| &event["shipper"]["loss"]).filter_map(|loss| {
-            let (stage, kind) = (loss["stage"].as_str()?, loss["kind"].as_str()?);
-            Some((stage, kind, loss["sink"].as_str(), loss["count"].as_u64()?))
-        })
-    }
-
-    /// How many were lost at this stage to all sinks, or to this one. Forks and exits do not count.
-    #[must_use]
-    pub fn lost(&self, stage: &str, sink: Option<&str>) -> u64 {
-        self.losses()
-            .filter(|&(at, kind, to, _)| {
-                at == stage && matches!(kind, "exec" | "record") && to == sink
-            })
-            .map(|(.., count)| count)
-            .sum()
-    }
-
-    /// Every number below `count` is there, or the ring was full and at least as many execs of all
-    /// programs are counted. An event that was put aside is none of ours; nothing else was lost.
-    ///
-    /// # Panics
-    /// When that is not so.
-    pub fn assert_all(&self, count: u64) {
-        let losses: Vec<_> = self.losses().collect();
-        let are_known =
-            losses.iter().all(|(stage, ..)| ["ring_full", "quarantined"].contains(stage));
-        assert!(are_known, "{losses:?}");
-        self.assert_none_missing(count);
-    }
-
-    /// The same, whatever else is counted as lost.
-    ///
-    /// # Panics
-    /// When that is not so.
-    pub fn assert_none_missing(&self, count: u64) {
-        let missing: Vec<u64> = (0..count).filter(|n| !self.numbers.contains(n)).collect();
-        let counted = self.lost("ring_full", None);
-        assert!(
-            missing.len() as u64 <= counted,
-            "{} of {count} are missing, from {:?} to {:?}; {counted} are counted as lost",
-            missing.len(),
-            missing.first(),
-            missing.last(),
-        );
-        let beyond = self.numbers.last().is_some_and(|&last| last >= count);
-        assert!(!beyond, "a number that was never executed");
-    }
-
-    /// Execs of all programs that took a number in the kernel and are not here. Each CPU counts from
-    /// 1, so what was lost at its end is seen when something later of it arrived.
-    ///
-    /// # Panics
-    /// When one is here twice.
-    #[must_use]
-    pub fn missing_of_all_programs(&self) -> u64 {
-        let mut seen: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
-        for event in self.events.iter().filter(|event| event["event"]["action"] == "exec") {
-            let cpu = event["shipper"]["cpu"].as_u64().expect("a CPU");
-            let number = event["event"]["sequence"].as_u64().expect("a number");
-            assert!(seen.entry(cpu).or_default().insert(number), "{number} of CPU {cpu} twice");
-        }
-        seen.values().map(|numbers| numbers.last().unwrap_or(&0) - numbers.len() as u64).sum()
     }
 }

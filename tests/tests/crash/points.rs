@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use shipper::fault::POINTS;
 use shipper::spool::{self, disk::RealDisk};
+use shipper_tests::outcome::Outcome;
 use shipper_tests::process::Process;
-use shipper_tests::site::{Outcome, Plan, Site, Stream};
+use shipper_tests::site::{Plan, Site, Stream};
 use shipper_tests::skip;
 
 use super::{HELPER, IN_BULK, turn};

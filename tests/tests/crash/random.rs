@@ -43,6 +43,10 @@ impl Random {
         Ok(Random(seed))
     }
 
+    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize]
+    }
+
     fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -52,9 +56,22 @@ impl Random {
     }
 }
 
+/// Each daemon keeps the spool in a way of its own: what the one before wrote is read by all.
+fn plan(random: &mut Random) -> Plan {
+    let compression = random.one_of(&["none", "lz4", "zstd"]);
+    let fsync = random.one_of(&["{ interval: 20ms }", "always", "never"]);
+    Plan {
+        pin: true,
+        spool: format!("  bytes_max: 16MiB\n  compression: {compression}\n  fsync: {fsync}\n"),
+        local: "    rotate: { bytes: 1MiB }\n    keep: { files: 100000, bytes: 100GiB }\n"
+            .to_owned(),
+        ..Plan::default()
+    }
+}
+
 /// Starts a daemon and kills it at a moment. Returns whether it was still there to be killed.
 fn start_and_kill(site: &Site, random: &mut Random) -> Result<(Moment, bool)> {
-    let (moment, span) = MOMENTS[random.below(MOMENTS.len() as u64) as usize];
+    let (moment, span) = random.one_of(&MOMENTS);
     let pause = Duration::from_micros(random.below(span.as_micros() as u64));
     let mut process = Process::spawn(&mut site.command())?;
     if !matches!(moment, Moment::Starting) {
@@ -75,21 +92,15 @@ fn start_and_kill(site: &Site, random: &mut Random) -> Result<(Moment, bool)> {
 fn killed_at_any_moment_again_and_again_it_loses_nothing_and_repeats_nothing() -> Result<()> {
     let kills = if is_torture() { 2000 } else { 200 };
     let _turn = turn();
-    let plan = Plan {
-        pin: true,
-        spool: "  bytes_max: 16MiB\n  compression: none\n".to_owned(),
-        local: "    rotate: { bytes: 1MiB }\n    keep: { files: 100000, bytes: 100GiB }\n"
-            .to_owned(),
-        ..Plan::default()
-    };
-    let Some(site) = Site::new("random", &plan)? else { return Ok(()) };
-    let Some(first) = site.start_or_skip()? else { return Ok(()) };
     let mut random = Random::seeded()?;
+    let Some(site) = Site::new("random", &plan(&mut random))? else { return Ok(()) };
+    let Some(first) = site.start_or_skip()? else { return Ok(()) };
     let begun = Instant::now();
     let stream = site.stream(HELPER, IN_BURSTS)?;
     first.kill()?;
     let mut killed = [0; MOMENTS.len()];
     while killed.iter().sum::<u32>() < kills {
+        site.configure(&plan(&mut random))?;
         let (moment, was_there) = start_and_kill(&site, &mut random)?;
         killed[moment as usize] += u32::from(was_there);
     }
