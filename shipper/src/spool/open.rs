@@ -19,7 +19,7 @@ use super::frame::{
 };
 use super::ledger::{Ledger, LossStage, SpoolLoss};
 use super::log::{Durable, Log, SegmentFile};
-use super::walk::{Step, Walker};
+use super::walk::{READ_FAILURES_MAX, Step, Walker};
 use super::writer::Writer;
 use super::{Lock, Options, Shared, Spool, names};
 
@@ -156,8 +156,8 @@ pub(super) fn look(disk: &dyn Disk, dir: &Path, first: u64) -> Result<Found, Spo
     let file = disk.open(&path, false).map_err(failed("open", &path))?;
     let len = file.size().map_err(failed("examine", &path))?;
     let mut bytes = [0; SEGMENT_HEADER_BYTES + BLOCK_HEADER_BYTES];
-    // A head that cannot be read is as good as none.
-    let read = file.read_at(&mut bytes, 0).unwrap_or(0);
+    // A head that cannot be read is as good as none; one failure may pass.
+    let read = (0..READ_FAILURES_MAX).find_map(|_| file.read_at(&mut bytes, 0).ok()).unwrap_or(0);
     let (header, is_bad) = match SegmentHeader::decode(&bytes[..read]) {
         SegmentHead::Known(header) if header.first == first => (header, false),
         SegmentHead::Later(found) => {

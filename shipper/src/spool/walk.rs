@@ -14,7 +14,7 @@ const PAGE_BYTES: u64 = 4096;
 /// A buffer that one giant record made larger than this is given back.
 const KEEP_BYTES_MAX: usize = 1 << 20;
 /// A place that cannot be read this often counts as damaged. The reader pauses between tries.
-const READ_FAILURES_MAX: u32 = 3;
+pub(super) const READ_FAILURES_MAX: u32 = 3;
 
 /// One step of a walk.
 pub(super) enum Step<'a> {

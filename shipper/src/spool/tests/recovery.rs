@@ -1,6 +1,9 @@
 //! Opening what a crash, rot or a hand left.
 
+use rustix::io::Errno;
+
 use super::*;
+use crate::spool::disk::sim::Op;
 
 #[test]
 fn each_flipped_bit_of_a_segment_costs_counted_records_and_nothing_else() {
@@ -39,6 +42,31 @@ fn a_segment_that_is_missing_empty_or_foreign_is_counted() {
         let copy = disk.fork();
         disk::Disk::remove(&copy, &segment).unwrap();
         all_or_counted(&copy, &format!("{} removed", segment.display()));
+    }
+}
+
+#[test]
+fn a_disk_that_fails_to_read_twice_costs_no_record() {
+    let disk = closed_spool();
+    for after in 0..40 {
+        let copy = disk.fork();
+        copy.fail(Op::Read, after, 2, Errno::IO);
+        // Or it does not open, and is opened again later.
+        let Ok((mut writer, spool)) = open(options(), Arc::new(copy.clone()), &["a".to_owned()])
+        else {
+            continue;
+        };
+        let (mut reader, _cursor) = spool.cursor("a").unwrap();
+        let mut numbers = Vec::new();
+        loop {
+            match reader.try_next() {
+                Ok(Some(block)) => numbers.extend(block.records().map(|(number, _)| number)),
+                Ok(None) => break,
+                Err(_) => {}
+            }
+        }
+        assert_eq!(numbers, (1..=20).collect::<Vec<_>>(), "after {after}");
+        assert_eq!(writer.take_losses(), []);
     }
 }
 
