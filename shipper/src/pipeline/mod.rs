@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::capture::{Capture, CaptureError, Options, privileges};
 use crate::config::settings::Settings;
@@ -21,7 +22,7 @@ use crate::spool::{self, SpoolError};
 use sinks::OpenSink;
 use work::{Counts, Work};
 
-/// How long a sink may hang in one call when the daemon stops: a file server that does not answer.
+/// How long a sink may hang in one call beyond `shutdown_timeout`: a file server that does not answer.
 const HANG_LIMIT: Duration = Duration::from_secs(15);
 
 /// Why the daemon ends.
@@ -123,7 +124,7 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     // The spool is closed now: every task ends when its sink has the rest, or at its deadline, which
     // no signal has set when capture failed.
     control.send_modify(|control| {
-        let deadline = tokio::time::Instant::now() + settings.shutdown_timeout;
+        let deadline = Instant::now() + settings.shutdown_timeout;
         control.deadline.get_or_insert(deadline);
     });
     if await_sinks(&runtime, tasks, watched) {
@@ -145,8 +146,9 @@ fn await_sinks(runtime: &Runtime, tasks: Vec<Task>, mut watched: watch::Receiver
     for Task { name, handle } in tasks {
         let ended = runtime.block_on(async {
             let limit = async {
+                let deadline = watched.borrow().deadline.unwrap_or_else(Instant::now);
                 let left = watched.wait_for(|control| control.leave);
-                let _ = tokio::time::timeout(HANG_LIMIT, left).await;
+                let _ = tokio::time::timeout_at(deadline + HANG_LIMIT, left).await;
             };
             tokio::select! {
                 ended = handle => Some(ended),
@@ -194,7 +196,7 @@ fn watch_signals(
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            let now = tokio::time::Instant::now();
+            let now = Instant::now();
             if !signals.stop.swap(true, Ordering::Relaxed) {
                 tracing::info!("stopping; a second signal leaves at once");
                 let deadline = Some(now + shutdown_timeout);
