@@ -164,7 +164,7 @@ fn fails_with(fault: &str) -> Result<()> {
         return Ok(());
     }
     let plan = Plan {
-        spool: "  bytes_max: 16MiB\n  compression: none\n  when_full: block\n".to_owned(),
+        spool: "  bytes_max: 64MiB\n  compression: none\n  when_full: block\n".to_owned(),
         local: "    rotate: { bytes: 512KiB }\n    keep: { files: 100000, bytes: 100GiB }\n    \
                 retry: { initial: 50ms, max: 200ms }\n"
             .to_owned(),

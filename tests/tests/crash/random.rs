@@ -62,7 +62,7 @@ fn plan(random: &mut Random) -> Plan {
     let fsync = random.one_of(&["{ interval: 20ms }", "always", "never"]);
     Plan {
         pin: true,
-        spool: format!("  bytes_max: 16MiB\n  compression: {compression}\n  fsync: {fsync}\n"),
+        spool: format!("  bytes_max: 64MiB\n  compression: {compression}\n  fsync: {fsync}\n"),
         local: "    rotate: { bytes: 1MiB }\n    keep: { files: 100000, bytes: 100GiB }\n"
             .to_owned(),
         ..Plan::default()
