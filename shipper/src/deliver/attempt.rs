@@ -8,9 +8,9 @@ use super::ack::Ack;
 use super::batch::Gathered;
 use super::gate::{Down, Gate};
 use super::locked;
-use super::losses::Losses;
+use crate::enrich::clock::wall_now;
 use crate::sink::{Batch, Item, Outcome, Sink};
-use crate::spool::{Entry, Quarantine};
+use crate::spool::{Entry, Quarantine, QuarantineError};
 
 /// From so many refused events on, in a row or as most of a batch, it is the configuration that is
 /// wrong and not the events: the sink is held, and nothing more is put aside.
@@ -28,8 +28,6 @@ pub struct Outlet<'a> {
     pub ack: &'a Mutex<Ack>,
     /// For events that are refused for good.
     pub quarantine: &'a Mutex<Quarantine>,
-    /// Where those are reported.
-    pub losses: &'a Losses,
 }
 
 /// What became of a batch.
@@ -246,19 +244,23 @@ impl Attempt<'_> {
         let gathered = self.gathered;
         let entries: Vec<Entry<'_>> =
             refused.iter().filter_map(|(number, why)| gathered.entry(*number, why)).collect();
-        loop {
-            let now = crate::enrich::clock::wall_now().0;
-            let put = locked(self.outlet.quarantine).put(&entries, now);
-            let Err(error) = put else { break };
-            self.outlet.gate.down(self.order, Down::Blocked, &error.to_string(), None);
-            self.outlet.gate.pass(self.order).await;
-        }
+        self.insist(|quarantine| quarantine.put(&entries, wall_now().0)).await;
         for Entry { number, reason, .. } in &entries {
             tracing::error!(sink = self.outlet.name, record = number, "put aside: {reason}");
         }
         self.quarantined += entries.len() as u64;
         // A report of a loss that is put aside is not reported again: there would be no end to it.
         let execs = refused.iter().filter(|(number, _)| !gathered.reports.contains(number)).count();
-        self.outlet.losses.quarantined(self.outlet.name, execs as u64);
+        self.insist(|quarantine| Ok(quarantine.report(execs as u64, wall_now().0)?)).await;
+    }
+
+    /// Does something with the quarantine, and holds the sink until that succeeds.
+    async fn insist(&self, mut action: impl FnMut(&mut Quarantine) -> Result<(), QuarantineError>) {
+        loop {
+            let done = action(&mut locked(self.outlet.quarantine));
+            let Err(error) = done else { return };
+            self.outlet.gate.down(self.order, Down::Blocked, &error.to_string(), None);
+            self.outlet.gate.pass(self.order).await;
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! - `gate`: whether the sink is up; a single batch tries while it is not
 //! - `backoff`: how long to wait before the next try
 //! - `ack`: what is done with, and the durable cursor
-//! - `losses`, `report`, `status`: what is said about it, in the stream and to the operator
+//! - `report`, `status`: what is said about it to the operator
 //!
 //! Several batches may be in flight, as many as the sink allows; they are acknowledged in order. The
 //! cursor is saved behind the acknowledgement, so after a crash events come again, never not at all.
@@ -16,7 +16,6 @@ mod attempt;
 mod backoff;
 mod batch;
 mod gate;
-mod losses;
 mod report;
 pub mod status;
 
@@ -24,7 +23,7 @@ pub mod status;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
@@ -38,7 +37,6 @@ use ack::Ack;
 use attempt::Outlet;
 use batch::{Gatherer, Source};
 use gate::Gate;
-pub use losses::{Losses, PutAside};
 use report::Reporter;
 
 /// What the daemon tells its sinks.
@@ -79,8 +77,6 @@ pub struct Line {
     pub quarantine: Quarantine,
     /// Limits, pauses, filter.
     pub settings: DeliverySettings,
-    /// Where events that were put aside are told to the stream.
-    pub losses: Arc<Losses>,
     /// The spool beside which the operator finds the status; `None` writes none.
     pub status_dir: Option<PathBuf>,
 }
@@ -89,14 +85,12 @@ impl Line {
     /// Delivers until the spool is closed and read to its end, or the deadline passes. What is not
     /// delivered then stays in the spool.
     pub async fn run(self, control: watch::Receiver<Control>) -> Delivered {
-        let Line { name, sink, reader, cursor, replay, quarantine, settings, losses, status_dir } =
-            self;
+        let Line { name, sink, reader, cursor, replay, quarantine, settings, status_dir } = self;
         let flow = Flow {
             name: &name,
             sink: &*sink,
             gate: Gate::new(&name, &settings),
             quarantine: Mutex::new(quarantine),
-            losses: &losses,
             settings: &settings,
         };
         let mut state = State {
@@ -129,7 +123,6 @@ struct Flow<'a> {
     sink: &'a dyn Sink,
     gate: Gate,
     quarantine: Mutex<Quarantine>,
-    losses: &'a Losses,
     settings: &'a DeliverySettings,
 }
 
@@ -166,9 +159,9 @@ impl Flow<'_> {
 
     /// Delivers what a source has, to its end or the deadline.
     async fn pass(&self, source: Source, ack: &Mutex<Ack>, state: &mut State) {
-        let Flow { name, sink, gate, quarantine, losses, settings } = self;
+        let Flow { name, sink, gate, quarantine, settings } = self;
         let State { control, reopens, reporter, delivered } = state;
-        let outlet = Outlet { name, sink: *sink, gate, ack, quarantine, losses };
+        let outlet = Outlet { name, sink: *sink, gate, ack, quarantine };
         let mut gatherer = Gatherer::new(source, settings);
         let mut in_flight = FuturesOrdered::new();
         let (mut started, mut finished, mut ended) = (0, 0, false);

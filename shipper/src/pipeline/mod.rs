@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::capture::{Capture, CaptureError, Options, privileges};
 use crate::config::settings::Settings;
-use crate::deliver::{Control, Delivered, Losses};
+use crate::deliver::{Control, Delivered};
 use crate::sink::file::FileError;
 use crate::spool::disk::RealDisk;
 use crate::spool::{self, SpoolError};
@@ -83,7 +83,6 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
         .build()
         .map_err(system("the runtime cannot be started"))?;
     let (control, watched) = watch::channel(Control::default());
-    let losses = Arc::new(Losses::default());
 
     let names: Vec<String> = settings.sinks.iter().map(|sink| sink.name.clone()).collect();
     let (writer, spool) =
@@ -91,8 +90,7 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     let mut tasks = Vec::new();
     let mut housekeepers = Vec::new();
     for sink in &settings.sinks {
-        let OpenSink { line, housekeeper } =
-            sinks::open(sink, &spool, &settings.spool.dir, &losses)?;
+        let OpenSink { line, housekeeper } = sinks::open(sink, &spool, &settings.spool.dir)?;
         if let Some(housekeeper) = housekeeper {
             let thread = std::thread::Builder::new()
                 .name("housekeeper".to_owned())
@@ -112,10 +110,10 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     let capture = Capture::start(options)?;
     announce(&capture);
     let depth_max = settings.enrich.ancestry_depth_max;
-    let (put_aside, watched_signals) = (losses.clone(), signals.clone());
+    let watched_signals = signals.clone();
     let captured = std::thread::Builder::new()
         .name("capture".to_owned())
-        .spawn(move || Work::new(capture, depth_max, writer, put_aside)?.run(&watched_signals.stop))
+        .spawn(move || Work::new(capture, depth_max, writer)?.run(&watched_signals.stop))
         .map_err(system("a thread cannot be started"))?
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -1,13 +1,12 @@
 //! Sinks and their lines, from the settings.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::PipelineError;
 use crate::config::model::{Compression, Fsync, WhenFull};
 use crate::config::settings::{SinkKind, SinkSettings, SpoolSettings};
 use crate::config::units::FreeSpace;
-use crate::deliver::{Line, Losses};
+use crate::deliver::Line;
 use crate::sink::Sink;
 use crate::sink::console::ConsoleSink;
 use crate::sink::file::{FileSink, Housekeeper};
@@ -55,7 +54,6 @@ pub fn open(
     settings: &SinkSettings,
     spool: &Spool,
     spool_dir: &Path,
-    losses: &Arc<Losses>,
 ) -> Result<OpenSink, PipelineError> {
     let name = settings.name.clone();
     let (sink, housekeeper): (Box<dyn Sink>, _) = match &settings.kind {
@@ -76,7 +74,6 @@ pub fn open(
         reader,
         cursor,
         settings: settings.delivery.clone(),
-        losses: losses.clone(),
     };
     Ok(OpenSink { line, housekeeper })
 }

@@ -3,7 +3,6 @@
 //! A record stays in the ring until the block that holds its event is written to the spool. So
 //! whatever ends the daemon, what was read is in one of them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,6 @@ use common::decode::{Record, decode, header};
 use common::wire::RecordKind;
 
 use crate::capture::{Capture, CaptureError, Lost, LostStage, Reading};
-use crate::deliver::{Losses, PutAside};
 use crate::enrich::Enricher;
 use crate::enrich::clock::{boot_now_ns, wall_now};
 use crate::event::{Event, Loss, LossKind, LossStage, WallTime, codec};
@@ -64,7 +62,6 @@ struct ToSpool {
     enricher: Enricher,
     writer: Writer,
     counts: Counts,
-    put_aside: Arc<Losses>,
     encoded: Vec<u8>,
 }
 
@@ -74,15 +71,13 @@ impl Work {
         mut capture: Capture,
         depth_max: usize,
         writer: Writer,
-        put_aside: Arc<Losses>,
     ) -> Result<Self, CaptureError> {
         let mut enricher = Enricher::new(depth_max);
         enricher.seed();
         if let Some(mark) = writer.last_mark() {
             capture.resume(mark)?;
         }
-        let line =
-            ToSpool { enricher, writer, counts: Counts::default(), put_aside, encoded: Vec::new() };
+        let line = ToSpool { enricher, writer, counts: Counts::default(), encoded: Vec::new() };
         Ok(Work { capture, begun: Instant::now(), line, evicted: 0, held: false })
     }
 
@@ -263,7 +258,7 @@ impl ToSpool {
         self.report(loss);
     }
 
-    /// What the spool lost, and what the sinks put aside.
+    /// What the spool lost, and what it has aside for the sinks.
     fn report_spool(&mut self) {
         for SpoolLoss { stage, sink, count, first_wall_ns, last_wall_ns } in
             self.writer.take_losses()
@@ -272,14 +267,10 @@ impl ToSpool {
                 spool::LossStage::Full => LossStage::SpoolFull,
                 spool::LossStage::Damaged => LossStage::SpoolDamaged,
                 spool::LossStage::TooLarge => LossStage::TooLarge,
+                spool::LossStage::Quarantined => LossStage::Quarantined,
             };
             let (first, last) = (WallTime(first_wall_ns), WallTime(last_wall_ns));
             let loss = self.enricher.loss(stage, LossKind::Record, sink, count, first, last);
-            self.report(loss);
-        }
-        for (sink, PutAside { count, first, last }) in self.put_aside.take() {
-            let stage = LossStage::Quarantined;
-            let loss = self.enricher.loss(stage, LossKind::Record, Some(sink), count, first, last);
             self.report(loss);
         }
     }

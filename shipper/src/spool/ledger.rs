@@ -27,6 +27,8 @@ pub enum LossStage {
     Damaged,
     /// A record was longer than [`super::RECORD_BYTES_MAX`].
     TooLarge,
+    /// A sink refused them, and they are in its quarantine.
+    Quarantined,
 }
 
 /// Records that the spool lost, to be reported in the stream.
@@ -267,11 +269,12 @@ fn stage_number(stage: LossStage) -> u8 {
         LossStage::Full => 1,
         LossStage::Damaged => 2,
         LossStage::TooLarge => 3,
+        LossStage::Quarantined => 4,
     }
 }
 
 fn stage_of(number: u8) -> Option<LossStage> {
-    [LossStage::Full, LossStage::Damaged, LossStage::TooLarge]
+    [LossStage::Full, LossStage::Damaged, LossStage::TooLarge, LossStage::Quarantined]
         .into_iter()
         .find(|&stage| stage_number(stage) == number)
 }

@@ -17,6 +17,7 @@ use super::frame::{
     self, BLOCK_BYTES_MAX, BlockFacts, RECORD_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader,
     u64_at,
 };
+use super::ledger::{LossStage, SpoolLoss};
 use super::log::{Durable, Log, SegmentFile};
 use super::open::{End, open_segments, random, scan_newest};
 use super::reader::Reader;
@@ -85,6 +86,7 @@ pub enum QuarantineError {
 pub struct Quarantine {
     /// Keeps the lock of the spool.
     shared: Arc<Shared>,
+    sink: String,
     dir: PathBuf,
     bytes_max: u64,
     /// None until something is put.
@@ -148,6 +150,24 @@ impl Quarantine {
         log.next += count;
         log.bytes += added;
         Ok(())
+    }
+
+    /// Has the writer's caller report that so many of the records put were lost to the sink. Durable on
+    /// return: to be done before the cursor passes them, so that no crash forgets it.
+    ///
+    /// # Errors
+    /// When the disk fails; nothing is counted then.
+    pub fn report(&self, count: u64, now_wall_ns: u64) -> Result<(), SpoolError> {
+        if count == 0 {
+            return Ok(());
+        }
+        self.shared.ledger.add_durably(&[SpoolLoss {
+            stage: LossStage::Quarantined,
+            sink: Some(self.sink.clone()),
+            count,
+            first_wall_ns: now_wall_ns,
+            last_wall_ns: now_wall_ns,
+        }])
     }
 }
 
@@ -256,7 +276,8 @@ impl Spool {
             return Err(SpoolError::UnknownSink(sink.to_owned()));
         }
         let dir = quarantine_directory(&self.shared.options.dir, sink);
-        Ok(Quarantine { shared: Arc::clone(&self.shared), dir, bytes_max, log: None })
+        let (shared, sink) = (Arc::clone(&self.shared), sink.to_owned());
+        Ok(Quarantine { shared, sink, dir, bytes_max, log: None })
     }
 
     /// What a requeue left to deliver again to a sink, if anything.

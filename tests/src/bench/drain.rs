@@ -2,14 +2,13 @@
 //! as fast as it goes to the file.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use shipper::config::settings::SinkKind;
 use shipper::config::{self};
-use shipper::deliver::{Control, Line, Losses};
+use shipper::deliver::{Control, Line};
 use shipper::event::codec::Decoder;
 use shipper::format::ecs;
 use shipper::sink::file::FileSink;
@@ -170,7 +169,6 @@ fn deliver(dir: &Path, pool: &Pool) -> anyhow::Result<Run> {
         replay: spool.replay(SINK)?,
         quarantine: spool.quarantine(SINK, settings.delivery.quarantine_bytes_max)?,
         settings: settings.delivery,
-        losses: Arc::new(Losses::default()),
         status_dir: Some(dir),
     };
     let runtime =

@@ -167,6 +167,7 @@ fn stage(stage: spool::LossStage) -> LossStage {
         spool::LossStage::Full => LossStage::SpoolFull,
         spool::LossStage::Damaged => LossStage::SpoolDamaged,
         spool::LossStage::TooLarge => LossStage::TooLarge,
+        spool::LossStage::Quarantined => LossStage::Quarantined,
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Control, Delivered, Line, Losses};
+use super::{Control, Delivered, Line};
 use crate::config::model::Filter;
 use crate::config::settings::DeliverySettings;
 use crate::event::{Event, Host, Id, Loss, LossKind, LossStage, WallTime, codec};
@@ -27,7 +27,6 @@ pub const NAME: &str = "scripted";
 pub struct Setup {
     pub directory: tempfile::TempDir,
     pub settings: DeliverySettings,
-    pub losses: Arc<Losses>,
 }
 
 impl Setup {
@@ -44,7 +43,6 @@ impl Setup {
                 filter: Filter::All,
                 quarantine_bytes_max: 64 << 20,
             },
-            losses: Arc::default(),
         };
         let (mut writer, _spool) = open(setup.directory.path());
         for number in 1..=count {
@@ -80,7 +78,6 @@ impl Setup {
             replay: spool.replay(NAME).unwrap(),
             quarantine: spool.quarantine(NAME, self.settings.quarantine_bytes_max).unwrap(),
             settings: self.settings.clone(),
-            losses: Arc::clone(&self.losses),
             status_dir: None,
         }
     }

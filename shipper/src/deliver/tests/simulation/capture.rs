@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::record::{self, Key, REPORTS};
-use crate::deliver::Losses;
 use crate::event::{Event, Loss, LossKind, LossStage, WallTime, codec};
 use crate::spool::{self, Now, RECORD_BYTES_MAX, Writer, Wrote};
 
@@ -103,18 +102,15 @@ impl Ring {
     }
 
     /// Reports what was lost.
-    pub fn report(&mut self, writer: &mut Writer, put_aside: &Losses) {
+    pub fn report(&mut self, writer: &mut Writer) {
         for loss in writer.take_losses() {
             let stage = match loss.stage {
                 spool::LossStage::Full => LossStage::SpoolFull,
                 spool::LossStage::Damaged => LossStage::SpoolDamaged,
                 spool::LossStage::TooLarge => LossStage::TooLarge,
+                spool::LossStage::Quarantined => LossStage::Quarantined,
             };
             self.put(writer, Claim { stage, sink: loss.sink, count: loss.count });
-        }
-        for (sink, aside) in put_aside.take() {
-            let stage = LossStage::Quarantined;
-            self.put(writer, Claim { stage, sink: Some(sink), count: aside.count });
         }
     }
 

@@ -105,9 +105,25 @@ fn balance(world: &World) {
             .filter(|claim| claim.stage != LossStage::Quarantined && claim.sink.as_deref() == sink);
         of_spool.map(|claim| claim.count).sum::<u64>()
     };
-    let world::Troubles { faults, kills, power, rot, .. } = world.troubles;
+    let world::Troubles { faults, power, rot, .. } = world.troubles;
+    // What was put aside is reported, whatever ended the daemon; unless the report went with what was
+    // not synced, or the sink took the event when it came again after a kill.
+    if !(power && world.options.fsync == Fsync::Never) {
+        for (sink, remote) in SINKS.iter().zip(&world.remotes) {
+            let is_report_of = |claim: &&&Claim| {
+                claim.stage == LossStage::Quarantined && claim.sink.as_deref() == Some(sink)
+            };
+            let reported: u64 = claims.iter().filter(is_report_of).map(|claim| claim.count).sum();
+            let has: BTreeSet<Key> = remote.has().iter().copied().collect();
+            let aside: BTreeSet<Key> = put_aside(world, sink)
+                .into_iter()
+                .filter(|key| *key < record::REPORTS && !has.contains(key))
+                .collect();
+            assert!(reported >= aside.len() as u64, "{sink}: {reported} reported of {aside:?}");
+        }
+    }
     // Counts of what was dropped are not synced, and a disk that fails may not take them.
-    let dropped = if power || faults && kills { 0 } else { world.ring.dropped };
+    let dropped = if power || faults { 0 } else { world.ring.dropped };
     for (sink, share) in SINKS.iter().zip(&shares) {
         let lost = share.missing.len() as u64 + dropped;
         let counted = counted(None) + counted(Some(sink));

@@ -15,7 +15,7 @@ use super::dice::Dice;
 use super::remote::{Kind, Near, Remote};
 use crate::config::model::Filter;
 use crate::config::settings::DeliverySettings;
-use crate::deliver::{Control, Delivered, Line, Losses};
+use crate::deliver::{Control, Delivered, Line};
 use crate::spool::disk::Disk;
 use crate::spool::disk::sim::{Op, SimDisk};
 use crate::spool::requeue::requeue_quarantined;
@@ -78,7 +78,6 @@ type Lines = Pin<Box<dyn Future<Output = (Delivered, Delivered)>>>;
 struct Daemon {
     writer: Writer,
     spool: Spool,
-    losses: Arc<Losses>,
     control: watch::Sender<Control>,
     lines: Lines,
     begun: Instant,
@@ -174,9 +173,8 @@ impl World {
         tracing::debug!(next = self.ring.next, "opened");
         let is_synced = self.options.fsync != Fsync::Never;
         assert!(!is_synced || writer.durable() >= self.durable, "durable and gone");
-        let losses = Arc::new(Losses::default());
         let (control, watched) = watch::channel(Control::default());
-        let line = |at: usize| self.line(&spool, at, &losses);
+        let line = |at: usize| self.line(&spool, at);
         let (a, b) = (line(0)?, line(1)?);
         for (at, line) in [&a, &b].into_iter().enumerate() {
             let next = line.cursor.next();
@@ -184,10 +182,10 @@ impl World {
         }
         let (a, b) = (a.run(watched.clone()), b.run(watched));
         let lines = Box::pin(async move { tokio::join!(a, b) });
-        Some(Daemon { writer, spool, losses, control, lines, begun: Instant::now() })
+        Some(Daemon { writer, spool, control, lines, begun: Instant::now() })
     }
 
-    fn line(&self, spool: &Spool, at: usize, losses: &Arc<Losses>) -> Option<Line> {
+    fn line(&self, spool: &Spool, at: usize) -> Option<Line> {
         let (name, settings) = (SINKS[at], &self.settings[at]);
         let (reader, cursor) = spool.cursor(name).expect("a sink of the spool");
         self.remotes[at].begin(settings);
@@ -200,7 +198,6 @@ impl World {
             replay: spool.replay(name).ok()?,
             quarantine: spool.quarantine(name, settings.quarantine_bytes_max).ok()?,
             settings: settings.clone(),
-            losses: Arc::clone(losses),
             status_dir: None,
         })
     }
@@ -225,7 +222,7 @@ impl World {
             50..75 => {
                 self.write(daemon);
                 self.ring.tick(&mut daemon.writer, now);
-                self.ring.report(&mut daemon.writer, &daemon.losses);
+                self.ring.report(&mut daemon.writer);
             }
             75..80 => daemon.control.send_modify(|control| control.reopens += 1),
             80..85 if faults => self.fail(),
@@ -357,7 +354,7 @@ impl World {
             self.write(&mut daemon);
             let now = self.now(&daemon);
             self.ring.tick(&mut daemon.writer, now);
-            self.ring.report(&mut daemon.writer, &daemon.losses);
+            self.ring.report(&mut daemon.writer);
             tokio::select! {
                 biased;
                 _ = &mut daemon.lines => panic!("a line ended while the spool is open"),
@@ -393,7 +390,11 @@ fn options(dice: &mut Dice, troubles: Troubles) -> Options {
     let interval = Duration::from_millis(dice.pick(&[1, 20, 1_000]));
     Options {
         dir: DIR.into(),
-        bytes_max: if troubles.full { segment_bytes * dice.within(2..=6) } else { 1 << 30 },
+        // With less, one block could fill it: the last segment never goes.
+        bytes_max: match troubles.full {
+            true => (segment_bytes * dice.within(2..=6)).max(12_000),
+            false => 1 << 30,
+        },
         disk_free_min: FreeMin::Bytes(dice.pick(&[0, 10_000])),
         when_full: dice.pick(&[WhenFull::Block, WhenFull::DropNewest, WhenFull::DropOldest]),
         fsync: dice.pick(&[
