@@ -36,7 +36,7 @@ END
     for mode in auto lsm fentry tracepoint; do
         printf 'capture: { mode: %s }\nspool: { dir: /run/spool-%s, disk_free_min: 1MiB, bytes_max: 16MiB }\nsinks:\n  - { name: local, type: file, path: %s }\n' \
             $mode $mode $events >/etc/$mode.yaml
-        sed 's/ }/, pin: true }/; s/spool-/pinned-/' /etc/$mode.yaml >/etc/$mode-pinned.yaml
+        sed '1s/ }/, pin: true }/; s/spool-/pinned-/' /etc/$mode.yaml >/etc/$mode-pinned.yaml
     done
 }
 

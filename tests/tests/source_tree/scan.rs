@@ -40,8 +40,11 @@ impl Source {
                 text if text == name => {
                     let path = in_use || self.is(at + 1, "::") || (at > 0 && self.is(at - 1, "::"));
                     let bare = at == 0 || !self.is(at - 1, "::");
-                    let other = self.is_neighbour(at) || self.is_below_another(at);
-                    if path && !self.declares(name) && !other && !(bare && neighbour) {
+                    let other = self.is_neighbour(at)
+                        || self.is_below_another(at)
+                        || self.declares(name)
+                        || bare && neighbour;
+                    if path && !other {
                         found.push(token.line);
                     }
                 }

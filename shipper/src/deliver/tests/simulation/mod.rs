@@ -105,7 +105,7 @@ fn balance(world: &World) {
             .filter(|claim| claim.stage != LossStage::Quarantined && claim.sink.as_deref() == sink);
         of_spool.map(|claim| claim.count).sum::<u64>()
     };
-    let world::Troubles { faults, power, rot, .. } = world.troubles;
+    let world::Troubles { faults, kills, power, rot, .. } = world.troubles;
     // What was put aside is reported, whatever ended the daemon; unless the report went with what was
     // not synced, or the sink took the event when it came again after a kill.
     if !(power && world.options.fsync == Fsync::Never) {
@@ -123,7 +123,7 @@ fn balance(world: &World) {
         }
     }
     // Counts of what was dropped are not synced, and a disk that fails may not take them.
-    let dropped = if power || faults { 0 } else { world.ring.dropped };
+    let dropped = if power || faults && kills { 0 } else { world.ring.dropped };
     for (sink, share) in SINKS.iter().zip(&shares) {
         let lost = share.missing.len() as u64 + dropped;
         let counted = counted(None) + counted(Some(sink));
