@@ -233,6 +233,8 @@ pub(super) fn encode_block(
     let (kind, stored_bytes) = match stored_bytes.filter(|&bytes| bytes <= room) {
         Some(bytes) => {
             out.truncate(head + bytes);
+            // It is kept until it is synced, and took the room of the raw body.
+            out.shrink_to_fit();
             (kind, bytes)
         }
         None => {

@@ -21,7 +21,7 @@ use report::Figure;
 /// What can be measured, in this order.
 pub const PARTS: [&str; 5] = ["steady", "append", "drain", "outage", "backlog"];
 
-/// Ancestors of a made-up event: with one its ECS line has about ANCESTOR_TEXT.
+/// Ancestors of a made-up event. Without any its ECS line is as short as there are: 2.3 KB.
 const ANCESTORS: u32 = 0;
 
 /// Runs these parts: the document, and the table.
