@@ -10,7 +10,7 @@ help:
 	@echo 'make build        target/release/shipper'
 	@echo 'make test-kernel  the tests in QEMU guests alone (SHIPPER_GUEST_KERNEL_SERIES="5.10 6.1 6.12 newest")'
 	@echo 'make torture      crash tests, model and simulation of the spool at full length: an hour (SHIPPER_SEED=N as printed)'
-	@echo 'make bench        cost in the kernel and in the daemon, latency, memory: a table and target/bench.json'
+	@echo 'make bench        cost in the kernel and in the daemon, latency, memory, spool, delivery: a table and target/bench.json'
 	@echo 'make lint         rustfmt, clippy, cargo-deny'
 	@echo 'make ebpf         rebuild the kernel object into shipper-ebpf/prebuilt (make ebpf-setup installs its tools)'
 	@echo 'make ebpf-check   rebuild it and compare with the committed one'

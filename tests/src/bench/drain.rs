@@ -2,14 +2,13 @@
 //! as fast as it goes to the file.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use shipper::config;
 use shipper::config::settings::SinkKind;
-use shipper::deliver::{Control, Line, Losses};
+use shipper::deliver::{Control, Line};
 use shipper::event::codec::Decoder;
 use shipper::format::ecs;
 use shipper::sink::file::FileSink;
@@ -31,9 +30,6 @@ const ROUNDS: usize = 5;
 /// bytes that are compared.
 const AIM: Aim = Aim::AtLeast(150.0);
 
-/// Each batch is synced once: larger ones wait for the disk less often.
-const LARGE_BATCHES: &str = "    batch: { events: 5000, bytes: 4MiB }\n";
-
 /// Where files are in memory: what the processor can do when the disk is no limit.
 const MEMORY: &str = "/dev/shm";
 
@@ -44,13 +40,12 @@ const MEMORY: &str = "/dev/shm";
 pub fn run(dir: &Path, pool: &Pool) -> anyhow::Result<(Vec<Figure>, Value)> {
     eprintln!("{ROUNDS} times {EVENTS} events from a spool, and from a source to a file ...");
     let mut drained = Vec::new();
-    let (mut to_disk, mut in_large_batches, mut to_memory) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut to_disk, mut to_memory) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         drained.push(drain(dir, pool)?.as_secs_f64());
-        to_disk.push(deliver(dir, pool, "")?);
-        in_large_batches.push(deliver(dir, pool, LARGE_BATCHES)?);
+        to_disk.push(deliver(dir, pool)?);
         if Path::new(MEMORY).is_dir() {
-            to_memory.push(deliver(Path::new(MEMORY), pool, "")?);
+            to_memory.push(deliver(Path::new(MEMORY), pool)?);
         }
     }
     let rate = |seconds: f64| EVENTS as f64 / seconds;
@@ -67,13 +62,8 @@ pub fn run(dir: &Path, pool: &Pool) -> anyhow::Result<(Vec<Figure>, Value)> {
             pool.line_bytes
         ),
     }];
-    let places: [(&'static str, _, &[Run]); 3] = [
+    let places: [(&'static str, _, &[Run]); 2] = [
         ("source to file", "default batches, each synced to the disk", &to_disk),
-        (
-            "source to file, large batches",
-            "the same with `batch: { events: 5000, bytes: 4MiB }`",
-            &in_large_batches,
-        ),
         (
             "source to file, in memory",
             "default batches in /dev/shm, where no disk is waited for",
@@ -111,7 +101,6 @@ pub fn run(dir: &Path, pool: &Pool) -> anyhow::Result<(Vec<Figure>, Value)> {
     let details = json!({
         "drain_ms": drained.iter().map(|seconds| (seconds * 1e3) as u64).collect::<Vec<_>>(),
         "to_disk": to_disk.iter().map(Run::json).collect::<Vec<_>>(),
-        "to_disk_in_large_batches": in_large_batches.iter().map(Run::json).collect::<Vec<_>>(),
         "to_memory": to_memory.iter().map(Run::json).collect::<Vec<_>>(),
     });
     Ok((figures, details))
@@ -161,12 +150,12 @@ impl Run {
     }
 }
 
-/// The line of the daemon with its default settings and these, over a spool that is filled meanwhile.
-fn deliver(dir: &Path, pool: &Pool, more: &str) -> anyhow::Result<Run> {
+/// The line of the daemon with its default settings, over a spool that is filled meanwhile.
+fn deliver(dir: &Path, pool: &Pool) -> anyhow::Result<Run> {
     let dir = tempfile::Builder::new().prefix("shipper-bench-").tempdir_in(dir)?;
     let path = dir.path().join("events.ndjson");
     let yaml = format!(
-        "sinks:\n  - name: {SINK}\n    type: file\n    path: {}\n    rotate: {{ bytes: 16GiB }}\n{more}",
+        "sinks:\n  - name: {SINK}\n    type: file\n    path: {}\n    rotate: {{ bytes: 16GiB }}\n",
         path.display()
     );
     let settings = config::parse("bench", &yaml)?;
@@ -184,7 +173,6 @@ fn deliver(dir: &Path, pool: &Pool, more: &str) -> anyhow::Result<Run> {
         replay: spool.replay(SINK)?,
         quarantine: spool.quarantine(SINK, settings.delivery.quarantine_bytes_max)?,
         settings: settings.delivery,
-        losses: Arc::new(Losses::default()),
         status_dir: Some(dir),
     };
     let runtime =
@@ -196,9 +184,7 @@ fn deliver(dir: &Path, pool: &Pool, more: &str) -> anyhow::Result<Run> {
     let begin = Instant::now();
     let delivered = std::thread::scope(|scope| {
         let source = scope.spawn(|| fill(writer, pool, EVENTS));
-        let (gather, deliver) = line.halves(watched);
-        runtime.spawn(gather);
-        let delivered = runtime.block_on(runtime.spawn(deliver))?;
+        let delivered = runtime.block_on(runtime.spawn(line.run(watched)))?;
         source.join().map_err(|_| anyhow::anyhow!("the source panicked"))??;
         anyhow::Ok(delivered)
     })?;
