@@ -133,6 +133,17 @@ fn balance(world: &World) {
             share.missing
         );
     }
+    // What the sinks have put aside is known to the daemon only as long as it lives.
+    if world.lives == 1 {
+        for sink in SINKS {
+            let of_sink = claims.iter().filter(|claim| {
+                claim.stage == LossStage::Quarantined && claim.sink.as_deref() == Some(sink)
+            });
+            let aside = put_aside(world, sink).into_iter().filter(|&key| key < record::REPORTS);
+            let told = of_sink.map(|claim| claim.count).sum::<u64>();
+            assert_eq!(told, aside.count() as u64, "{sink}: reported as put aside");
+        }
+    }
     // What is counted twice: what a count was written for that itself may not have been written;
     // what was delivered and not confirmed yet when it made room or was damaged; what was delivered
     // and then lost.

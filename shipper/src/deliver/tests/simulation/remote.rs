@@ -59,6 +59,8 @@ struct Inner {
     dice: Dice,
     /// Each until a moment since the beginning; afterwards it is up.
     moods: Vec<(Duration, Mood)>,
+    /// Only where it takes batches as a whole: a position within one cannot be saved.
+    asks_for_checkpoints: bool,
     /// Longest time that an answer takes, in ms.
     slow_ms: u64,
     settings: Option<DeliverySettings>,
@@ -79,7 +81,10 @@ impl Remote {
         let moods = moods(kind, &mut dice);
         let slow_ms = dice.pick(&[0, 0, 5, 300, 20_000]);
         let is_choosy = moods.iter().any(|(_, m)| matches!(m, Mood::Picky | Mood::Mixed));
+        let is_whole = |(_, mood): &(_, Mood)| !matches!(mood, Mood::Limit(_) | Mood::Picky);
+        let asks_for_checkpoints = kind == Kind::Positioned && moods.iter().all(is_whole);
         let inner = Inner {
+            asks_for_checkpoints,
             dice,
             moods,
             slow_ms,
@@ -171,6 +176,9 @@ impl Inner {
         let sent = || Outcome::Sent { position: Vec::new() };
         let retry = |after| Outcome::Retry { cause: "away".to_owned(), after };
         match mood {
+            Mood::Up if self.asks_for_checkpoints && self.dice.percent(10) => {
+                (Outcome::Checkpoint { position: Vec::new() }, Vec::new())
+            }
             Mood::Up => (sent(), all()),
             Mood::Down => (retry(None), Vec::new()),
             Mood::Busy => {
@@ -306,7 +314,9 @@ impl Sink for Near {
         }
         let inner = &mut *self.0.inner();
         inner.under_way -= 1;
-        if let (Kind::Positioned, Outcome::Sent { position }) = (kind, &mut outcome) {
+        if let (Kind::Positioned, Outcome::Sent { position } | Outcome::Checkpoint { position }) =
+            (kind, &mut outcome)
+        {
             *position = (inner.has.len() as u64).to_be_bytes().to_vec();
         }
         outcome
