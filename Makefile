@@ -2,7 +2,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO := cargo
 
-.PHONY: help setup build run test test-kernel torture bench lint ebpf ebpf-setup ebpf-check clean
+.PHONY: help setup build run test test-kernel torture fuzz bench lint ebpf ebpf-setup ebpf-check clean
 
 help:
 	@echo 'make run          build, capture on this machine, print events, write ./run/events/shipper.ndjson'
@@ -10,6 +10,7 @@ help:
 	@echo 'make build        target/release/shipper'
 	@echo 'make test-kernel  the tests in QEMU guests alone (SHIPPER_GUEST_KERNEL_SERIES="5.10 6.1 6.12 newest")'
 	@echo 'make torture      crash tests, model and simulation of the spool at full length: an hour (SHIPPER_SEED=N as printed)'
+	@echo 'make fuzz         fuzz what reads untrusted bytes, SHIPPER_FUZZ_SECONDS (300) for each target'
 	@echo 'make bench        cost in the kernel and in the daemon, latency, memory, spool, delivery: a table and target/bench.json'
 	@echo 'make lint         rustfmt, clippy, cargo-deny'
 	@echo 'make ebpf         rebuild the kernel object into shipper-ebpf/prebuilt (make ebpf-setup installs its tools)'
@@ -32,6 +33,11 @@ test-kernel: setup
 
 torture: setup
 	@CARGO="$(CARGO)" tests/run.sh torture
+
+# What cannot be set up fuzz/run.sh says, and whether that is a failure.
+fuzz:
+	@./setup.sh fuzz || true
+	@fuzz/run.sh $(or $(SHIPPER_FUZZ_SECONDS),300)
 
 bench: build
 	$(CARGO) run --release --locked --package shipper-tests --bin bench

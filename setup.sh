@@ -3,6 +3,7 @@
 #   setup.sh build   what `make build` needs: a C linker and Rust 1.95 or later
 #   setup.sh lint    rustfmt, clippy, cargo-deny
 #   setup.sh ebpf    what `make ebpf` needs: the pinned nightly with rust-src, LLVM 22, bpf-linker
+#   setup.sh fuzz    what `make fuzz` needs: the same nightly, cargo-fuzz, a C++ compiler
 set -eu
 cd "$(dirname "$0")"
 PATH="$HOME/.cargo/bin:$PATH"
@@ -10,6 +11,7 @@ PATH="$HOME/.cargo/bin:$PATH"
 rust_wanted=95          # minor version of rust-version in Cargo.toml
 bpf_linker=0.13.0       # links with the LLVM of the nightly in shipper-ebpf/rust-toolchain.toml
 cargo_deny=0.20.2
+cargo_fuzz=0.13.2
 
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { echo "setup: $*"; }
@@ -51,6 +53,13 @@ install_rust() {
     rust_is_new_enough || { say "Rust 1.$rust_wanted or later is needed; install it with rustup" >&2; exit 1; }
 }
 
+install_nightly() {
+    have rustup || { say "$1 needs the nightly of shipper-ebpf/rust-toolchain.toml, and so rustup" >&2; exit 1; }
+    nightly=$(sed -n 's/^channel = "\(.*\)"/\1/p' shipper-ebpf/rust-toolchain.toml)
+    rustup toolchain list | grep -q "^$nightly" ||
+        { say "installing $nightly"; rustup toolchain install "$nightly" --profile minimal -c rust-src; }
+}
+
 case "${1:-build}" in
 build)
     have cc || apt_install gcc libc6-dev
@@ -61,12 +70,15 @@ lint)
     if have rustup; then rustup component add rustfmt clippy >/dev/null 2>&1; fi
     have cargo-deny || { say "installing cargo-deny $cargo_deny"; cargo install --quiet --locked cargo-deny --version "=$cargo_deny"; }
     ;;
+fuzz)
+    "$0" build
+    install_nightly "the fuzzer"
+    have c++ || apt_install g++
+    have cargo-fuzz || { say "installing cargo-fuzz $cargo_fuzz"; cargo install --quiet --locked cargo-fuzz --version "=$cargo_fuzz"; }
+    ;;
 ebpf)
     "$0" build
-    have rustup || { say "the kernel object needs the nightly of shipper-ebpf/rust-toolchain.toml, and so rustup" >&2; exit 1; }
-    nightly=$(sed -n 's/^channel = "\(.*\)"/\1/p' shipper-ebpf/rust-toolchain.toml)
-    rustup toolchain list | grep -q "^$nightly" ||
-        { say "installing $nightly"; rustup toolchain install "$nightly" --profile minimal -c rust-src; }
+    install_nightly "the kernel object"
     if [ "$(bpf-linker --version 2>/dev/null)" != "bpf-linker $bpf_linker" ]; then
         [ -x /usr/lib/llvm-22/bin/llvm-config ] || apt_install llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev g++
         say "installing bpf-linker $bpf_linker"
@@ -75,7 +87,7 @@ ebpf)
     fi
     ;;
 *)
-    echo "usage: setup.sh build|lint|ebpf" >&2
+    echo "usage: setup.sh build|lint|fuzz|ebpf" >&2
     exit 2
     ;;
 esac
