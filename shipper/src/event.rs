@@ -367,7 +367,7 @@ pub struct Ancestor {
 }
 
 /// The machine, as it presents itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Host {
     /// Host name.
     pub name: String,

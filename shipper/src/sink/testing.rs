@@ -7,17 +7,7 @@ use crate::event::{Event, Host, Id, Loss, LossKind, LossStage, WallTime};
 
 /// Events with numbers for ids, from a host of this name.
 pub fn events(numbers: std::ops::Range<u64>, host: &str) -> Vec<Event> {
-    let host = Arc::new(Host {
-        name: host.to_owned(),
-        id: String::new(),
-        boot_id: String::new(),
-        kernel: String::new(),
-        architecture: String::new(),
-        os_platform: String::new(),
-        os_name: String::new(),
-        os_version: String::new(),
-        os_full: String::new(),
-    });
+    let host = Arc::new(Host { name: host.to_owned(), ..Host::default() });
     let loss = |number: u64| Loss {
         id: Id(u128::from(number).to_be_bytes()),
         time: WallTime(0),

@@ -34,17 +34,7 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// An event of its own: at 10:00 and so many minutes.
 fn event(number: u64) -> Vec<u8> {
-    let host = Host {
-        name: "host".into(),
-        id: String::new(),
-        boot_id: String::new(),
-        kernel: String::new(),
-        architecture: String::new(),
-        os_platform: String::new(),
-        os_name: String::new(),
-        os_version: String::new(),
-        os_full: String::new(),
-    };
+    let host = Host { name: "host".into(), ..Host::default() };
     let time = WallTime(BEGIN_NS + number * MINUTE_NS);
     let loss = Loss {
         id: Id(u128::from(number).to_be_bytes()),

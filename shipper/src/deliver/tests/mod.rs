@@ -109,17 +109,7 @@ pub fn put(writer: &mut Writer, event: &Event) {
 
 /// The event whose record has this number.
 pub fn numbered(count: u64) -> Event {
-    let host = Arc::new(Host {
-        name: String::new(),
-        id: String::new(),
-        boot_id: String::new(),
-        kernel: String::new(),
-        architecture: String::new(),
-        os_platform: String::new(),
-        os_name: String::new(),
-        os_version: String::new(),
-        os_full: String::new(),
-    });
+    let host = Arc::new(Host::default());
     Event::Loss(Loss {
         id: Id(u128::from(count).to_be_bytes()),
         time: WallTime(0),

@@ -149,15 +149,5 @@ fn credentials() -> Credentials {
 }
 
 pub fn host() -> Arc<Host> {
-    Arc::new(Host {
-        name: String::new(),
-        id: String::new(),
-        boot_id: String::new(),
-        kernel: String::new(),
-        architecture: String::new(),
-        os_platform: String::new(),
-        os_name: String::new(),
-        os_version: String::new(),
-        os_full: String::new(),
-    })
+    Arc::new(Host::default())
 }
