@@ -154,6 +154,8 @@ impl Work {
                 Drained::Backlog
             } else if self.line.writer.is_block_full() {
                 if self.write() {
+                    // A sync may be due while the ring never runs empty.
+                    self.line.writer.tick(self.now());
                     continue;
                 }
                 Drained::Held
