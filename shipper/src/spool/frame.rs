@@ -80,10 +80,11 @@ impl SegmentHeader {
         if !sane {
             return SegmentHead::Bad;
         }
+        let (first, skipped) = (u64_at(bytes, 24), u64_at(bytes, 32));
         match u16_at(bytes, 8) {
-            VERSION => SegmentHead::Known(SegmentHeader {
-                first: u64_at(bytes, 24),
-                skipped: u64_at(bytes, 32),
+            VERSION if first > skipped => SegmentHead::Known(SegmentHeader {
+                first,
+                skipped,
                 salt: u64_at(bytes, 40),
                 created_wall_ns: u64_at(bytes, 48),
             }),

@@ -3,6 +3,7 @@
 use rustix::io::Errno;
 
 use super::*;
+use crate::spool::disk::Disk;
 use crate::spool::disk::sim::Op;
 
 #[test]
@@ -173,6 +174,22 @@ fn a_later_version_is_refused_and_nothing_is_touched() {
     assert!(matches!(error, SpoolError::LaterVersion { found: 2, known: 1, .. }));
     assert!(error.to_string().contains("use the shipper that wrote it or a later one"));
     assert_eq!(disk.content(&newest), content);
+}
+
+#[test]
+fn a_head_that_skips_more_numbers_than_there_were_is_no_head() {
+    let disk = SimDisk::default();
+    let header = format::SegmentHeader { first: 10, skipped: 10, salt: 1, created_wall_ns: 1 };
+    disk.create_dirs(&Path::new(DIR).join("log")).unwrap();
+    disk.put(&Path::new(DIR).join("log/00000000000000000010.seg"), &header.encode());
+    let (mut writer, spool) = open_on(&disk, &options());
+    let next = writer.durable() + 1;
+    append(&mut writer, next, 2);
+    writer.write(b"", at(1));
+    drop((writer, spool));
+    let (_writer, spool) = open_on(&disk, &options());
+    let (mut reader, _cursor) = spool.cursor("a").unwrap();
+    assert_eq!(drain(&mut reader), [next, next + 1]);
 }
 
 #[test]
