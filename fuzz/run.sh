@@ -17,11 +17,12 @@ rustup toolchain list | grep -q "^$nightly" || skip "$nightly is not installed"
 command -v cargo-fuzz >/dev/null || skip 'cargo-fuzz is not installed'
 command -v c++ >/dev/null || skip 'there is no C++ compiler'
 
+# Without the address sanitizer: what is fuzzed has no unsafe code, and the build takes half as long.
 export CARGO_TARGET_DIR="$PWD/target/fuzz"
-cargo "+$nightly" fuzz build
+cargo "+$nightly" fuzz build --sanitizer none
 for target in wire event spool; do
     echo "fuzzing $target for $seconds s"
     mkdir -p "target/fuzz-corpus/$target"
-    cargo "+$nightly" fuzz run "$target" "target/fuzz-corpus/$target" "fuzz/corpus/$target" -- \
+    cargo "+$nightly" fuzz run --sanitizer none "$target" "target/fuzz-corpus/$target" "fuzz/corpus/$target" -- \
         -max_total_time="$seconds" -timeout=20 -max_len=16384 -print_final_stats=1 -verbosity=0
 done
