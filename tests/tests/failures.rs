@@ -308,7 +308,8 @@ fn when_the_reader_of_the_console_goes_the_other_sink_goes_on_and_the_rest_is_ke
     let dir = directory()?;
     let yaml = format!(
         "{}  - name: screen\n    type: console\n    output: json\n",
-        config(dir.path(), "", "")
+        // The screen will not take the rest, however long it is waited for.
+        config(dir.path(), "", "").replace("shutdown_timeout: 5m", "shutdown_timeout: 1s")
     );
     let mut child = run_with(dir.path(), &yaml)?
         .env("SHIPPER_LOG", "info")
