@@ -95,9 +95,11 @@ impl Walker {
                 Ok(Step::Damaged { offset, len: end - offset })
             }
             Look::BadBody(header) => {
-                self.offset = offset + header.len();
+                // Its length is not believed: what follows a block that was cut may lie within it.
                 self.floor = header.next();
-                Ok(Step::Damaged { offset, len: header.len() })
+                let end = self.resync(offset, limit);
+                self.offset = end;
+                Ok(Step::Damaged { offset, len: end - offset })
             }
             Look::Good(header) => {
                 self.offset = offset + header.len();

@@ -193,6 +193,45 @@ fn a_head_that_skips_more_numbers_than_there_were_is_no_head() {
 }
 
 #[test]
+fn a_block_that_was_cut_hides_none_of_those_written_after_it() {
+    let disk = SimDisk::default();
+    let block = |first: u64, bytes: usize| {
+        let facts = format::BlockFacts {
+            first,
+            count: 1,
+            skipped: 0,
+            salt: 1,
+            written_wall_ns: 1,
+            mark: b"",
+        };
+        let mut raw = Vec::new();
+        format::push_record(&mut raw, &vec![b'x'; bytes]);
+        format::encode_block(&facts, &raw, Compression::None)
+    };
+    let header = format::SegmentHeader { first: 1, skipped: 0, salt: 1, created_wall_ns: 1 };
+    let content = [&header.encode()[..], &block(1, 200)[..100], &block(2, 10)].concat();
+    disk.create_dirs(&Path::new(DIR).join("log")).unwrap();
+    disk.put(&Path::new(DIR).join("log/00000000000000000001.seg"), &content);
+    // With what is added the length that the first one claims is within the file.
+    let options = Options { segment_bytes: 1 << 20, ..options() };
+    for next in 3..6 {
+        let (mut writer, spool) = open_on(&disk, &options);
+        assert_eq!(writer.durable() + 1, next);
+        append(&mut writer, next, 1);
+        assert!(matches!(writer.write(b"mark", at(1)), Wrote::Done));
+        writer.close(at(2)).unwrap();
+        let (mut reader, _cursor) = spool.cursor("a").unwrap();
+        let mut numbers = Vec::new();
+        while let Some(block) = reader.try_next().unwrap() {
+            numbers.extend(block.records().map(|(number, _)| number));
+        }
+        // Whether the one within it is given up is no matter once it is counted.
+        numbers.retain(|&number| number > 2);
+        assert_eq!(numbers, (3..=next).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_read_only_disk_is_refused_with_what_to_do() {
     let disk = closed_spool();
     disk.set_read_only(true);
