@@ -89,14 +89,9 @@ impl Walker {
         };
         self.failures = 0;
         match found {
+            // Neither the length nor the numbers of a damaged block are believed: before more was
+            // added, one that was cut reached beyond the end, and the log went on without it.
             Look::Nothing => {
-                let end = self.resync(offset, limit);
-                self.offset = end;
-                Ok(Step::Damaged { offset, len: end - offset })
-            }
-            Look::BadBody(header) => {
-                // Its length is not believed: what follows a block that was cut may lie within it.
-                self.floor = header.next();
                 let end = self.resync(offset, limit);
                 self.offset = end;
                 Ok(Step::Damaged { offset, len: end - offset })
@@ -128,7 +123,7 @@ impl Walker {
         let body = block.get(BLOCK_HEADER_BYTES..header.len() as usize);
         match body.is_some_and(|body| header.is_body_intact(body)) {
             true => Ok(Look::Good(header)),
-            false => Ok(Look::BadBody(header)),
+            false => Ok(Look::Nothing),
         }
     }
 
@@ -189,6 +184,5 @@ impl Walker {
 
 enum Look {
     Good(BlockHeader),
-    BadBody(BlockHeader),
     Nothing,
 }
