@@ -179,7 +179,7 @@ fn a_later_version_is_refused_and_nothing_is_touched() {
 #[test]
 fn a_head_that_skips_more_numbers_than_there_were_is_no_head() {
     let disk = SimDisk::default();
-    let header = format::SegmentHeader { first: 10, skipped: 10, salt: 1, created_wall_ns: 1 };
+    let header = frame::SegmentHeader { first: 10, skipped: 10, salt: 1, created_wall_ns: 1 };
     disk.create_dirs(&Path::new(DIR).join("log")).unwrap();
     disk.put(&Path::new(DIR).join("log/00000000000000000010.seg"), &header.encode());
     let (mut writer, spool) = open_on(&disk, &options());
@@ -196,7 +196,7 @@ fn a_head_that_skips_more_numbers_than_there_were_is_no_head() {
 fn a_block_that_was_cut_hides_none_of_those_written_after_it() {
     let disk = SimDisk::default();
     let block = |first: u64, bytes: usize| {
-        let facts = format::BlockFacts {
+        let facts = frame::BlockFacts {
             first,
             count: 1,
             skipped: 0,
@@ -205,10 +205,12 @@ fn a_block_that_was_cut_hides_none_of_those_written_after_it() {
             mark: b"",
         };
         let mut raw = Vec::new();
-        format::push_record(&mut raw, &vec![b'x'; bytes]);
-        format::encode_block(&facts, &raw, Compression::None)
+        frame::push_record(&mut raw, &vec![b'x'; bytes]);
+        let mut block = Vec::new();
+        frame::encode_block(&facts, &raw, Compression::None, &mut block);
+        block
     };
-    let header = format::SegmentHeader { first: 1, skipped: 0, salt: 1, created_wall_ns: 1 };
+    let header = frame::SegmentHeader { first: 1, skipped: 0, salt: 1, created_wall_ns: 1 };
     let content = [&header.encode()[..], &block(1, 200)[..100], &block(2, 10)].concat();
     disk.create_dirs(&Path::new(DIR).join("log")).unwrap();
     disk.put(&Path::new(DIR).join("log/00000000000000000001.seg"), &content);
