@@ -274,13 +274,9 @@ impl State {
         for (path, inode) in &change {
             apply_name(&mut self.names, path.clone(), *inode);
         }
-        // All renames are within a directory or between directories that are both synced after.
-        let mut by_dir: BTreeMap<PathBuf, NameChange> = BTreeMap::new();
-        for (path, inode) in change {
-            by_dir.entry(parent(&path).to_owned()).or_default().push((path, inode));
-        }
-        for (dir, change) in by_dir {
-            self.name_changes.entry(dir).or_default().push(change);
+        // Also a rename from one directory to another comes as a whole.
+        if let Some((to, _)) = change.last() {
+            self.name_changes.entry(parent(to).to_owned()).or_default().push(change);
         }
     }
 

@@ -185,3 +185,29 @@ fn a_cursor_that_a_restart_has_shown_does_not_go_back() {
     let (_writer, spool) = open_on(&disk, &options());
     assert_eq!(spool.cursor("a").unwrap().1.next(), shown);
 }
+
+#[test]
+fn nothing_is_added_to_a_segment_after_the_next_could_not_be_begun() {
+    for op in [Op::SyncDir, Op::Rename, Op::Create, Op::Sync] {
+        let disk = SimDisk::default();
+        let options = Options { when_full: WhenFull::DropNewest, ..options() };
+        {
+            let (mut writer, _spool) = open_on(&disk, &options);
+            append(&mut writer, 1, 2);
+            assert!(matches!(writer.write(b"", at(1)), Wrote::Done));
+            disk.fail(op, 0, 1, Errno::IO);
+            append(&mut writer, 3, 20);
+            writer.write(b"", at(2));
+            disk.heal();
+            // This one has room where the last one had none.
+            let next = 23;
+            append(&mut writer, next, 1);
+            assert!(matches!(writer.write(b"", at(2000)), Wrote::Done));
+        }
+        disk.kill();
+        let (_writer, spool) = open_on(&disk, &options);
+        let (mut reader, _cursor) = spool.cursor("a").unwrap();
+        let numbers = drain(&mut reader);
+        assert_eq!(numbers.last(), Some(&23), "{op:?}: {numbers:?}");
+    }
+}

@@ -65,6 +65,8 @@ impl Writer {
                 return Ok(());
             }
         }
+        // Where the next cannot be begun its file may be there all the same, and ends this one.
+        self.active = None;
         self.begin_segment(None, now).map_err(full_cause)
     }
 
