@@ -1,6 +1,5 @@
 //! From the blocks of the spool to batches of encoded events: read, decode, filter, encode, gather.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,7 +9,7 @@ use crate::config::settings::DeliverySettings;
 use crate::event::codec::Decoder;
 use crate::event::{Event, Id};
 use crate::sink::{Item, Sink};
-use crate::spool::{Block, Entry, Reader, SpoolError};
+use crate::spool::{Block, Entry, Reader};
 
 /// How long to wait before a spool that could not be read is tried again.
 const READ_PAUSE: Duration = Duration::from_secs(1);
@@ -84,8 +83,10 @@ pub struct Gatherer<'a> {
     is_filled: bool,
     /// When the first event of `gathered` was read.
     since: Option<Instant>,
-    /// Records of the last block that are still to be looked at: the block, and how many were.
-    rest: VecDeque<(Block, usize)>,
+    /// The block read last, where not all of its records are looked at: and how many are.
+    rest: Option<(Block, usize)>,
+    /// The spool could not be read: it is left alone until then.
+    pause_until: Option<Instant>,
     ended: bool,
 }
 
@@ -102,7 +103,8 @@ impl<'a> Gatherer<'a> {
             gathered,
             is_filled: false,
             since: None,
-            rest: VecDeque::new(),
+            rest: None,
+            pause_until: None,
             ended: false,
         }
     }
@@ -116,6 +118,10 @@ impl<'a> Gatherer<'a> {
             if self.is_full() || self.ended {
                 return self.hand_out();
             }
+            if let Some(until) = self.pause_until {
+                tokio::time::sleep_until(until).await;
+                self.pause_until = None;
+            }
             let linger = self.since.map(|since| since + self.settings.linger);
             let (Source::Log(reader) | Source::Replay(reader)) = &mut self.source;
             let read = match linger {
@@ -126,16 +132,16 @@ impl<'a> Gatherer<'a> {
                 },
             };
             match read {
-                Ok(Some(block)) => self.rest.push_back((block, 0)),
+                Ok(Some(block)) => self.rest = Some((block, 0)),
                 Ok(None) => self.ended = true,
-                Err(error) => self.wait_for_spool(&error).await,
+                // The reader gives a place up after a few tries, so no try may come too early: the
+                // pause is kept when this future is dropped.
+                Err(error) => {
+                    tracing::error!(%error, "cannot read; trying again in {READ_PAUSE:?}");
+                    self.pause_until = Some(Instant::now() + READ_PAUSE);
+                }
             }
         }
-    }
-
-    async fn wait_for_spool(&self, error: &SpoolError) {
-        tracing::error!(%error, "the spool cannot be read; trying again in {READ_PAUSE:?}");
-        tokio::time::sleep(READ_PAUSE).await;
     }
 
     fn is_full(&self) -> bool {
@@ -155,29 +161,19 @@ impl<'a> Gatherer<'a> {
         is_progress.then_some(gathered)
     }
 
-    /// Puts records of the block into the batch until one of them is used up.
+    /// Puts records of the block into the batch until one of the two is used up.
     fn take_rest(&mut self, sink: &dyn Sink) {
-        while !self.is_full()
-            && let Some((block, done)) = self.rest.pop_front()
-        {
-            self.since.get_or_insert_with(Instant::now);
-            let mut taken = done;
-            let mut whole = true;
-            for (number, record) in block.records().skip(done) {
-                if self.is_full() || !self.take(number, record, sink) {
-                    whole = false;
-                    break;
-                }
-                taken += 1;
-                self.gathered.next = number + 1;
+        let Some((block, mut taken)) = self.rest.take() else { return };
+        self.since.get_or_insert_with(Instant::now);
+        for (number, record) in block.records().skip(taken) {
+            if self.is_full() || !self.take(number, record, sink) {
+                self.rest = Some((block.clone(), taken));
+                break;
             }
-            if whole {
-                self.gathered.next = block.next_number();
-            } else {
-                self.rest.push_front((block.clone(), taken));
-            }
-            self.gathered.blocks.push(block);
+            taken += 1;
+            self.gathered.next = number + 1;
         }
+        self.gathered.blocks.push(block);
     }
 
     /// False when the record has no room in this batch any more.

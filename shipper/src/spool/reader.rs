@@ -14,7 +14,8 @@ use super::walk::{Step, Walker};
 /// Some records, numbered without a gap, in the order of their numbers.
 #[derive(Clone, Debug)]
 pub struct Block {
-    raw: Vec<u8>,
+    /// Shared: a block that is cut between batches is held by each of them.
+    raw: Arc<Vec<u8>>,
     /// Number of the first record in `raw`.
     first: u64,
     next: u64,
@@ -26,7 +27,7 @@ pub struct Block {
 impl Block {
     pub(super) fn new(header: &BlockHeader, raw: Vec<u8>, from: u64) -> Block {
         Block {
-            raw,
+            raw: Arc::new(raw),
             first: header.first,
             next: header.next(),
             from,

@@ -27,10 +27,8 @@ impl Source {
         Source { path: path.to_owned(), text: text.to_owned(), tokens: kept, lines }
     }
 
-    /// Lines that name the module or crate in a path: `name::x`, `crate::name`, `use name`. Not those
-    /// that name a neighbour of the same name, which the file takes from `super`.
+    /// Lines that name the module or crate in a path: `name::x`, `crate::name`, `use name`.
     pub fn names(&self, name: &str) -> Vec<usize> {
-        let neighbour = (0..self.tokens.len()).any(|at| self.is(at, name) && self.is_neighbour(at));
         let mut in_use = false;
         let mut found = Vec::new();
         for (at, token) in self.tokens.iter().enumerate() {
@@ -39,12 +37,7 @@ impl Source {
                 ";" => in_use = false,
                 text if text == name => {
                     let path = in_use || self.is(at + 1, "::") || (at > 0 && self.is(at - 1, "::"));
-                    let bare = at == 0 || !self.is(at - 1, "::");
-                    let other = self.is_neighbour(at)
-                        || self.is_below_another(at)
-                        || self.declares(name)
-                        || bare && neighbour;
-                    if path && !other {
+                    if path && !self.declares(name) {
                         found.push(token.line);
                     }
                 }
@@ -52,19 +45,6 @@ impl Source {
             }
         }
         found
-    }
-
-    /// `super::name`, where that is a neighbour of this file and no module of the crate's root.
-    fn is_neighbour(&self, at: usize) -> bool {
-        let folders = self.path.matches('/').count() - usize::from(self.path.ends_with("/mod.rs"));
-        let by_super = at > 1 && self.is(at - 1, "::") && self.is(at - 2, "super");
-        folders > 2 && by_super && !(at > 2 && self.is(at - 3, "::"))
-    }
-
-    /// `other::name`: what belongs to another module is not the one of the crate's root.
-    fn is_below_another(&self, at: usize) -> bool {
-        let roots = ["crate", "super", "self", ">", "}"];
-        at > 1 && self.is(at - 1, "::") && !roots.iter().any(|root| self.is(at - 2, root))
     }
 
     /// Lines where this sequence of tokens begins.
@@ -217,17 +197,6 @@ fn without_tests(all: &[Token]) -> (Vec<Token>, usize) {
         lines += all[at - 1].line - begin + 1;
     }
     (kept, lines)
-}
-
-#[test]
-fn a_neighbour_of_the_same_name_is_not_taken_for_the_module() {
-    let names = |path, text| Source::new(path, text).names("format");
-    let inside = "shipper/src/spool/writer.rs";
-    assert_eq!(names(inside, "use super::format::{self, A};\nfn f() { format::b(); }\n"), [0; 0]);
-    assert_eq!(names(inside, "use crate::spool::format::A;\n"), [0; 0]);
-    assert_eq!(names(inside, "use super::format::A;\nuse crate::format::ecs;\n"), [2]);
-    assert_eq!(names(inside, "use super::super::format::A;\n"), [1]);
-    assert_eq!(names("shipper/src/spool/mod.rs", "use super::format::A;\n"), [1]);
 }
 
 #[test]

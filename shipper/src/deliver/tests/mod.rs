@@ -18,7 +18,7 @@ use crate::config::model::Filter;
 use crate::config::settings::DeliverySettings;
 use crate::event::{Event, Host, Id, Loss, LossKind, LossStage, WallTime, codec};
 use crate::sink::{Batch, Outcome, Sink};
-use crate::spool::disk::RealDisk;
+use crate::spool::disk::{Disk, RealDisk};
 use crate::spool::{self, Compression, FreeMin, Fsync, Now, Spool, WhenFull, Writer};
 
 pub const NAME: &str = "scripted";
@@ -84,6 +84,10 @@ impl Setup {
 }
 
 pub fn open(directory: &Path) -> (Writer, Spool) {
+    open_on(Arc::new(RealDisk), directory)
+}
+
+pub fn open_on(disk: Arc<dyn Disk>, directory: &Path) -> (Writer, Spool) {
     let options = spool::Options {
         dir: directory.join("spool"),
         bytes_max: 64 << 20,
@@ -93,7 +97,7 @@ pub fn open(directory: &Path) -> (Writer, Spool) {
         compression: Compression::Lz4,
         segment_bytes: 1 << 20,
     };
-    spool::open(options, Arc::new(RealDisk), &[NAME.to_owned()]).unwrap()
+    spool::open(options, disk, &[NAME.to_owned()]).unwrap()
 }
 
 pub fn now() -> Now {

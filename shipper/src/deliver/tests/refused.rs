@@ -30,6 +30,12 @@ fn quarantined(setup: &Setup) -> Vec<(u64, String)> {
     entries
 }
 
+/// Refuses whatever comes until somebody has mended the configuration.
+fn refused_for_an_hour() -> Arc<Scripted> {
+    let mended = Instant::now() + Duration::from_secs(3600);
+    Scripted::new(move |_| if Instant::now() < mended { refused() } else { sent() })
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_is_too_large_is_split_until_it_fits() {
     let mut setup = Setup::new(100);
@@ -84,13 +90,7 @@ async fn what_the_other_side_says_of_each_event_is_followed() {
 #[tokio::test(start_paused = true)]
 async fn when_most_are_refused_all_are_held_until_the_configuration_is_mended() {
     let mut setup = Setup::new(200);
-    let start = Instant::now();
-    let sink =
-        Scripted::new(
-            move |_| {
-                if start.elapsed() < Duration::from_secs(3600) { refused() } else { sent() }
-            },
-        );
+    let sink = refused_for_an_hour();
     let delivered = setup.run(&sink).await;
     assert_eq!(delivered, Delivered { sent: 200, quarantined: 0, complete: true });
     assert_eq!(sink.got(), all(1..=200));
@@ -102,13 +102,7 @@ async fn when_most_are_refused_all_are_held_until_the_configuration_is_mended() 
 async fn single_events_that_are_all_refused_are_held_as_well_after_a_few() {
     let mut setup = Setup::new(30);
     setup.settings.batch_events_max = 1;
-    let start = Instant::now();
-    let sink =
-        Scripted::new(
-            move |_| {
-                if start.elapsed() < Duration::from_secs(3600) { refused() } else { sent() }
-            },
-        );
+    let sink = refused_for_an_hour();
     let delivered = setup.run(&sink).await;
     assert_eq!(delivered, Delivered { sent: 23, quarantined: 7, complete: true });
     assert_eq!(sink.got(), all(8..=30));

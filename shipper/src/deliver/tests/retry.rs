@@ -1,14 +1,17 @@
 //! What can be tried again is, for ever and with pauses; what was asked for is honoured.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Scripted, Setup, all, blocked, now, numbered, open, put, retry, sent};
+use super::{Scripted, Setup, all, blocked, now, numbered, open, open_on, put, retry, sent};
 use crate::deliver::{Control, Delivered};
 use crate::sink::Outcome;
+use crate::spool::disk::sim::{Op, SimDisk};
 
 #[tokio::test(start_paused = true)]
 async fn every_event_arrives_once_and_in_order_whatever_the_sink_answers_first() {
@@ -110,4 +113,29 @@ async fn a_position_is_saved_before_a_batch_that_asks_for_it_and_comes_back_at_t
     setup.run(&next).await;
     assert_eq!(next.got(), all(101..=150));
     assert_eq!(*next.resumed.lock().unwrap(), [position("second")]);
+}
+
+/// The reader gives a place up at the third try. Whatever else happens meanwhile must not make
+/// these come in a moment.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_fails_for_half_a_second_costs_nothing_however_busy_the_line_is() {
+    let setup = Setup::new(0);
+    let disk = SimDisk::default();
+    let (mut writer, spool) = open_on(Arc::new(disk.clone()), Path::new("/"));
+    (1..=50).for_each(|number| put(&mut writer, &numbered(number)));
+    let sink = Scripted::answers(Vec::new());
+    let line = setup.line(&spool, &sink);
+    disk.fail(Op::Read, 0, 1000, Errno::IO);
+    let (control, watched) = watch::channel(Control::default());
+    let driver = async {
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            control.send_modify(|control| control.reopens += 1);
+        }
+        disk.heal();
+        writer.close(now()).unwrap();
+    };
+    let (delivered, ()) = tokio::join!(line.run(watched), driver);
+    assert_eq!(delivered.sent, 50);
+    assert_eq!(sink.got(), all(1..=50));
 }
