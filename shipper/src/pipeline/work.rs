@@ -54,7 +54,6 @@ pub struct Work {
     line: ToSpool,
     /// Evictions from the process table that were logged.
     evicted: u64,
-    held: bool,
 }
 
 /// From a record to the spool.
@@ -78,24 +77,24 @@ impl Work {
             capture.resume(mark)?;
         }
         let line = ToSpool { enricher, writer, counts: Counts::default(), encoded: Vec::new() };
-        Ok(Work { capture, begun: Instant::now(), line, evicted: 0, held: false })
+        Ok(Work { capture, begun: Instant::now(), line, evicted: 0 })
     }
 
     /// Reads until told to stop, and then what is left. Pinned kernel programs go on
     /// without us.
     pub fn run(mut self, stop: &AtomicBool) -> Result<Counts, CaptureError> {
         let mut next_tick = Instant::now() + TICK;
+        let mut drained = Drained::Empty;
         while !stop.load(Ordering::Relaxed) {
             let left = next_tick.saturating_duration_since(Instant::now()).min(WAIT_MAX);
-            if self.held {
+            if drained == Drained::Held {
                 std::thread::sleep(FULL_PAUSE);
             } else {
                 let sync_at = self.line.writer.sync_at().unwrap_or(Duration::MAX);
                 self.capture.wait(left.min(sync_at.saturating_sub(self.begun.elapsed())))?;
                 std::thread::sleep(RING_LINGER);
             }
-            let drained = self.drain(|| false);
-            self.hold(drained == Drained::Held);
+            drained = self.drain(|| false);
             self.line.writer.tick(self.now());
             if Instant::now() >= next_tick {
                 self.line.enricher.refresh();
@@ -140,8 +139,8 @@ impl Work {
 
     /// Reads until the ring is empty, or long enough that the caller should look around.
     fn drain(&mut self, enough: impl Fn() -> bool) -> Drained {
-        // Of the last time, when the spool was full.
-        if self.held && !self.write() {
+        // Kept since the spool was full, or reports of losses.
+        if self.line.writer.open_records() > 0 && !self.write() {
             return Drained::Held;
         }
         let until = Instant::now() + TICK;
@@ -176,20 +175,9 @@ impl Work {
                 self.capture.release();
                 true
             }
-            Wrote::Full { cause } => {
-                if !self.held {
-                    tracing::error!("the spool takes nothing more, the ring fills: {cause}");
-                }
-                false
-            }
+            // The spool has said why.
+            Wrote::Full { .. } => false,
         }
-    }
-
-    fn hold(&mut self, held: bool) {
-        if self.held && !held {
-            tracing::info!("the spool takes events again");
-        }
-        self.held = held;
     }
 
     /// Says when the process table had to let go: ancestry is less sure from then on.

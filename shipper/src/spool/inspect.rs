@@ -8,7 +8,7 @@ use super::disk::{self, Disk, Space};
 use super::error::{SpoolError, failed};
 use super::frame::{BlockHeader, SEGMENT_HEADER_BYTES};
 use super::ledger::{self, SpoolLoss};
-use super::open::{Found, look};
+use super::open::{self, Found, look};
 use super::requeue::Place;
 use super::walk::{Step, Walker};
 use super::{names, quarantine};
@@ -194,15 +194,8 @@ pub fn find(disk: &dyn Disk, spool: &Path, place: Place) -> Result<u64, SpoolErr
 
 /// The segments in order. One that the daemon removes meanwhile is left out.
 pub(super) fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, SpoolError> {
-    let mut firsts: Vec<u64> = disk
-        .list(dir)
-        .map_err(failed("list", dir))?
-        .iter()
-        .filter_map(|name| names::parse_segment(name))
-        .collect();
-    firsts.sort_unstable();
-    let mut found = Vec::with_capacity(firsts.len());
-    for first in firsts {
+    let mut found = Vec::new();
+    for first in open::segments(disk, dir)? {
         match look(disk, dir, first) {
             Ok(segment) => found.push(segment),
             Err(SpoolError::Failed { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}

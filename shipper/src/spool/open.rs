@@ -140,14 +140,15 @@ pub(super) fn open_segments(
 }
 
 fn survey(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, SpoolError> {
-    let mut firsts: Vec<u64> = disk
-        .list(dir)
-        .map_err(failed("list", dir))?
-        .iter()
-        .filter_map(|name| names::parse_segment(name))
-        .collect();
+    segments(disk, dir)?.into_iter().map(|first| look(disk, dir, first)).collect()
+}
+
+/// The first numbers of the segments in a directory, by their names, ascending.
+pub(super) fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, SpoolError> {
+    let names = disk.list(dir).map_err(failed("list", dir))?;
+    let mut firsts: Vec<u64> = names.iter().filter_map(|name| names::parse_segment(name)).collect();
     firsts.sort_unstable();
-    firsts.into_iter().map(|first| look(disk, dir, first)).collect()
+    Ok(firsts)
 }
 
 /// Opens a segment and reads its head.
