@@ -212,6 +212,46 @@ fn a_kernel_without_btf_is_told_and_ends_with_1() -> Result<()> {
     Ok(())
 }
 
+/// What cannot be used is taken for new, and never without a word.
+#[test]
+fn a_damaged_cursor_and_a_damaged_record_of_losses_are_told() -> Result<()> {
+    let start = Daemon::start_or_skip(|dir| {
+        let spool = dir.join("spool");
+        std::fs::create_dir_all(spool.join("cursors")).expect("writable");
+        let garbage: Vec<u8> = (0..5000_u32).map(|number| (number % 251) as u8).collect();
+        for name in ["losses", "cursors/local.cursor"] {
+            std::fs::write(spool.join(name), &garbage).expect("writable");
+        }
+        config(dir, "", "")
+    })?;
+    let Some(mut daemon) = start else { return Ok(()) };
+    daemon.await_log("losses that were not reported in the stream yet may never be")?;
+    daemon.await_log("the sink gets everything again that the spool still has")?;
+    let word = mark("damaged");
+    execute(&word)?;
+    daemon.await_event(|event| has_arg(event, &word))?;
+    assert!(daemon.stop()?.status.success());
+    Ok(())
+}
+
+#[test]
+fn a_directory_in_the_place_of_a_file_of_the_spool_is_told_with_what_to_do() -> Result<()> {
+    if !is_root() {
+        return Ok(());
+    }
+    for place in ["cursors/local.cursor", "log/00000000000000000001.seg"] {
+        let dir = directory()?;
+        let path = dir.path().join("spool").join(place);
+        std::fs::create_dir_all(&path)?;
+        let (code, said) = refusal(&mut run_with(dir.path(), &config(dir.path(), "", ""))?)?;
+        assert_eq!(code, Some(1), "{said}");
+        for part in [path.to_str().context("UTF-8")?, "move it away"] {
+            assert!(said.contains(part), "`{part}`: {said}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn a_second_daemon_on_the_same_file_is_refused() -> Result<()> {
     let Some(first) = Daemon::start_or_skip(|dir| config(dir, "", ""))? else { return Ok(()) };

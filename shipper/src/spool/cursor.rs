@@ -56,8 +56,9 @@ pub(super) struct CursorFile {
 impl CursorFile {
     /// Opens or makes the file; also whether it said anything.
     pub(super) fn open(disk: &dyn Disk, path: PathBuf) -> Result<(CursorFile, bool), SpoolError> {
+        let lost = "the sink gets everything again that the spool still has";
         let (slots, payload) =
-            Slots::open(disk, &path, SLOT_BYTES).map_err(failed("open", &path))?;
+            Slots::open(disk, &path, SLOT_BYTES, lost).map_err(failed("open", &path))?;
         let saved = payload.and_then(|payload| Saved::decode(&payload));
         let was_there = saved.is_some();
         let saved = saved.unwrap_or_default();

@@ -119,7 +119,7 @@ impl Disk for RealDisk {
         let file = options().read(true).write(writable).open(path)?;
         match file.metadata()?.is_file() {
             true => Ok(Arc::new(file)),
-            false => Err(io::Error::other("it is not a regular file")),
+            false => Err(io::Error::other("it is not a regular file: move it away")),
         }
     }
 

@@ -75,6 +75,7 @@ impl SpoolError {
             Some(Errno::NOTDIR | Errno::EXIST) => {
                 "a file stands where a directory should be: move it away or name another spool.dir"
             }
+            Some(Errno::ISDIR) => "a directory stands where a file should be: move it away",
             Some(Errno::LOOP) => "it is a symbolic link: remove it",
             Some(Errno::NAMETOOLONG) => "choose a shorter spool.dir",
             _ if source.kind() == io::ErrorKind::NotADirectory => {

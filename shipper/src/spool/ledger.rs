@@ -68,7 +68,9 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Ledger, SpoolError> {
-        let (slots, payload) = Slots::open(disk, path, SLOT_BYTES).map_err(failed("open", path))?;
+        let lost = "losses that were not reported in the stream yet may never be";
+        let (slots, payload) =
+            Slots::open(disk, path, SLOT_BYTES, lost).map_err(failed("open", path))?;
         let state = payload.and_then(|payload| State::decode(&payload)).unwrap_or_default();
         Ok(Ledger { path: path.to_owned(), inner: Mutex::new((slots, state)) })
     }

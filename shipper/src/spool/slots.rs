@@ -29,11 +29,13 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// Opens the file, or makes it, and returns the payload that counts, if any.
+    /// Opens the file, or makes it, and returns the payload that counts, if any. Where the file has
+    /// something and none of it can be used, it says so, with what is `lost` by that.
     pub(super) fn open(
         disk: &dyn Disk,
         path: &Path,
         slot_bytes: usize,
+        lost: &str,
     ) -> io::Result<(Slots, Option<Vec<u8>>)> {
         let file = match disk.open(path, true) {
             Ok(file) if file.size()? >= 2 * slot_bytes as u64 => file,
@@ -55,6 +57,9 @@ impl Slots {
             // What was written last before the end may be in memory only, and the next write goes
             // to the other slot.
             disk::write_again(&*file, (newest.slot * slot_bytes) as u64, slot_bytes as u64)?;
+        }
+        if newest.is_none() && disk::read_whole(&*file, 2 * slot_bytes)?.iter().any(|&b| b != 0) {
+            tracing::error!(path = %path.display(), "is damaged, both copies: {lost}");
         }
         let (generation, turn) = newest.as_ref().map_or((0, 0), |n| (n.generation, 1 - n.slot));
         let slots = Slots { file, slot_bytes, generation, turn, is_dirty: false };

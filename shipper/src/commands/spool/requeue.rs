@@ -44,9 +44,9 @@ pub fn run(args: &RequeueArgs) -> anyhow::Result<ExitCode> {
 fn spot(text: &str) -> anyhow::Result<Spot> {
     match text.parse() {
         Ok(number) => Ok(Spot::Number(number)),
-        Err(_) => {
-            moment::parse(text, Timestamp::now(), &TimeZone::system()).map(Spot::WrittenSince)
-        }
+        Err(_) => moment::parse(text, Timestamp::now(), &TimeZone::system())
+            .map(Spot::WrittenSince)
+            .map_err(|error| error.context(format!("`{text}` is not the number of an event"))),
     }
 }
 
