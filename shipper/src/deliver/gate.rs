@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::backoff::Pauses;
+use super::pauses::Pauses;
 use super::status::{State, Status};
 use crate::config::settings::DeliverySettings;
 use crate::enrich::clock::wall_now;

@@ -4,7 +4,7 @@
 //! - `batch`: read -> decode -> filter -> encode -> gather
 //! - `attempt`: one batch until it is done: retry, split, find the event at fault, put it aside
 //! - `gate`: whether the sink is up; a single batch tries while it is not
-//! - `backoff`: how long to wait before the next try
+//! - `pauses`: how long to wait before the next try
 //! - `ack`: what is done with, and the durable cursor
 //! - `report`, `status`: what is said about it to the operator
 //!
@@ -13,7 +13,7 @@
 
 mod ack;
 mod attempt;
-mod backoff;
+mod pauses;
 mod batch;
 mod gate;
 mod report;

@@ -33,7 +33,7 @@ const RULES: [Rule; 14] = [
         except: &["shipper/src/commands/", "shipper/src/pipeline"],
     },
     Rule { name: "aya", inside: "shipper/src", except: &["shipper/src/capture/"] },
-    Rule { name: "backoff", inside: "shipper/src", except: &["shipper/src/deliver/backoff.rs"] },
+    Rule { name: "backoff", inside: "shipper/src", except: &["shipper/src/deliver/pauses.rs"] },
     Rule {
         name: "anyhow",
         inside: "shipper/src",

@@ -17,7 +17,7 @@ mod world;
 
 use std::collections::BTreeSet;
 
-use super::super::backoff;
+use super::super::pauses;
 use crate::config::model::Filter;
 use crate::event::LossStage;
 use crate::spool::inspect::{self, Piece};
@@ -74,7 +74,7 @@ impl Drop for Seed {
 /// A sum of all that the sinks saw.
 fn simulate(seed: u64) -> u64 {
     let _told = Seed(seed);
-    backoff::tests::seed(seed);
+    pauses::tests::seed(seed);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     let world = runtime.block_on(async {
