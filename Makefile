@@ -41,6 +41,7 @@ fuzz:
 
 bench: build
 	$(CARGO) run --release --locked --package shipper-tests --bin bench
+	$(CARGO) bench --locked --package shipper --bench codec
 
 lint:
 	@./setup.sh lint

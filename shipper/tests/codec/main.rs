@@ -5,7 +5,6 @@ mod events;
 mod schema;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -13,7 +12,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use prost::Message as _;
 use shipper::event::codec::{CodecError, Decoder, encode};
-use shipper::event::{Ancestor, Args, Event};
+use shipper::event::Event;
 
 fn encoded(event: &Event) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -105,58 +104,4 @@ fn events_of_one_host_share_it() {
         Event::Loss(loss) => loss.host,
     });
     assert!(Arc::ptr_eq(&first, &second));
-}
-
-/// Run by hand: `cargo test --release -p shipper --test codec -- --ignored --nocapture`.
-#[test]
-#[ignore = "measures, and asserts nothing"]
-fn how_long_an_event_takes() {
-    let Event::Exec(mut exec) = some_event() else { unreachable!("an exec was asked for") };
-    let text = |text: &str| text.as_bytes().into();
-    let args = Args {
-        list: ["/usr/bin/python3", "-m", "http.server", "8080"].map(text).into(),
-        count: 4,
-        bytes_total: 37,
-        truncated: false,
-        faulted: false,
-    };
-    let parent = Ancestor {
-        key: exec.process.key,
-        entity_id: exec.id,
-        start: exec.time,
-        comm: text("python3"),
-        executable: Some(text("/usr/bin/python3.11")),
-        args: Some(Arc::new(args.clone())),
-        source: shipper::event::Source::Event,
-    };
-    exec.process.args = args;
-    exec.ancestry = vec![parent; 8];
-    let event = Event::Exec(exec);
-    let rounds = 200_000u32;
-    let mut bytes = Vec::new();
-    let begin = Instant::now();
-    for _ in 0..rounds {
-        bytes.clear();
-        encode(&event, &mut bytes);
-    }
-    let encoding = begin.elapsed() / rounds;
-    let mut decoder = Decoder::new();
-    let begin = Instant::now();
-    for _ in 0..rounds {
-        std::hint::black_box(decoder.decode(&bytes)).expect("decodes");
-    }
-    let decoding = begin.elapsed() / rounds;
-    let by_library = schema::Event::decode(bytes.as_slice()).expect("decodes");
-    let begin = Instant::now();
-    for _ in 0..rounds {
-        std::hint::black_box(by_library.clone()).encode(&mut { &mut bytes[..] }).expect("fits");
-    }
-    let library_encoding = begin.elapsed() / rounds;
-    let begin = Instant::now();
-    for _ in 0..rounds {
-        std::hint::black_box(schema::Event::decode(bytes.as_slice())).expect("decodes");
-    }
-    let library_decoding = begin.elapsed() / rounds;
-    println!("{} bytes, encode {encoding:?}, decode {decoding:?}", bytes.len());
-    println!("through messages of the library: {library_encoding:?}, {library_decoding:?}");
 }
