@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use prost::Message as _;
-use shipper::event::codec::{CodecError, Decoder, encode};
 use shipper::event::Event;
+use shipper::event::codec::{CodecError, Decoder, encode};
 
 fn encoded(event: &Event) -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -1,0 +1,269 @@
+//! The boots: one guest a kernel, everything it handed out, and how the tests look at it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read as _;
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use flate2::read::GzDecoder;
+use serde_json::Value;
+use shipper_tests::guest::{self, Guest, GuestRun};
+use shipper_tests::skip;
+
+/// Far above the 40 s that the slowest takes under software emulation, for a busy machine.
+const LIMIT: Duration = Duration::from_secs(600);
+
+const SERIES_ALWAYS: &str = "6.1 5.10";
+const SERIES_IF_FETCHED: [&str; 1] = ["6.12"];
+
+/// A kernel and how it is booted.
+#[derive(Clone, Copy)]
+pub struct Boot {
+    pub series: &'static str,
+    /// More of the kernel's command line.
+    pub append: &'static str,
+    /// What `auto` must take.
+    pub auto: &'static str,
+    /// The modes to go through, all of which must work but `lsm` where `auto` is something else.
+    pub modes: &'static str,
+}
+
+const BOOTS: [Boot; 5] = [
+    Boot { series: "6.1", append: "", auto: "lsm", modes: "lsm fentry tracepoint" },
+    // `bpf` is not in the default `lsm=` of this one.
+    Boot { series: "5.10", append: "", auto: "fentry", modes: "lsm fentry tracepoint" },
+    Boot { series: "5.10", append: "lsm=lockdown,yama,apparmor,bpf", auto: "lsm", modes: "lsm" },
+    Boot { series: "6.12", append: "", auto: "lsm", modes: "lsm fentry tracepoint" },
+    Boot { series: "newest", append: "", auto: "lsm", modes: "lsm fentry tracepoint" },
+];
+
+/// What came out of one boot.
+pub struct Booted {
+    pub boot: Boot,
+    pub doctor: Value,
+    pub doctor_text: String,
+    /// Daemons by the mode they were asked for, `auto` too.
+    pub daemons: BTreeMap<String, Daemon>,
+    /// What `shipper unpin` said, and what was left in the bpf file system, by mode.
+    pub unpinned: BTreeMap<String, String>,
+    /// Namespace numbers of the guest's shell, by kind.
+    pub namespaces: HashMap<String, u64>,
+}
+
+/// What one daemon left behind.
+pub struct Daemon {
+    pub exit_code: i32,
+    pub log: String,
+    pub events: Vec<Value>,
+}
+
+/// One daemon that captured, as the tests go through them.
+pub struct Capture<'a> {
+    pub booted: &'static Booted,
+    pub mode: &'a str,
+    pub daemon: &'static Daemon,
+}
+
+impl Booted {
+    pub fn name(&self) -> String {
+        format!("{} {}", self.boot.series, self.boot.append)
+    }
+
+    pub fn lsm_works(&self) -> bool {
+        self.boot.auto == "lsm"
+    }
+
+    fn from(boot: Boot, mut run: GuestRun) -> Result<Booted> {
+        ensure!(run.exit_code == 0, "the script failed:\n{}", run.output);
+        let mut text = |name: &str| -> Result<String> {
+            let bytes = run.files.remove(name).with_context(|| format!("no {name}"))?;
+            Ok(String::from_utf8(bytes)?)
+        };
+        let doctor = serde_json::from_str(&text("doctor.json")?)?;
+        let doctor_text = text("doctor.txt")?;
+        let namespaces = text("namespaces")?
+            .lines()
+            .map(|line| {
+                let (kind, number) = line.split_once(' ').context("a namespace")?;
+                Ok((kind.to_owned(), number.parse()?))
+            })
+            .collect::<Result<_>>()?;
+        let mut daemons = BTreeMap::new();
+        for mode in boot.modes.split(' ').chain(["auto"]) {
+            let (exit_code, log) =
+                (text(&format!("{mode}.code"))?.trim().parse()?, text(&format!("{mode}.log"))?);
+            daemons.insert(mode.to_owned(), Daemon { exit_code, log, events: Vec::new() });
+        }
+        let mut unpinned = BTreeMap::new();
+        for mode in boot.modes.split(' ') {
+            // Not there where the mode does not work.
+            if let Ok(said) = text(&format!("{mode}-pinned.unpin")) {
+                let name = format!("{mode}-pinned");
+                let exit_code = text(&format!("{name}.code"))?.trim().parse()?;
+                let log = text(&format!("{name}.log"))?;
+                daemons.insert(name, Daemon { exit_code, log, events: Vec::new() });
+                unpinned.insert(mode.to_owned(), said);
+            }
+        }
+        for (mode, daemon) in &mut daemons {
+            if let Some(packed) = run.files.remove(&format!("{mode}.ndjson.gz")) {
+                daemon.events = events(&packed).with_context(|| mode.clone())?;
+            }
+        }
+        Ok(Booted { boot, doctor, doctor_text, daemons, unpinned, namespaces })
+    }
+}
+
+/// One JSON object a line, none torn.
+fn events(packed: &[u8]) -> Result<Vec<Value>> {
+    let mut text = String::new();
+    GzDecoder::new(packed).read_to_string(&mut text)?;
+    ensure!(text.is_empty() || text.ends_with('\n'), "the last line is torn");
+    text.lines()
+        .map(|line| {
+            let value: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+            ensure!(value.is_object(), "not an object: {line}");
+            Ok(value)
+        })
+        .collect()
+}
+
+/// Every boot, made once for all tests; none where guests cannot be run here.
+pub fn boots() -> &'static [Booted] {
+    static BOOTED: OnceLock<Result<Vec<Booted>, String>> = OnceLock::new();
+    static MISSING: OnceLock<Vec<String>> = OnceLock::new();
+    let booted = BOOTED.get_or_init(|| {
+        let named = std::env::var("SHIPPER_GUEST_KERNEL_SERIES").ok();
+        let wanted = named.as_deref().unwrap_or(SERIES_ALWAYS);
+        let mut missing = Vec::new();
+        let mut chosen = Vec::new();
+        for boot in BOOTS {
+            let is_wanted = wanted.split_whitespace().any(|series| series == boot.series);
+            let is_extra = named.is_none() && SERIES_IF_FETCHED.contains(&boot.series);
+            match guest::kernel(boot.series) {
+                Ok(kernel) if is_wanted || is_extra => chosen.push((boot, kernel)),
+                Err(reason) if is_wanted => missing.push(reason),
+                _ => {}
+            }
+        }
+        let _ = MISSING.set(missing);
+        run_all(chosen).map_err(|error| format!("{error:#}"))
+    });
+    for reason in MISSING.get().into_iter().flatten() {
+        skip(reason);
+    }
+    match booted {
+        Ok(booted) => booted,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// One guest a processor at a time.
+fn run_all(chosen: Vec<(Boot, std::path::PathBuf)>) -> Result<Vec<Booted>> {
+    if chosen.is_empty() {
+        return Ok(Vec::new());
+    }
+    let shipper = guest::static_binary("shipper", "shipper").map_err(anyhow::Error::msg)?;
+    let helper = guest::static_binary("shipper-tests", "guest-exec").map_err(anyhow::Error::msg)?;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let queue = Mutex::new(chosen.into_iter());
+    let next = || queue.lock().ok()?.next();
+    let work = || -> Result<Vec<Booted>> {
+        let mut booted = Vec::new();
+        while let Some((boot, kernel)) = next() {
+            let begun = Instant::now();
+            let (auto, modes) = (boot.auto, boot.modes);
+            let run = Guest::new(&kernel)
+                .file(&shipper, "/usr/bin/shipper", 0o755)
+                .file(&helper, "/usr/bin/guest-exec", 0o755)
+                .append(boot.append)
+                .script(format!("MODES='{modes}'\n{}", include_str!("guest.sh")))
+                .run(LIMIT)
+                .with_context(|| format!("{} {}", boot.series, boot.append))?;
+            println!(
+                "guest {} {}(auto: {auto}): {:.0?}",
+                boot.series,
+                boot.append,
+                begun.elapsed()
+            );
+            let output = run.output.clone();
+            booted.push(Booted::from(boot, run).with_context(|| {
+                format!("{} {}: the script said:\n{output}", boot.series, boot.append)
+            })?);
+        }
+        Ok(booted)
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let mut all = Vec::new();
+        for thread in threads {
+            all.extend(thread.join().unwrap_or_else(|_| bail!("a guest's thread panicked"))?);
+        }
+        Ok(all)
+    })
+}
+
+/// Looks at every daemon that captured, in every boot and mode.
+pub fn in_every_mode(look: impl Fn(&Capture<'_>) -> Result<()>) -> Result<()> {
+    for booted in boots() {
+        for mode in booted.boot.modes.split(' ') {
+            if mode == "lsm" && !booted.lsm_works() {
+                continue; // `lsm_is_refused_where_its_hook_never_fires` looks at it.
+            }
+            let capture = Capture { booted, mode, daemon: &booted.daemons[mode] };
+            look(&capture).with_context(|| format!("in {}, mode {mode}", booted.name()))?;
+        }
+    }
+    Ok(())
+}
+
+impl Capture<'_> {
+    pub fn has_hook(&self) -> bool {
+        self.mode != "tracepoint"
+    }
+
+    /// How many execs the daemon reported as lost, where the kernel makes that possible: it does not
+    /// run a program for a second process while that program is under way on the CPU. 7.3 was seen
+    /// to skip some, as it does when the first process is preempted at the tracepoint; 6.12 never
+    /// did, not even with preempt=full. There, and before, a loss is an error.
+    pub fn allowed_to_lose(&self) -> Result<u64> {
+        let mut lost = 0;
+        for event in &self.daemon.events {
+            let loss = &event["shipper"]["loss"];
+            if loss.is_null() {
+                continue;
+            }
+            ensure!(self.booted.boot.series == "newest", "{event:#}");
+            expect(loss, "/stage", "kernel_recursion")?;
+            if loss["kind"] == "exec" {
+                lost += loss["count"].as_u64().context("a count")?;
+            }
+        }
+        Ok(lost)
+    }
+
+    /// The one event of the exec with this last argument.
+    pub fn event(&self, mark: &str) -> Result<&'static Value> {
+        let mut found = self.daemon.events.iter().filter(|event| is_marked(event, mark));
+        let event = found.next().with_context(|| format!("no event of {mark}"))?;
+        let second = found.next();
+        ensure!(second.is_none(), "more than one event of {mark}: {event:#} {second:#?}");
+        Ok(event)
+    }
+}
+
+pub fn is_marked(event: &Value, mark: &str) -> bool {
+    let Some(args) = event["process"]["args"].as_array() else { return false };
+    // These have the mark as well, on the way to the program that is looked for.
+    let is_helper = args.first().is_some_and(|name| name == "guest-exec" || name == "unshare");
+    !is_helper && args.last().is_some_and(|last| last == mark)
+}
+
+pub fn expect(event: &Value, pointer: &str, wanted: impl Into<Value>) -> Result<()> {
+    let wanted = wanted.into();
+    // A null stands for a field that is absent.
+    let found = event.pointer(pointer).unwrap_or(&Value::Null);
+    ensure!(*found == wanted, "{pointer} is {found} and should be {wanted} in {event:#}");
+    Ok(())
+}
