@@ -47,6 +47,22 @@ impl Outcome {
     /// too. Fails on a line that is torn or no object, and on a number of the stream with this mark
     /// that is there twice.
     pub fn read(dir: &Path, mark: &str) -> anyhow::Result<Outcome> {
+        Outcome::read_with(dir, mark, |bytes| bytes)
+    }
+
+    /// The same of a daemon that was killed: its last line may be torn until the next start.
+    pub fn read_killed(dir: &Path, mark: &str) -> anyhow::Result<Outcome> {
+        Outcome::read_with(dir, mark, |bytes| {
+            let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            &bytes[..whole]
+        })
+    }
+
+    fn read_with(
+        dir: &Path,
+        mark: &str,
+        lines: impl Fn(&[u8]) -> &[u8],
+    ) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::default();
         for (name, paths) in files(dir)? {
             let bytes = content(&paths[0])?;
@@ -56,7 +72,7 @@ impl Outcome {
                     bail!("{name} and its compressed copy differ");
                 }
             }
-            for event in parse_whole(&bytes).with_context(|| name.clone())? {
+            for event in parse_whole(lines(&bytes)).with_context(|| name.clone())? {
                 outcome.add(&event, mark).with_context(|| name.clone())?;
             }
         }

@@ -237,6 +237,11 @@ impl Site {
         self.outcome_in(self.dir.path())
     }
 
+    /// What a daemon that was killed has left of it.
+    pub fn outcome_of_killed(&self) -> anyhow::Result<Outcome> {
+        Outcome::read_killed(self.dir(), &self.mark)
+    }
+
     /// As [`Site::outcome`], of a sink that writes `events.ndjson` in another directory.
     pub fn outcome_in(&self, dir: &Path) -> anyhow::Result<Outcome> {
         Outcome::read(dir, &self.mark)
@@ -255,14 +260,14 @@ pub struct Pace {
 }
 
 impl Stream {
-    /// Waits for so many more executions.
-    pub fn await_more(&mut self, count: u64) -> anyhow::Result<()> {
+    /// Waits for so many more executions. The numbers from the one returned on are still to come.
+    pub fn await_more(&mut self, count: u64) -> anyhow::Result<u64> {
         self.count = self.counts.try_iter().last().unwrap_or(self.count);
         let wanted = self.count + count;
         while self.count < wanted {
             self.count = self.counts.recv_timeout(LIMIT).context("the stream does not go on")?;
         }
-        Ok(())
+        Ok(self.count)
     }
 
     /// Ends it, and says how many were executed: the numbers below that.

@@ -61,10 +61,10 @@ fn a_dead_sink_holds_up_no_other_and_a_second_signal_leaves_its_events_to_the_ne
     // A pipe that nobody reads.
     let begun = Site::begin_or_skip(site.command().stdout(Stdio::piped()))?;
     let Some(mut process) = begun else { return Ok(()) };
-    let stream = site.stream(HELPER, IN_BULK)?;
+    let mut stream = site.stream(HELPER, IN_BULK)?;
     process.await_log("standard output is not being read")?;
-    let had = site.outcome()?.numbers.last().copied();
-    site.await_event(|event| site.number(event) > had)?;
+    let next = stream.await_more(1)?;
+    site.await_event(|event| site.number(event) >= Some(next))?;
     let count = stream.end()?;
     site.await_event(|event| site.number(event) == count.checked_sub(1))?;
     process.signal(Signal::TERM)?;
