@@ -26,6 +26,35 @@ pub enum Event {
     Loss(Loss),
 }
 
+impl Event {
+    /// Its identity.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        match self {
+            Event::Exec(exec) => exec.id,
+            Event::Loss(loss) => loss.id,
+        }
+    }
+
+    /// When it happened, or was noticed.
+    #[must_use]
+    pub fn time(&self) -> WallTime {
+        match self {
+            Event::Exec(exec) => exec.time,
+            Event::Loss(loss) => loss.time,
+        }
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        match self {
+            Event::Exec(exec) => &exec.host,
+            Event::Loss(loss) => &loss.host,
+        }
+    }
+}
+
 /// 128-bit identity, printed as 32 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(pub [u8; 16]);

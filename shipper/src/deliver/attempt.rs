@@ -68,6 +68,7 @@ pub async fn deliver(outlet: &Outlet<'_>, order: u64, gathered: Gathered) -> Don
         attempt.parts.push_back(Part { buffer: None, items: gathered.items.clone() });
     }
     attempt.run().await;
+    outlet.gate.sent(order);
     let Attempt { position, sent, quarantined, .. } = attempt;
     Done { next: gathered.next, position, sent, quarantined }
 }
@@ -93,6 +94,9 @@ impl Attempt<'_> {
         loop {
             while let Some(part) = self.parts.pop_front() {
                 self.outlet.gate.pass(self.order).await;
+                if self.parts.is_empty() {
+                    self.outlet.gate.sent(self.order);
+                }
                 let buffer = part.buffer.as_deref().unwrap_or(&self.gathered.buffer);
                 let outcome = self.outlet.sink.send(Batch::new(buffer, &part.items)).await;
                 self.settle(part, outcome).await;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::config::model::Filter;
 use crate::config::settings::DeliverySettings;
 use crate::event::codec::Decoder;
-use crate::event::{Event, Id};
+use crate::event::Event;
 use crate::sink::{Item, Sink};
 use crate::spool::{Block, Entry, Reader};
 
@@ -204,15 +204,8 @@ impl<'a> Gatherer<'a> {
         if matches!(event, Event::Loss(_)) {
             reports.push(number);
         }
-        items.push(Item { id: id(&event), number, start, end });
+        items.push(Item { id: event.id(), number, start, end });
         true
-    }
-}
-
-fn id(event: &Event) -> Id {
-    match event {
-        Event::Exec(exec) => exec.id,
-        Event::Loss(loss) => loss.id,
     }
 }
 

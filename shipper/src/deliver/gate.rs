@@ -1,6 +1,8 @@
-//! Whether a sink is up. While it is down only one batch, the oldest, tries it, with growing pauses;
-//! all others wait.
+//! Whether a sink is up, and whose turn it is. While it is down only one batch, the oldest, tries it,
+//! with growing pauses; all others wait. Batches are given to the sink in their order, after a
+//! failure too.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +38,8 @@ struct Inner {
     failures: u64,
     /// Order of the oldest batch in flight.
     oldest: u64,
+    /// Batches of which something is not with the sink: no later one goes before them.
+    unsent: BTreeSet<u64>,
     /// Events refused one after the other, with none accepted in between.
     refused_in_a_row: usize,
     status: Status,
@@ -52,6 +56,7 @@ impl Gate {
             pauses: Pauses::new(settings.retry_initial, settings.retry_max),
             failures: 0,
             oldest: 0,
+            unsent: BTreeSet::new(),
             refused_in_a_row: 0,
             status: Status::default(),
             changes: 0,
@@ -63,9 +68,11 @@ impl Gate {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the batch of this order may be tried: at once while the sink is up; else only the
-    /// oldest, when its pause is over.
+    /// Waits until the batch of this order may be tried: when all before it are with the sink, while
+    /// that is up; else only the oldest, when its pause is over. Later ones wait from now on until
+    /// [`Gate::sent`].
     pub async fn pass(&self, order: u64) {
+        self.inner().unsent.insert(order);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -73,7 +80,8 @@ impl Gate {
             let until = {
                 let inner = self.inner();
                 match inner.down_until {
-                    None => return,
+                    None if inner.unsent.first() == Some(&order) => return,
+                    None => None,
                     Some(until) => (order == inner.oldest).then_some(until),
                 }
             };
@@ -85,6 +93,13 @@ impl Gate {
                     }
                 }
             }
+        }
+    }
+
+    /// All of the batch of this order is with the sink, or at its end.
+    pub fn sent(&self, order: u64) {
+        if self.inner().unsent.remove(&order) {
+            self.changed.notify_waiters();
         }
     }
 

@@ -46,6 +46,11 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Number of the record of each event.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> + use<'a> {
+        self.items.iter().map(|item| item.number)
+    }
+
     /// Each event with its encoded bytes.
     pub fn events(&self) -> impl Iterator<Item = (&'a Item, &'a [u8])> + use<'a> {
         let buffer = self.buffer;

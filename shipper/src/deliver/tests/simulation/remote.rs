@@ -71,6 +71,8 @@ struct Inner {
     highest: Key,
     is_ordered: bool,
     under_way: usize,
+    /// Numbers of records that it did not take and that have not come again.
+    turned_away: BTreeSet<u64>,
     calls: u64,
     /// Sums up all that happened, in order.
     digest: u64,
@@ -94,6 +96,7 @@ impl Remote {
             highest: 0,
             is_ordered: true,
             under_way: 0,
+            turned_away: BTreeSet::new(),
             calls: 0,
             digest: 0,
         };
@@ -110,6 +113,7 @@ impl Remote {
         let inner = &mut *self.inner();
         inner.settings = Some(settings.clone());
         inner.under_way = 0;
+        inner.turned_away.clear();
     }
 
     /// Everything is mended: from now on it takes what comes.
@@ -289,6 +293,13 @@ impl Sink for Near {
             inner.under_way += 1;
             inner.calls += 1;
             inner.check(&batch);
+            for number in batch.numbers() {
+                inner.turned_away.remove(&number);
+            }
+            // What has to come again comes before all that is behind it, however many are under way.
+            let earlier = inner.turned_away.first().copied().min(batch.numbers().next());
+            let is_turn = inner.turned_away.is_empty() || earlier == batch.numbers().next();
+            assert!(self.0.is_choosy || is_turn, "{earlier:?} waits, and {keys:?} comes");
             let mood = inner.mood(begun.elapsed());
             let (outcome, kept) = inner.decide(*kind, mood, &keys);
             tracing::debug!(?kind, ?mood, ?keys, ?outcome, "called");
@@ -314,6 +325,9 @@ impl Sink for Near {
         }
         let inner = &mut *self.0.inner();
         inner.under_way -= 1;
+        if !matches!(outcome, Outcome::Sent { .. } | Outcome::Mixed { .. }) {
+            inner.turned_away.extend(batch.numbers());
+        }
         if let (Kind::Positioned, Outcome::Sent { position } | Outcome::Checkpoint { position }) =
             (kind, &mut outcome)
         {
