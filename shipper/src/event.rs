@@ -5,6 +5,8 @@
 
 pub mod codec;
 mod loss;
+#[cfg(test)]
+pub mod testing;
 
 use std::sync::Arc;
 

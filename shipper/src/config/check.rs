@@ -1,5 +1,6 @@
 //! Holds a document to the JSON Schema of the model and collects everything that is wrong: keys,
-//! types, words, bounds (those of values without parts in `scalar`). What no schema can say (names that must differ) is checked in `sinks`.
+//! types, words, bounds (those of values without parts in `scalar`). What no schema can say (names
+//! that must differ) is checked in `sinks`.
 //!
 //! This is no general validator. It knows the forms that schemars derives from the model, so that
 //! each message can name the one thing that is wrong; a test fails when the model gains another.
@@ -9,6 +10,8 @@ use std::fmt::Display;
 use serde_json::Value as Json;
 
 use super::problem::{Problems, quote};
+use super::scalar::is_file_path;
+use super::secret::{SECRET_FORMAT, is_variable_name};
 use super::tree::{Entry, Node, Value};
 
 /// Longest key or word for which a similar one is sought: the search takes time and memory with
@@ -33,7 +36,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let word = word.to_lowercase();
     let distance = |known: &str| {
         let begun = word.len() >= 3 && (known.starts_with(&word) || word.starts_with(known));
-        if begun { 1 } else { strsim::damerau_levenshtein(&word, known) }
+        if begun { 1 } else { strsim::damerau_levenshtein(&word, &known.to_lowercase()) }
     };
     let near = known.into_iter().map(|known| (distance(known), known));
     near.filter(|(distance, known)| *distance <= (known.len().max(word.len()) / 3).max(1))
@@ -90,13 +93,16 @@ pub(super) struct Check<'a> {
 impl<'a> Check<'a> {
     fn value(&mut self, node: &Node, schema: &'a Json, path: &str) {
         let schema = self.resolve(schema);
+        if schema["format"] == SECRET_FORMAT {
+            return self.secret(node, path);
+        }
         if let Some(branches) = schema["oneOf"].as_array() {
             let words: Vec<&str> =
                 branches.iter().filter_map(|branch| branch["const"].as_str()).collect();
             let mapping = branches.iter().find(|branch| branch["const"].is_null());
             match (mapping, &node.value) {
                 (None, _) => self.word(node, &words, path, ""),
-                (Some(_), _) if words.is_empty() => self.tagged(node, branches, path),
+                (Some(_), _) if words.is_empty() => self.tagged(node, branches, schema, path),
                 (Some(mapping), Value::Map(entries)) => {
                     self.object(node, entries, &Fields::of(mapping), path);
                 }
@@ -108,10 +114,16 @@ impl<'a> Check<'a> {
             return;
         }
         match (schema["type"].as_str(), &node.value) {
+            (Some("object"), Value::Map(entries)) if schema["additionalProperties"].is_object() => {
+                for Entry { key, value, .. } in entries {
+                    let path = format!("{path}.{}", quote(key).trim_matches('`'));
+                    self.value(value, &schema["additionalProperties"], &path);
+                }
+            }
             (Some("object"), Value::Map(entries)) => {
                 self.object(node, entries, &Fields::of(schema), path);
             }
-            (Some("object"), _) => self.wrong(node, path, "a mapping (`key: value`)", ""),
+            (Some("object"), _) => self.no_mapping(node, schema, path),
             (Some("array"), Value::List(items)) => self.list(node, items, schema, path),
             (Some("array"), _) => self.wrong(node, path, "a list (`- …`)", ""),
             _ => self.scalar(node, schema, path),
@@ -157,9 +169,9 @@ impl<'a> Check<'a> {
     }
 
     /// A mapping whose kind is told by one of its keys, such as the `type` of a sink.
-    fn tagged(&mut self, node: &Node, branches: &'a [Json], path: &str) {
+    fn tagged(&mut self, node: &Node, branches: &'a [Json], schema: &Json, path: &str) {
         let Value::Map(entries) = &node.value else {
-            return self.wrong(node, path, "a mapping (`key: value`)", "");
+            return self.no_mapping(node, schema, path);
         };
         let tags: Vec<(&str, &str)> = branches.iter().filter_map(tag).collect();
         let Some((key, _)) = tags.first() else { return };
@@ -207,6 +219,49 @@ impl<'a> Check<'a> {
         let nearest = word.and_then(|word| nearest(word, words.iter().copied()));
         let hint = nearest.map(|word| format!("; did you mean `{word}`?")).unwrap_or_default();
         self.bad(node, path, &format!("one of {}{beside}", words.join(", ")), &hint);
+    }
+
+    /// Something else than a mapping, which is not repeated where it may be a secret.
+    fn no_mapping(&mut self, node: &Node, schema: &Json, path: &str) {
+        if schema["x-holds-secrets"] == true && !matches!(node.value, Value::Null) {
+            self.problems.add(node.at, format!("`{path}` must be a mapping (`key: value`)"));
+        } else {
+            self.wrong(node, path, "a mapping (`key: value`)", "");
+        }
+    }
+
+    /// Where a secret is. Nothing of what stands there is repeated: it may be the secret.
+    fn secret(&mut self, node: &Node, path: &str) {
+        let file = |node: &Node| node.text().is_some_and(is_file_path);
+        let variable = |node: &Node| node.text().is_some_and(is_variable_name);
+        let entries = match &node.value {
+            Value::Map(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        let message = match entries {
+            [Entry { key, value, .. }] if key == "env" => {
+                if variable(value) {
+                    return;
+                }
+                "must have the name of an environment variable in `env`, of letters, digits and `_`"
+            }
+            [Entry { key, value, .. }] if key == "file" => {
+                if file(value) {
+                    return;
+                }
+                "must have the path of a file in `file`"
+            }
+            _ => {
+                "is a secret and must not stand here; put it into the environment or a file and \
+                 write `{ env: NAME }` or `{ file: PATH }`"
+            }
+        };
+        self.problems.add(node.at, format!("`{path}` {message}"));
+    }
+
+    /// A message as it is.
+    pub(super) fn say(&mut self, node: &Node, message: &str) {
+        self.problems.add(node.at, message);
     }
 
     /// A value of another type than expected.

@@ -173,9 +173,9 @@ impl<'p> Builder<'p> {
             Some(Scalar::FloatingPoint(_)) => Value::Float(text.to_owned()),
             Some(Scalar::String(text)) => Value::Text(text.into_owned()),
             None => {
-                let tag = core.map(|tag| format!("!!{}", tag.suffix)).unwrap_or_default();
-                let message = format!("{} is not what its tag {} says", quote(text), quote(&tag));
-                self.problems.add(at, message);
+                // Neither text nor tag is repeated, here or below: who writes down a secret, and
+                // begins it with `!`, has written a tag.
+                self.problems.add(at, "this is not what its tag (`!!…`) says");
                 Value::Text(text.to_owned())
             }
         }
@@ -191,9 +191,9 @@ impl<'p> Builder<'p> {
     }
 
     fn refuse_tag(&mut self, tag: Option<&Tag>, at: Position) {
-        if let Some(tag) = tag {
-            let tag = quote(&tag.to_string());
-            self.problems.add(at, format!("the tag {tag} has no meaning here; remove it"));
+        if tag.is_some() {
+            let message = "a tag (`!…`) has no meaning here; remove it, or put the text in quotes";
+            self.problems.add(at, message);
         }
     }
 
@@ -295,7 +295,7 @@ mod tests {
                 "f:3:1: the key `1` must be text; put it in quotes",
                 "f:4:1: a key must be text, but this is a list",
                 "f:5:1: a key must be text, but this is empty",
-                "f:6:4: the tag `!secret` has no meaning here; remove it",
+                "f:6:4: a tag (`!…`) has no meaning here; remove it, or put the text in quotes",
                 "f:7:3: key `a` is given twice, first in line 1",
             ]
         );

@@ -2,8 +2,8 @@
 //!
 //! `document` reads the text into a `tree` that knows line and column; `check` holds the tree to
 //! the JSON Schema of the `model`, `sinks` to what no schema can say. Only a tree without a problem
-//! becomes a model and then `settings`. There are no secrets in the configuration, so messages may
-//! repeat what it says.
+//! becomes a model and then `settings`. Secrets stand elsewhere (`secret`); where one is expected,
+//! and somebody wrote it down all the same, no message repeats what is there.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,9 +13,11 @@ use schemars::generate::SchemaSettings;
 
 mod check;
 mod document;
+mod kafka;
 pub mod model;
 mod problem;
 mod scalar;
+pub mod secret;
 pub mod settings;
 mod sinks;
 mod tree;

@@ -9,6 +9,7 @@ use common::limits::ARGV_BYTES_MAX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::kafka::model::KafkaSink;
 use super::units::{ByteSize, FreeSpace, Span};
 
 /// Least ring buffer: one record with the longest argv must fit with room for the next.
@@ -66,10 +67,10 @@ pub const FILE_PATH_FORMAT: &str = "file-path";
 pub const DIRECTORY_PATH_FORMAT: &str = "directory-path";
 
 /// What `sink-name` allows, for editors.
-const SINK_NAME_PATTERN: &str = "^[A-Za-z0-9_-]{1,64}$";
+pub(super) const SINK_NAME_PATTERN: &str = "^[A-Za-z0-9_-]{1,64}$";
 
 /// What `file-path` allows, for editors: not empty, not a directory.
-const FILE_PATH_PATTERN: &str = "[^/]$";
+pub(super) const FILE_PATH_PATTERN: &str = "[^/]$";
 
 /// What `directory-path` allows, for editors: not empty.
 const DIRECTORY_PATH_PATTERN: &str = ".";
@@ -243,6 +244,8 @@ pub enum Sink {
     File(FileSink),
     /// The terminal or standard output of the daemon.
     Console(ConsoleSink),
+    /// A topic of Apache Kafka.
+    Kafka(Box<KafkaSink>),
 }
 
 /// What every sink has beside its name. It is flattened into each, which serde cannot do and refuse unknown keys: the

@@ -6,7 +6,12 @@ use std::fmt::Display;
 use serde_json::Value as Json;
 
 use super::check::{Check, outside, range};
+use super::kafka::check::{is_broker, is_line, is_token_url, topic_problem};
+use super::kafka::model::{
+    BROKER_FORMAT, LINE_FORMAT, OPTION_FORMAT, OptionValue, TOKEN_URL_FORMAT, TOPIC_FORMAT,
+};
 use super::model::{DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT, SINK_NAME_FORMAT};
+use super::secret::VARIABLE_FORMAT;
 use super::tree::{Node, Value};
 use super::units::{
     BYTE_SIZE_EXPECTED, BYTE_SIZE_FORMAT, ByteSize, FREE_SPACE_EXPECTED, FREE_SPACE_FORMAT,
@@ -25,6 +30,12 @@ pub(super) enum Scalar {
     SinkName,
     FilePath,
     DirectoryPath,
+    Broker,
+    Topic,
+    TokenUrl,
+    Line,
+    OptionValue,
+    VariableName,
     Integer,
     Boolean,
 }
@@ -39,6 +50,12 @@ impl Scalar {
             (Some(SINK_NAME_FORMAT), _) => Some(Scalar::SinkName),
             (Some(FILE_PATH_FORMAT), _) => Some(Scalar::FilePath),
             (Some(DIRECTORY_PATH_FORMAT), _) => Some(Scalar::DirectoryPath),
+            (Some(BROKER_FORMAT), _) => Some(Scalar::Broker),
+            (Some(TOPIC_FORMAT), _) => Some(Scalar::Topic),
+            (Some(TOKEN_URL_FORMAT), _) => Some(Scalar::TokenUrl),
+            (Some(LINE_FORMAT), _) => Some(Scalar::Line),
+            (Some(OPTION_FORMAT), _) => Some(Scalar::OptionValue),
+            (Some(VARIABLE_FORMAT), _) => Some(Scalar::VariableName),
             (_, Some("integer")) => Some(Scalar::Integer),
             (_, Some("boolean")) => Some(Scalar::Boolean),
             _ => None,
@@ -61,8 +78,18 @@ impl Check<'_> {
             Some(Scalar::DirectoryPath) => {
                 self.named(node, path, is_directory_path, "the path of a directory")
             }
+            Some(Scalar::Broker) => {
+                self.named(node, path, is_broker, "`host:port` such as `kafka1:9093`")
+            }
+            Some(Scalar::Topic) => self.topic(node, path),
+            Some(Scalar::TokenUrl) => self.token_url(node, path),
+            Some(Scalar::Line) => {
+                self.named(node, path, is_line, "1 to 1024 bytes of text on one line")
+            }
+            Some(Scalar::OptionValue) => self.option_value(node, path),
             Some(Scalar::Boolean) => self.boolean(node, path),
-            None => {}
+            // Checked with the secret it belongs to.
+            Some(Scalar::VariableName) | None => {}
         }
     }
 
@@ -125,6 +152,35 @@ impl Check<'_> {
         }
     }
 
+    fn topic(&mut self, node: &Node, path: &str) {
+        match &node.value {
+            Value::Text(text) => {
+                if let Some(problem) = topic_problem(text) {
+                    self.say(node, &format!("`{path}` {problem}"));
+                }
+            }
+            _ => self.named(node, path, |_| true, "the name of a topic"),
+        }
+    }
+
+    /// Whatever stands here instead may have a password in it.
+    fn token_url(&mut self, node: &Node, path: &str) {
+        if !node.text().is_some_and(is_token_url) {
+            let message = format!(
+                "`{path}` must be an `https://` URL without a user in it (`http://` only to this \
+                 machine itself)"
+            );
+            self.say(node, &message);
+        }
+    }
+
+    /// Some properties are secrets.
+    fn option_value(&mut self, node: &Node, path: &str) {
+        if OptionValue::of(&node.to_json()).is_none() {
+            self.say(node, &format!("`{path}` must be text, a number, `true` or `false`"));
+        }
+    }
+
     fn named(&mut self, node: &Node, path: &str, valid: fn(&str) -> bool, expected: &str) {
         match &node.value {
             Value::Text(text) if valid(text) => {}
@@ -158,7 +214,7 @@ fn is_sink_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }
 
-fn is_file_path(path: &str) -> bool {
+pub(super) fn is_file_path(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     path.len() <= PATH_BYTES_MAX && !path.contains('\0') && !matches!(name, "" | "." | "..")
 }

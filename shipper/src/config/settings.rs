@@ -4,11 +4,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::kafka::{
+    Envelope, KafkaCompression, KafkaKey, KafkaSettings, KafkaTimestamp, SaslMechanism,
+    SaslSettings, SplunkSettings, TlsSettings,
+};
 use super::model::{
     Compress, Compression, Config, ConsoleOutput, Delivery, FileSink, Filter, Fsync, Mode, Sink,
     Spool, WhenFull,
 };
+pub use super::secret::Secret;
 use super::units::{ByteSize, FreeSpace};
+
+/// Batches of a Kafka sink in flight at once, so that one is gathered while others are on their way.
+/// The producer keeps the order of each key.
+const KAFKA_CONCURRENCY: usize = 4;
 
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +110,8 @@ pub enum SinkKind {
     File(FileSettings),
     /// The terminal or standard output of the daemon, and what it shows.
     Console(ConsoleOutput),
+    /// A topic of Apache Kafka.
+    Kafka(Box<KafkaSettings>),
 }
 
 /// NDJSON files on this machine, rotated.
@@ -170,6 +181,14 @@ impl From<Sink> for SinkSettings {
                 name: console.name,
                 delivery: DeliverySettings::from(&console.delivery),
                 kind: SinkKind::Console(console.output),
+            },
+            Sink::Kafka(kafka) => SinkSettings {
+                name: kafka.name.clone(),
+                delivery: DeliverySettings {
+                    concurrency: KAFKA_CONCURRENCY,
+                    ..DeliverySettings::from(&kafka.delivery)
+                },
+                kind: SinkKind::Kafka(Box::new(KafkaSettings::from(*kafka))),
             },
         }
     }

@@ -36,6 +36,9 @@ pub(super) fn check(root: &Node, problems: &mut Problems) {
         let Some((kind_node, kind)) = text(sink, "type") else {
             continue;
         };
+        if kind == "kafka" {
+            super::kafka::check::check(sink, &format!("sinks[{index}]"), problems);
+        }
         // Paths are equal to the standard library when their components are: `a//b` is `a/b`.
         if kind == "file"
             && let Some((node, path)) = text(sink, "path")

@@ -19,6 +19,8 @@ use fields::{
 };
 use own::Own;
 
+pub use fields::Class;
+
 /// The version of ECS these events follow.
 pub const ECS_VERSION: &str = "9.4.0";
 

@@ -2,5 +2,6 @@
 
 pub mod ecs;
 pub mod pretty;
+pub mod template;
 mod text;
 pub mod visible;

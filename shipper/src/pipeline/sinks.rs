@@ -10,6 +10,7 @@ use crate::deliver::Line;
 use crate::sink::Sink;
 use crate::sink::console::ConsoleSink;
 use crate::sink::file::{FileSink, Housekeeper};
+use crate::sink::kafka::KafkaSink;
 use crate::spool::{self, Spool};
 
 /// A sink with its line from the spool.
@@ -63,6 +64,7 @@ pub fn open(
             (Box::new(sink), Some(housekeeper))
         }
         SinkKind::Console(output) => (Box::new(ConsoleSink::new(*output)), None),
+        SinkKind::Kafka(_) => (Box::new(KafkaSink), None),
     };
     let (reader, cursor) = spool.cursor(&name)?;
     let line = Line {

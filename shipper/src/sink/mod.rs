@@ -4,6 +4,7 @@
 mod batch;
 pub mod console;
 pub mod file;
+pub mod kafka;
 #[cfg(test)]
 mod testing;
 

@@ -4,7 +4,30 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::super::text::{self, Long, Shown};
-use crate::event::{Bytes, Capabilities, Exec, Host, Id, Leader, Loss, WallTime};
+use crate::event::{Bytes, Capabilities, Event, Exec, Host, Id, Leader, Loss, WallTime};
+
+/// What tells the kinds of events apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// `event.kind`.
+    pub kind: &'static str,
+    /// `event.action`.
+    pub action: &'static str,
+}
+
+impl Class {
+    const EXEC: Class = Class { kind: "event", action: "exec" };
+    const LOSS: Class = Class { kind: "pipeline_error", action: "events-lost" };
+
+    /// The class of an event.
+    #[must_use]
+    pub fn of(event: &Event) -> Class {
+        match event {
+            Event::Exec(_) => Class::EXEC,
+            Event::Loss(_) => Class::LOSS,
+        }
+    }
+}
 
 /// `event.*`.
 #[derive(Serialize)]
@@ -32,10 +55,10 @@ impl<'a> EventFields<'a> {
     /// Of an execution.
     pub fn exec(exec: &'a Exec) -> Self {
         EventFields {
-            kind: "event",
+            kind: Class::EXEC.kind,
             category: &["process"],
             types: &["start"],
-            action: "exec",
+            action: Class::EXEC.action,
             outcome: Some("success"),
             reason: None,
             id: exec.id,
@@ -49,10 +72,10 @@ impl<'a> EventFields<'a> {
     /// Of a report of lost records.
     pub fn loss(loss: &Loss) -> Self {
         EventFields {
-            kind: "pipeline_error",
+            kind: Class::LOSS.kind,
             category: &[],
             types: &[],
-            action: "events-lost",
+            action: Class::LOSS.action,
             outcome: None,
             reason: Some(loss.sentence()),
             id: loss.id,

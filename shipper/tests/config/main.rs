@@ -1,6 +1,8 @@
 //! The configuration as a user meets it: the files in `config/`, what is said about broken ones,
 //! and that no text whatever brings the reader down.
 
+mod kafka;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -85,15 +87,25 @@ fn the_example_shows_the_defaults() {
     assert_eq!(example.sinks, [local]);
 }
 
+/// The example with the sinks that stand commented out in it.
+fn whole_example() -> String {
+    let text = read("shipper.example.yaml");
+    let mut whole = String::new();
+    let mut in_sink = false;
+    for line in text.lines() {
+        in_sink = line.starts_with("  # - name") || in_sink && line.starts_with("  #   ");
+        whole.push_str(&if in_sink { line.replacen("  # ", "  ", 1) } else { line.to_owned() });
+        whole.push('\n');
+    }
+    whole
+}
+
 /// What stands commented out in the example must be right too once somebody wants it.
 #[test]
-fn the_example_is_valid_with_its_commented_sink() {
-    let text = read("shipper.example.yaml").replace("  # - name", "  - name");
-    let text = text.replace("  #   type: console", "    type: console");
-    let text = text.replace("  #   output: pretty", "    output: pretty");
-    let settings = config::parse("example", &text).expect("valid");
+fn the_example_is_valid_with_its_commented_sinks() {
+    let settings = config::parse("example", &whole_example()).expect("valid");
     let names: Vec<&str> = settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
-    assert_eq!(names, ["local", "console"]);
+    assert_eq!(names, ["local", "console", "siem"]);
 }
 
 #[test]
@@ -257,17 +269,18 @@ fn sinks_are_told_what_is_wrong_with_them() {
         (
             "sinks: [{ name: a, type: fil, path: /x, outptu: json }]",
             &[
-                "1:26: `sinks[0].type` must be one of file, console, but is `fil`; did you mean \
-                 `file`?",
+                "1:26: `sinks[0].type` must be one of file, console, kafka, but is `fil`; did you \
+                 mean `file`?",
                 "1:41: unknown key `outptu`; the keys here are type, name, path, rotate, \
                  compress, keep, batch, retry, filter, quarantine",
             ],
         ),
         (
-            "sinks: [{ name: a b, type: kafka, brokers: [] }]",
+            "sinks: [{ name: a b, type: carbon, brokers: 7, pth: x }]",
             &[
                 "1:17: `sinks[0].name` must be 1 to 64 letters, digits, `-` or `_`, but is `a b`",
-                "1:28: `sinks[0].type` must be one of file, console, but is `kafka`",
+                "1:28: `sinks[0].type` must be one of file, console, kafka, but is `carbon`",
+                "1:45: `sinks[0].brokers` must be a list (`- …`), but is the number 7",
             ],
         ),
         (
@@ -409,8 +422,8 @@ outputs: []
             "14:29: `sinks[0].keep.age` must be a length of time such as `500ms`, `20s`, `24h` or \
              `30d`, but is `30`; add a unit",
             "15:11: `sinks[1].name` must be unique, but the sink in line 10 is `local` too",
-            "16:11: `sinks[1].type` must be one of file, console, but is `konsole`; did you mean \
-             `console`?",
+            "16:11: `sinks[1].type` must be one of file, console, kafka, but is `konsole`; did you \
+             mean `console`?",
             "17:1: unknown key `outputs`; the keys here are capture, enrich, spool, shutdown_timeout, sinks",
             "18:1: the key `1` must be text; put it in quotes",
         ]
@@ -496,7 +509,7 @@ fn piece() -> impl Strategy<Value = String> {
 
 /// The example with a part replaced.
 fn damaged_example() -> impl Strategy<Value = String> {
-    let chars: Vec<char> = read("shipper.example.yaml").chars().collect();
+    let chars: Vec<char> = whole_example().chars().collect();
     let range = (0..chars.len(), 0_usize..20);
     (range, proptest::collection::vec(piece(), 0..3)).prop_map(move |((start, length), pieces)| {
         let end = (start + length).min(chars.len());

@@ -1,0 +1,153 @@
+//! What must hold of the Kafka sink: its brokers, its topic, and that no password is sent readable.
+
+use std::net::IpAddr;
+
+use super::model::OptionValue;
+use crate::config::check::nearest;
+use crate::config::problem::{Problems, quote, sanitize};
+use crate::config::tree::{Node, Value};
+use crate::format::template::{Template, TemplateError};
+
+/// Longest name of a topic that Kafka takes.
+const TOPIC_BYTES_MAX: usize = 249;
+
+/// Longest name of a host in DNS.
+const HOST_BYTES_MAX: usize = 253;
+
+/// Longest text on one line.
+const LINE_BYTES_MAX: usize = 1024;
+
+/// Adds what is wrong between the settings of a sink. `path` is where it stands.
+pub(in crate::config) fn check(sink: &Node, path: &str, problems: &mut Problems) {
+    if let Some(tls) = sink.get("tls") {
+        pairs(tls, path, problems);
+    }
+    if let Some(sasl) = sink.get("sasl") {
+        readable(sink, sasl, path, problems);
+    }
+    let Some(Value::Map(options)) = sink.get("options").map(|options| &options.value) else {
+        return;
+    };
+    for option in options {
+        if let Some(OptionValue(value)) = OptionValue::of(&option.value.to_json())
+            && let Err(message) = crate::sink::kafka::check_option(&option.key, &value)
+        {
+            problems.add(option.at, format!("`{path}.options`: {}", sanitize(&message)));
+        }
+    }
+}
+
+/// A certificate is of no use without its key.
+fn pairs(tls: &Node, path: &str, problems: &mut Problems) {
+    let needs = [
+        ("cert_file", "key_file", "the private key of that certificate"),
+        ("key_file", "cert_file", "the certificate of that key"),
+        ("key_password", "key_file", "the key that it opens"),
+    ];
+    for (key, other, what) in needs {
+        if let Some(node) = tls.get(key)
+            && tls.get(other).is_none()
+        {
+            problems.add(node.at, format!("`{path}.tls.{key}` needs `{other}` too, {what}"));
+        }
+    }
+}
+
+/// Some mechanisms send what everybody on the way could use.
+fn readable(sink: &Node, sasl: &Node, path: &str, problems: &mut Problems) {
+    let Some(mechanism) = sasl.get("mechanism") else { return };
+    let (sent, instead) = match mechanism.text() {
+        Some("PLAIN") => ("the password", ", or take `SCRAM-SHA-512`"),
+        Some("OAUTHBEARER") => ("the token", ""),
+        _ => return,
+    };
+    let Some(Value::List(brokers)) = sink.get("brokers").map(|brokers| &brokers.value) else {
+        return;
+    };
+    let host = |broker: &Node| broker.text().and_then(host_of).map(is_loopback);
+    // What is no broker at all was reported.
+    if sink.get("tls").is_none() && brokers.iter().any(|broker| host(broker) == Some(false)) {
+        let message = format!(
+            "`{path}.sasl.mechanism` sends {sent} readable to everybody on the way; add `tls: {{}}`\
+             {instead}"
+        );
+        problems.add(mechanism.at, message);
+    }
+}
+
+/// The host of `host:port`; `None` when it is not that.
+fn host_of(broker: &str) -> Option<&str> {
+    let (host, port) = broker.rsplit_once(':')?;
+    // Digits alone: a number may have a sign as well.
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits || !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return None;
+    }
+    if let Some(address) = host.strip_prefix('[') {
+        let address = address.strip_suffix(']')?;
+        return address.parse::<std::net::Ipv6Addr>().is_ok().then_some(address);
+    }
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let valid = (1..=HOST_BYTES_MAX).contains(&host.len()) && host.bytes().all(known);
+    valid.then_some(host)
+}
+
+/// Whether what is sent to this host does not leave the machine.
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether it is `host:port`.
+pub(in crate::config) fn is_broker(text: &str) -> bool {
+    host_of(text).is_some()
+}
+
+/// Whether it is text on one line, not empty and not endless.
+pub(in crate::config) fn is_line(text: &str) -> bool {
+    (1..=LINE_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// Whether secrets may be sent to this URL: encrypted, or not leaving the machine. Without a user in
+/// it, since it is shown in messages.
+pub(in crate::config) fn is_token_url(url: &str) -> bool {
+    let (encrypted, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => (true, rest),
+        (None, Some(rest)) => (false, rest),
+        (None, None) => return false,
+    };
+    let printable = rest.bytes().all(|byte| byte.is_ascii_graphic());
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let fits =
+        |authority: &str| host_of(authority).is_some_and(|host| encrypted || is_loopback(host));
+    is_line(url) && printable && (fits(authority) || fits(&format!("{authority}:443")))
+}
+
+/// Why this cannot be the topic, to follow its name; `None` when it can.
+pub(in crate::config) fn topic_problem(text: &str) -> Option<String> {
+    let template = match Template::parse(text) {
+        Ok(template) => template,
+        Err(TemplateError::Unknown(name)) => {
+            let advice = match nearest(&name, Template::fields()) {
+                Some(nearest) => format!("did you mean `{{{nearest}}}`?"),
+                None => {
+                    let all: Vec<&str> = Template::fields().collect();
+                    format!("the fields a topic may hold are {}", all.join(", "))
+                }
+            };
+            return Some(format!("has an unknown field {}; {advice}", quote(&name)));
+        }
+        Err(error @ TemplateError::Brace) => return Some(error.to_string()),
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let plain: usize = template.texts().map(str::len).sum();
+    if !template.texts().all(|text| text.chars().all(allowed)) {
+        Some(format!("may hold only letters, digits, `.`, `_` and `-`, but is {}", quote(text)))
+    } else if plain > TOPIC_BYTES_MAX {
+        Some(format!("must have at most {TOPIC_BYTES_MAX} characters, but has {plain}"))
+    } else if matches!(text, "" | "." | "..") {
+        Some(format!("must be the name of a topic, but is {}", quote(text)))
+    } else {
+        None
+    }
+}

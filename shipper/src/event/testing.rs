@@ -1,0 +1,108 @@
+//! Events for the tests of other modules.
+
+use std::sync::Arc;
+
+use super::{
+    Ancestor, Args, Capabilities, Credentials, Event, Exec, ExecutedFile, Host, Id, Leader, Loss,
+    LossKind, LossStage, Namespaces, Path, Process, ProcessKey, Source, WallTime,
+};
+
+/// Arguments of which nothing is missing.
+pub fn args<const N: usize>(list: [&str; N]) -> Args {
+    Args {
+        list: list.iter().map(|arg| Box::from(arg.as_bytes())).collect(),
+        count: u32::try_from(N).expect("a few"),
+        bytes_total: list.iter().map(|arg| arg.len() as u64 + 1).sum(),
+        truncated: false,
+        faulted: false,
+    }
+}
+
+/// `ls -l` by the user 1000, below three ancestors.
+pub fn exec() -> Event {
+    let path = Path { bytes: Box::from(&b"/usr/bin/ls"[..]), cut: false, unreachable: false };
+    let capabilities =
+        Capabilities { inheritable: 0, permitted: 0, effective: 0, bounding: 0, ambient: 0 };
+    let leader = Leader { pid: 1, entity_id: None };
+    let process = Process {
+        key: ProcessKey { pid: 42, start_ticks: 7 },
+        entity_id: Id([2; 16]),
+        start: WallTime(1_000_000_000),
+        tid: 42,
+        vpid: None,
+        comm: Box::from(&b"ls"[..]),
+        executable: path.clone(),
+        args: args(["ls", "-l"]),
+        working_directory: Path::default(),
+        credentials: Credentials {
+            uid: 1000,
+            gid: 1000,
+            euid: 1000,
+            egid: 1000,
+            suid: 1000,
+            sgid: 1000,
+            fsuid: 1000,
+            fsgid: 1000,
+            securebits: 0,
+            capabilities,
+        },
+        credentials_before: None,
+        names: None,
+        loginuid: None,
+        audit_session: None,
+        group_leader: leader,
+        session_leader: leader,
+        tty: None,
+        namespaces: Namespaces::default(),
+        cgroup_id: 0,
+        cgroup: Box::default(),
+    };
+    let ancestor = |pid, list| Ancestor {
+        key: ProcessKey { pid, start_ticks: 1 },
+        entity_id: Id([3; 16]),
+        start: WallTime(0),
+        comm: Box::from(&b"sh"[..]),
+        executable: None,
+        args: Some(Arc::new(list)),
+        source: Source::Event,
+    };
+    Event::Exec(Box::new(Exec {
+        id: Id([1; 16]),
+        time: WallTime(2_000_000_000),
+        boot_ns: 0,
+        read: WallTime(2_000_000_000),
+        cpu: 0,
+        sequence: 1,
+        host: host(),
+        process,
+        file: ExecutedFile { path, facts: None, source: Source::Kernel },
+        interpreter: None,
+        ancestry: vec![
+            ancestor(30, args(["sh", "-c", "ls -l"])),
+            ancestor(20, args(["sshd", "-D"])),
+            ancestor(1, args(["init", "splash"])),
+        ],
+        ancestry_cut: false,
+        container_id: None,
+    }))
+}
+
+/// Three records that did not fit into the ring.
+pub fn loss() -> Event {
+    Event::Loss(Loss {
+        id: Id([4; 16]),
+        time: WallTime(2_000_000_000),
+        host: host(),
+        stage: LossStage::RingFull,
+        kind: LossKind::Exec,
+        sink: None,
+        count: 3,
+        first: WallTime(1_000_000_000),
+        last: WallTime(2_000_000_000),
+    })
+}
+
+fn host() -> Arc<Host> {
+    let text = |text: &str| text.to_owned();
+    Arc::new(Host { name: text("host-1"), id: text("machine-1"), ..Host::default() })
+}
