@@ -5,12 +5,14 @@
 
 pub mod codec;
 mod loss;
+mod shorten;
 #[cfg(test)]
 pub mod testing;
 
 use std::sync::Arc;
 
 pub use loss::{Loss, LossKind, LossStage};
+pub use shorten::shorten;
 
 /// Bytes of a path, an argument or a name, as the kernel had them.
 pub type Bytes = Box<[u8]>;

@@ -1,5 +1,5 @@
 //! One batch, until each of its events is where it belongs or put aside: retry, splitting, search
-//! for the event at fault, quarantine.
+//! for the event at fault, shortening, quarantine.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -9,6 +9,7 @@ use super::batch::Gathered;
 use super::gate::{Down, Gate};
 use super::locked;
 use crate::enrich::clock::wall_now;
+use crate::event::shorten;
 use crate::sink::{Batch, Item, Outcome, Sink};
 use crate::spool::{Entry, Quarantine, QuarantineError};
 
@@ -47,6 +48,8 @@ struct Part {
     /// `None`: in the buffer of the batch itself.
     buffer: Option<Vec<u8>>,
     items: Vec<Item>,
+    /// Bytes of its one event before it was shortened.
+    whole_bytes: Option<usize>,
 }
 
 /// Delivers a batch. `order` counts the batches of a sink. Comes to an end when all is delivered or
@@ -65,7 +68,11 @@ pub async fn deliver(outlet: &Outlet<'_>, order: u64, gathered: Gathered) -> Don
     };
     attempt.quarantine(gathered.unreadable.clone()).await;
     if !gathered.items.is_empty() {
-        attempt.parts.push_back(Part { buffer: None, items: gathered.items.clone() });
+        attempt.parts.push_back(Part {
+            buffer: None,
+            items: gathered.items.clone(),
+            whole_bytes: None,
+        });
     }
     attempt.run().await;
     outlet.gate.sent(order);
@@ -131,6 +138,7 @@ impl Attempt<'_> {
                 self.sent += part.items.len() as u64;
                 self.position = Some(position);
                 gate.up();
+                self.tell_shortened(&part);
             }
             Outcome::Checkpoint { position } => {
                 let saved = locked(self.outlet.ack).checkpoint(position);
@@ -147,7 +155,17 @@ impl Attempt<'_> {
                 gate.down(self.order, Down::Blocked, &cause, None);
                 self.parts.push_front(part);
             }
-            Outcome::TooLarge { cause } | Outcome::Refused { cause } => {
+            Outcome::TooLarge { cause, bytes_max } => {
+                self.reached();
+                match &part.items[..] {
+                    [item] => match bytes_max.and_then(|max| self.shortened(item, max)) {
+                        Some(part) => self.parts.push_front(part),
+                        None => self.refused.push((*item, cause)),
+                    },
+                    _ => self.halve(part),
+                }
+            }
+            Outcome::Refused { cause } => {
                 self.reached();
                 match &part.items[..] {
                     [item] => self.refused.push((*item, cause)),
@@ -188,25 +206,64 @@ impl Attempt<'_> {
         }
     }
 
+    /// Wherever a part has an event now, the batch has it where it was gathered.
+    fn original(&self, item: &Item) -> Item {
+        let originals = &self.gathered.items;
+        let at = originals.binary_search_by_key(&item.number, |original| original.number);
+        originals[at.expect("every part is of this batch")]
+    }
+
     /// A part of any events of the batch.
     fn part_of(&self, chosen: &[Item]) -> Part {
         let mut buffer = Vec::new();
         let mut items = Vec::with_capacity(chosen.len());
         for item in chosen {
-            // Wherever the part has them now, the batch has them where they were gathered.
-            let originals = &self.gathered.items;
-            let at = originals.binary_search_by_key(&item.number, |original| original.number);
-            let original = originals[at.expect("every part is of this batch")];
+            let original = self.original(item);
             let start = buffer.len();
             buffer.extend_from_slice(&self.gathered.buffer[original.start..original.end]);
             items.push(Item { start, end: buffer.len(), ..original });
         }
-        Part { buffer: Some(buffer), items }
+        Part { buffer: Some(buffer), items, whole_bytes: None }
+    }
+
+    /// A part of an event that was too large, shortened to what the other side takes; `None` when
+    /// that cannot be done. `item` is the event as it was sent: each further limit must be below
+    /// that, so that there is an end.
+    fn shortened(&self, item: &Item, bytes_max: usize) -> Option<Part> {
+        if bytes_max >= item.end - item.start {
+            return None;
+        }
+        let mut buffer = Vec::new();
+        let event = shorten(&self.gathered.event(item.number)?, bytes_max, |event| {
+            buffer.clear();
+            self.outlet.sink.encode(event, &mut buffer);
+            buffer.len()
+        })?;
+        buffer.clear();
+        self.outlet.sink.encode(&event, &mut buffer);
+        let items = vec![Item { start: 0, end: buffer.len(), ..*item }];
+        let whole_bytes = Some(self.original(item).end - self.original(item).start);
+        Some(Part { buffer: Some(buffer), items, whole_bytes })
+    }
+
+    fn tell_shortened(&self, part: &Part) {
+        if let (Some(whole_bytes), [item]) = (part.whole_bytes, &part.items[..]) {
+            tracing::warn!(
+                sink = self.outlet.name,
+                record = item.number,
+                "too large for the other side: arguments were cut, {whole_bytes} bytes became {}",
+                item.end - item.start
+            );
+        }
     }
 
     fn halve(&mut self, mut part: Part) {
         let second = part.items.split_off(part.items.len() / 2);
-        self.parts.push_front(Part { buffer: part.buffer.clone(), items: second });
+        self.parts.push_front(Part {
+            buffer: part.buffer.clone(),
+            items: second,
+            whole_bytes: None,
+        });
         self.parts.push_front(part);
     }
 

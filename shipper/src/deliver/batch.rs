@@ -45,11 +45,21 @@ impl Gathered {
         }
     }
 
+    /// The event in the record of this number, as it was read.
+    #[must_use]
+    pub fn event(&self, number: u64) -> Option<Event> {
+        Decoder::new().decode(self.payload(self.record(number)?)?).ok()
+    }
+
+    fn record(&self, number: u64) -> Option<&[u8]> {
+        let mut records = self.blocks.iter().flat_map(Block::records);
+        records.find(|(found, _)| *found == number).map(|(_, record)| record)
+    }
+
     /// What has to be put aside for the record of this number, and why.
     #[must_use]
     pub fn entry<'a>(&'a self, number: u64, reason: &'a str) -> Option<Entry<'a>> {
-        let mut records = self.blocks.iter().flat_map(Block::records);
-        let (_, record) = records.find(|(found, _)| *found == number)?;
+        let record = self.record(number)?;
         let payload = self.payload(record);
         // Put aside a second time it keeps the number it had in the log.
         let number = match Entry::decode(record) {

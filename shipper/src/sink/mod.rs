@@ -43,11 +43,14 @@ pub enum Outcome {
         /// What is wrong and what to do.
         cause: String,
     },
-    /// The batch is more than the other side takes at once. It comes again in parts; a single event
-    /// goes to the quarantine.
+    /// The batch is more than the other side takes at once. It comes again in parts. A single event
+    /// comes again with its arguments cut to `bytes_max`; one that cannot be made that short goes to
+    /// the quarantine.
     TooLarge {
         /// What the other side said.
         cause: String,
+        /// Most bytes of one encoded event that would be taken, when the sink knows it.
+        bytes_max: Option<usize>,
     },
     /// The other side refuses the batch for what is in it, and does not say which event. It comes
     /// again in parts until the event is found, which goes to the quarantine.

@@ -3,6 +3,7 @@
 
 mod events;
 mod json_schema;
+mod shorten;
 
 use std::collections::BTreeSet;
 

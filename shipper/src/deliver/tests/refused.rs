@@ -14,8 +14,8 @@ use crate::spool::inspect::{self, Piece};
 use crate::spool::requeue::requeue_quarantined;
 use crate::spool::{self, Entry, LossStage, SpoolLoss};
 
-/// Numbers and reasons of what was put aside.
-fn quarantined(setup: &Setup) -> Vec<(u64, String)> {
+/// Number, reason and payload of what was put aside.
+pub fn put_aside(setup: &Setup) -> Vec<(u64, String, Vec<u8>)> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let directory = spool::quarantine_directory(&setup.directory.path().join("spool"), NAME);
     let Ok(pieces) = inspect::walk(&disk, &directory, 1) else { return Vec::new() };
@@ -23,11 +23,16 @@ fn quarantined(setup: &Setup) -> Vec<(u64, String)> {
     for piece in pieces {
         let Piece::Block { block, .. } = piece.unwrap() else { panic!("damaged") };
         for (_, record) in block.records() {
-            let Entry { number, reason, .. } = Entry::decode(record).unwrap();
-            entries.push((number, reason.to_owned()));
+            let Entry { number, reason, payload } = Entry::decode(record).unwrap();
+            entries.push((number, reason.to_owned(), payload.to_owned()));
         }
     }
     entries
+}
+
+/// Numbers and reasons of what was put aside.
+pub fn quarantined(setup: &Setup) -> Vec<(u64, String)> {
+    put_aside(setup).into_iter().map(|(number, reason, _)| (number, reason)).collect()
 }
 
 /// Refuses whatever comes until somebody has mended the configuration.
@@ -41,7 +46,7 @@ async fn a_batch_that_is_too_large_is_split_until_it_fits() {
     let mut setup = Setup::new(100);
     let sink = Scripted::new(|numbers| match numbers.len() {
         ..=7 => sent(),
-        _ => Outcome::TooLarge { cause: "413".to_owned() },
+        _ => Outcome::TooLarge { cause: "413".to_owned(), bytes_max: None },
     });
     assert_eq!(setup.run(&sink).await.sent, 100);
     assert_eq!(sink.got(), all(1..=100), "in order");

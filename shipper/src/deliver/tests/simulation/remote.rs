@@ -197,7 +197,8 @@ impl Inner {
                 (retry(None), if is_kept { all() } else { Vec::new() })
             }
             Mood::Limit(most) if batch.len() > most => {
-                (Outcome::TooLarge { cause: "too large".to_owned() }, Vec::new())
+                let cause = "too large".to_owned();
+                (Outcome::TooLarge { cause, bytes_max: None }, Vec::new())
             }
             Mood::Limit(_) => (sent(), all()),
             Mood::Picky if batch.iter().any(|&key| record::is_poison(key)) => {

@@ -1,0 +1,174 @@
+//! Shortening of an event that is larger than the other side takes: arguments are cut, with a mark,
+//! until it fits. All else stays, the id too.
+
+use std::sync::Arc;
+
+use super::{Args, Event, Exec};
+
+/// Arguments of the process that are never cut: without its name a command says nothing.
+const KEPT: usize = 1;
+
+/// The event with so many of its arguments that `length` is at most `bytes_max`. First those of the
+/// farthest ancestors go, last those of the process, from the end; `argv[0]` of the process stays,
+/// and `count` and `bytes_total` go on to tell what there was. `None` when that is not enough.
+///
+/// `length` is how many bytes an event has as it is sent; it is asked about twenty times.
+pub fn shorten(
+    event: &Event,
+    bytes_max: usize,
+    mut length: impl FnMut(&Event) -> usize,
+) -> Option<Event> {
+    let mut fits = |event: &Event| length(event) <= bytes_max;
+    if fits(event) {
+        return Some(event.clone());
+    }
+    // A report of a loss has nothing that could be left out.
+    let Event::Exec(exec) = event else { return None };
+    let mut shortest = keep(exec, 0);
+    if !fits(&shortest) {
+        return None;
+    }
+    // Keeping `kept` bytes fits, keeping `over` does not. A mark that is gained can make the event
+    // longer than the bytes that are cut make it shorter; what is returned was measured itself.
+    let (mut kept, mut over) = (0, cuttable(exec));
+    while over - kept > 1 {
+        let middle = kept + (over - kept) / 2;
+        let candidate = keep(exec, middle);
+        if fits(&candidate) {
+            (kept, shortest) = (middle, candidate);
+        } else {
+            over = middle;
+        }
+    }
+    Some(shortest)
+}
+
+/// What can be cut in all, each argument with its NUL.
+fn cuttable(exec: &Exec) -> usize {
+    let bytes = |args: &Args, from: usize| -> usize {
+        args.list.iter().skip(from).map(|arg| arg.len() + 1).sum()
+    };
+    let ancestors = exec.ancestry.iter().filter_map(|ancestor| ancestor.args.as_deref());
+    bytes(&exec.process.args, KEPT) + ancestors.map(|args| bytes(args, 0)).sum::<usize>()
+}
+
+/// The event with so many bytes of what can be cut.
+fn keep(exec: &Exec, bytes: usize) -> Event {
+    let mut exec = exec.clone();
+    let mut left = bytes;
+    if let Some(args) = cut(&exec.process.args, KEPT, &mut left) {
+        exec.process.args = args;
+    }
+    for ancestor in &mut exec.ancestry {
+        if let Some(args) = ancestor.args.as_deref().and_then(|args| cut(args, 0, &mut left)) {
+            ancestor.args = Some(Arc::new(args));
+        }
+    }
+    Event::Exec(Box::new(exec))
+}
+
+/// The arguments cut to what is left, which is taken from `left`; `None` when that is enough for all.
+fn cut(args: &Args, from: usize, left: &mut usize) -> Option<Args> {
+    for (place, arg) in args.list.iter().enumerate().skip(from) {
+        if arg.len() < *left {
+            *left -= arg.len() + 1;
+            continue;
+        }
+        let mut list = args.list[..place].to_vec();
+        let head = head(arg, left.saturating_sub(1));
+        if !head.is_empty() {
+            list.push(head.into());
+        }
+        *left = 0;
+        return Some(Args { list, truncated: true, ..*args });
+    }
+    None
+}
+
+/// At most so many bytes from the start. Text is not cut within a character: what is no text any
+/// more costs a format more than it saves.
+fn head(arg: &[u8], bytes: usize) -> &[u8] {
+    match std::str::from_utf8(arg) {
+        Ok(text) => &arg[..text.floor_char_boundary(bytes)],
+        Err(_) => &arg[..bytes.min(arg.len())],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::testing;
+
+    /// One byte each argument costs beside its own, as in the list of the spool.
+    fn length(event: &Event) -> usize {
+        let Event::Exec(exec) = event else { return 10 };
+        let bytes = |args: &Args| args.list.iter().map(|arg| arg.len() + 1).sum::<usize>();
+        let ancestors = exec.ancestry.iter().filter_map(|ancestor| ancestor.args.as_deref());
+        bytes(&exec.process.args) + ancestors.map(bytes).sum::<usize>()
+    }
+
+    /// The arguments of the process and its ancestors, `+` where something was cut.
+    fn shown(event: &Event) -> Vec<String> {
+        let Event::Exec(exec) = event else { unreachable!("an execution") };
+        let shown = |args: &Args| {
+            let list: Vec<_> = args.list.iter().map(|arg| String::from_utf8_lossy(arg)).collect();
+            format!("{}{}", list.join(" "), if args.truncated { "+" } else { "" })
+        };
+        let ancestors = exec.ancestry.iter().filter_map(|ancestor| ancestor.args.as_deref());
+        std::iter::once(&exec.process.args).chain(ancestors).map(shown).collect()
+    }
+
+    #[test]
+    fn the_farthest_ancestor_is_cut_first_and_the_process_last() {
+        let event = testing::exec();
+        let all = length(&event);
+        assert_eq!(shown(&event), ["ls -l", "sh -c ls -l", "sshd -D", "init splash"]);
+        let cases: [(usize, [&str; 4]); 9] = [
+            (all, ["ls -l", "sh -c ls -l", "sshd -D", "init splash"]),
+            (all - 1, ["ls -l", "sh -c ls -l", "sshd -D", "init splas+"]),
+            (all - 7, ["ls -l", "sh -c ls -l", "sshd -D", "init+"]),
+            (all - 12, ["ls -l", "sh -c ls -l", "sshd -D", "+"]),
+            (all - 13, ["ls -l", "sh -c ls -l", "sshd -+", "+"]),
+            (all - 20, ["ls -l", "sh -c ls -l", "+", "+"]),
+            (all - 23, ["ls -l", "sh -c ls+", "+", "+"]),
+            (6, ["ls -l", "+", "+", "+"]),
+            (3, ["ls+", "+", "+", "+"]),
+        ];
+        for (bytes_max, expected) in cases {
+            let short = shorten(&event, bytes_max, length).expect("can be made that short");
+            assert_eq!(shown(&short), expected, "{bytes_max}");
+        }
+        assert_eq!(shorten(&event, 2, length), None);
+    }
+
+    #[test]
+    fn what_there_was_is_still_told() {
+        let short = shorten(&testing::exec(), 3, length).expect("can be made that short");
+        let (Event::Exec(long), Event::Exec(short)) = (testing::exec(), short) else {
+            unreachable!("executions")
+        };
+        assert_eq!(short.id, long.id);
+        assert_eq!((short.process.args.count, short.process.args.bytes_total), (2, 6));
+        let args = short.ancestry[0].args.as_ref().expect("arguments");
+        assert_eq!((args.count, args.bytes_total, args.list.len()), (3, 12, 0));
+        let uncut =
+            Exec { process: long.process.clone(), ancestry: long.ancestry.clone(), ..*short };
+        assert_eq!(uncut, *long, "nothing but arguments is cut");
+    }
+
+    #[test]
+    fn text_is_not_cut_within_a_character() {
+        let Event::Exec(mut exec) = testing::exec() else { unreachable!("an execution") };
+        exec.ancestry.clear();
+        exec.process.args = testing::args(["x", "ééé"]);
+        let event = Event::Exec(exec);
+        let short = |bytes_max| shown(&shorten(&event, bytes_max, length).expect("fits")).remove(0);
+        assert_eq!([short(8), short(7), short(6), short(5)], ["x éé+", "x éé+", "x é+", "x é+"]);
+    }
+
+    #[test]
+    fn a_report_of_a_loss_stays_as_it_is() {
+        assert_eq!(shorten(&testing::loss(), 9, length), None);
+        assert_eq!(shorten(&testing::loss(), 10, length), Some(testing::loss()));
+    }
+}
