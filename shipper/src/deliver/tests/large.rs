@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::refused::quarantined;
+use super::refused::{put_aside, quarantined};
 use super::{NAME, Setup, now, open, put, sent};
 use crate::deliver::{Control, Delivered, Line};
-use crate::event::{Event, Id, testing};
+use crate::event::{Event, Id, codec, testing};
 use crate::format::ecs;
 use crate::sink::{Batch, Outcome, Sink};
 
@@ -155,10 +155,7 @@ async fn what_is_put_aside_is_the_whole_event() {
     let (setup, delivered) = deliver(&[30_000], &sink).await;
     assert_eq!(delivered, Delivered { sent: 0, quarantined: 1, complete: true });
     assert_eq!(*sink.calls.lock().unwrap(), 2, "shortened once");
-    let directory = crate::spool::quarantine_directory(&setup.directory.path().join("spool"), NAME);
-    let bytes: u64 = std::fs::read_dir(directory)
-        .unwrap()
-        .map(|file| file.unwrap().metadata().unwrap().len())
-        .sum();
-    assert!(bytes > 0);
+    let mut whole = Vec::new();
+    codec::encode(&exec(1, 30_000), &mut whole);
+    assert_eq!(put_aside(&setup), [(1, "too large".to_owned(), whole)]);
 }
