@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::config::model::Filter;
 use crate::config::settings::DeliverySettings;
-use crate::event::codec::Decoder;
 use crate::event::Event;
+use crate::event::codec::Decoder;
 use crate::sink::{Item, Sink};
 use crate::spool::{Block, Entry, Reader};
 

@@ -109,7 +109,7 @@ impl Line {
         if state.delivered.complete {
             flow.pass(Source::Log(reader), &ack, &mut state).await;
         }
-        state.reporter.write(&flow.gate);
+        state.reporter.write(&flow.gate, &*sink);
         if let Err(error) = sink.close().await {
             tracing::error!(sink = name, %error, "could not be closed");
         }
@@ -190,7 +190,7 @@ impl Flow<'_> {
                         None => ended = true,
                     }
                 }
-                () = reporter.due(gate.changes()) => reporter.write(gate),
+                () = reporter.due(gate.changes()) => reporter.write(gate, *sink),
                 // The pipeline holds the other end for as long as there are sinks.
                 _ = control.changed() => {
                     let asked = control.borrow_and_update().reopens;

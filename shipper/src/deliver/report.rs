@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::status;
+use crate::sink::Sink;
 
 /// How often a status is written, at most.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -37,9 +38,11 @@ impl Reporter {
     }
 
     /// Writes it.
-    pub fn write(&mut self, gate: &Gate) {
+    pub fn write(&mut self, gate: &Gate, sink: &dyn Sink) {
         let Some(spool_dir) = &self.spool_dir else { return };
-        let (change, status) = gate.status();
+        let (change, mut status) = gate.status();
+        status.figures =
+            sink.figures().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         // A failure shows in what matters: the spool is on the same disk.
         if let Err(error) = status::write(spool_dir, &self.sink, &status) {
             tracing::debug!(%error, sink = self.sink, "the status cannot be written");

@@ -3,6 +3,7 @@
 //!
 //! It is no record of anything: after a crash it may be old or gone, and nothing depends on it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -26,6 +27,9 @@ pub struct Status {
     pub last_error: Option<String>,
     /// When, in nanoseconds since 1970.
     pub last_error_unix_ns: Option<u64>,
+    /// What its client library counts; see [`crate::sink::Sink::figures`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<String, u64>,
 }
 
 /// What a sink is at.

@@ -71,6 +71,46 @@ pub enum Outcome {
     },
 }
 
+/// What a look at the other side showed, for `shipper validate --connect`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How it bears on delivery.
+    pub grade: Grade,
+    /// In the operator's words, with what to do.
+    pub text: String,
+}
+
+/// How a finding bears on delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grade {
+    /// As it should be.
+    Good,
+    /// Events are delivered, but the operator should know.
+    Note,
+    /// Events would not be delivered.
+    Bad,
+}
+
+impl Finding {
+    /// As it should be.
+    #[must_use]
+    pub fn good(text: String) -> Finding {
+        Finding { grade: Grade::Good, text }
+    }
+
+    /// To be known.
+    #[must_use]
+    pub fn note(text: String) -> Finding {
+        Finding { grade: Grade::Note, text }
+    }
+
+    /// To be mended.
+    #[must_use]
+    pub fn bad(text: String) -> Finding {
+        Finding { grade: Grade::Bad, text }
+    }
+}
+
 /// A place to deliver to.
 ///
 /// The contract: `send` is given the same events again, in the same order, until it answers that it
@@ -95,6 +135,12 @@ pub trait Sink: Send + Sync {
     /// Called on SIGHUP: reopen what a log rotation may have moved away. Errors show at the next
     /// `send`.
     async fn reopen(&self) {}
+
+    /// What the client library counts of its connections and queues, for `shipper spool status` and
+    /// for metrics. Names end in their units.
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 
     /// Called once, after the last `send`: flush and leave things tidy.
     async fn close(&self) -> Result<(), std::io::Error> {

@@ -83,6 +83,8 @@ pub(super) struct SinkReport {
     pub(super) quarantined_bytes: u64,
     /// Requeued, to be delivered first after the next start.
     pub(super) requeued_events: u64,
+    /// What its client library counted last; names end in their units.
+    pub(super) figures: std::collections::BTreeMap<String, u64>,
 }
 
 /// Looks and prints.
@@ -213,6 +215,7 @@ impl SinkReport {
             last_success_unix_ns: delivery.last_success_unix_ns.max(saved),
             last_error: delivery.last_error,
             last_error_unix_ns: delivery.last_error_unix_ns,
+            figures: delivery.figures,
             quarantined_events: quarantine.as_ref().map_or(0, |entries| entries.entries),
             quarantined_bytes: quarantine.map_or(0, |entries| entries.bytes),
             requeued_events: replay.map_or(0, |entries| entries.entries),
