@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs what is missing on Debian or Ubuntu, as root. Does nothing when all is there.
-#   setup.sh build   what `make build` needs: a C linker and Rust 1.95 or later
+#   setup.sh build   what `make build` needs: a C compiler, make, cmake, perl and Rust 1.95 or later
 #   setup.sh lint    rustfmt, clippy, cargo-deny
 #   setup.sh ebpf    what `make ebpf` needs: the pinned nightly with rust-src, LLVM 22, bpf-linker
-#   setup.sh fuzz    what `make fuzz` needs: the same nightly, cargo-fuzz, a C++ compiler
+#   setup.sh fuzz    what `make fuzz` needs: the same nightly, cargo-fuzz
 set -eu
 cd "$(dirname "$0")"
 PATH="$HOME/.cargo/bin:$PATH"
@@ -62,7 +62,12 @@ install_nightly() {
 
 case "${1:-build}" in
 build)
+    # librdkafka and the OpenSSL and libcurl in it are built from their sources.
     have cc || apt_install gcc libc6-dev
+    have c++ || apt_install g++
+    have make || apt_install make
+    have cmake || apt_install cmake
+    have perl || apt_install perl
     install_rust
     ;;
 lint)
@@ -73,7 +78,6 @@ lint)
 fuzz)
     "$0" build
     install_nightly "the fuzzer"
-    have c++ || apt_install g++
     have cargo-fuzz || { say "installing cargo-fuzz $cargo_fuzz"; cargo install --quiet --locked cargo-fuzz --version "=$cargo_fuzz"; }
     ;;
 ebpf)

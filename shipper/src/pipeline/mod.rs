@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use crate::capture::{Capture, CaptureError, Options, privileges};
 use crate::config::settings::Settings;
 use crate::deliver::{Control, Delivered};
-use crate::sink::file::FileError;
 use crate::spool::disk::RealDisk;
 use crate::spool::{self, SpoolError};
 use sinks::OpenSink;
@@ -40,7 +39,7 @@ pub enum PipelineError {
         /// Which.
         name: String,
         /// Why.
-        source: FileError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The system refuses threads or signals.
     #[error("{what}: {source}")]

@@ -60,11 +60,14 @@ pub fn open(
     let (sink, housekeeper): (Box<dyn Sink>, _) = match &settings.kind {
         SinkKind::File(file) => {
             let (sink, housekeeper) = FileSink::new(file.clone());
-            sink.open().map_err(|source| PipelineError::Sink { name: name.clone(), source })?;
+            sink.open().map_err(|error| refused(&name, error))?;
             (Box::new(sink), Some(housekeeper))
         }
         SinkKind::Console(output) => (Box::new(ConsoleSink::new(*output)), None),
-        SinkKind::Kafka(_) => (Box::new(KafkaSink), None),
+        SinkKind::Kafka(kafka) => {
+            let sink = KafkaSink::new(kafka, &settings.delivery);
+            (Box::new(sink.map_err(|error| refused(&name, error))?), None)
+        }
     };
     let (reader, cursor) = spool.cursor(&name)?;
     let line = Line {
@@ -78,4 +81,8 @@ pub fn open(
         settings: settings.delivery.clone(),
     };
     Ok(OpenSink { line, housekeeper })
+}
+
+fn refused(name: &str, source: impl std::error::Error + Send + Sync + 'static) -> PipelineError {
+    PipelineError::Sink { name: name.to_owned(), source: Box::new(source) }
 }

@@ -1,0 +1,69 @@
+//! The envelope of Splunk's HTTP Event Collector around an event: `time`, `host`, `source`,
+//! `sourcetype`, `index`, and the event itself (Splunk, "Format events for HTTP Event Collector").
+
+use serde::Serialize;
+
+use super::ecs;
+use crate::event::{Event, WallTime};
+
+/// What an event is filed under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// Index; `None` leaves it to the collector.
+    pub index: Option<String>,
+    /// Where it came from.
+    pub source: String,
+    /// How it is read.
+    pub sourcetype: String,
+}
+
+impl Default for Metadata {
+    fn default() -> Metadata {
+        Metadata {
+            index: None,
+            source: "shipper".to_owned(),
+            sourcetype: "shipper:exec".to_owned(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Head<'a> {
+    time: Seconds,
+    host: &'a str,
+    source: &'a str,
+    sourcetype: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<&'a str>,
+}
+
+/// Seconds since the epoch with six digits after the point, as a number.
+struct Seconds(WallTime);
+
+impl Serialize for Seconds {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let micros = self.0.0 / 1_000;
+        // Splunk takes a number or text; text keeps every digit.
+        serializer.collect_str(&format_args!("{}.{:06}", micros / 1_000_000, micros % 1_000_000))
+    }
+}
+
+/// Appends the event in its envelope as one JSON object.
+pub fn encode(event: &Event, metadata: &Metadata, out: &mut Vec<u8>) {
+    let head = Head {
+        time: Seconds(event.time()),
+        host: &event.host().name,
+        source: &metadata.source,
+        sourcetype: &metadata.sourcetype,
+        index: metadata.index.as_deref(),
+    };
+    let written = serde_json::to_writer(&mut *out, &head);
+    // Memory does not fail, and no map here has a key that is not a string.
+    debug_assert!(written.is_ok(), "{written:?}");
+    // The object is opened again for one more member.
+    out.pop();
+    out.extend_from_slice(b",\"event\":");
+    ecs::encode(event, out);
+    out.pop();
+    out.push(b'}');
+}

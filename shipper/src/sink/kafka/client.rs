@@ -1,0 +1,369 @@
+//! The producer of librdkafka: made from the settings, and what it calls back.
+//!
+//! Idempotent, with acks of all in-sync replicas, and with a fatal error instead of a gap: so within
+//! a partition events are in the log in the order of the spool, once, for as long as one producer
+//! lives. Messages never time out in it; how long is too long is decided by whoever waits.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{Producer, ProducerContext, PurgeConfig, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use sha2::{Digest, Sha256};
+
+use super::ledger::Ledger;
+use super::options;
+use super::statistics::Statistics;
+use crate::config::secret::{Secret, SecretError};
+use crate::config::settings::{
+    DeliverySettings, KafkaCompression, KafkaSettings, SaslSettings, TlsSettings,
+};
+
+/// Why there is no producer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// A secret cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A file of `tls` cannot be read.
+    #[error("{}: cannot be read: {source}; it is named in `tls` of the sink", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// librdkafka does not take the settings together.
+    #[error("librdkafka does not take the settings: {0}")]
+    Settings(String),
+}
+
+/// What is wrong with the connection, as far as librdkafka tells.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// Somebody has to mend something: credentials, certificates.
+    pub is_blocked: bool,
+    /// What librdkafka said.
+    pub cause: String,
+}
+
+/// What the callbacks leave for the calls that wait.
+pub struct Shared {
+    /// Where each event is.
+    pub ledger: Ledger,
+    /// An event was not delivered, or the producer is at its end: nothing more may be handed to it,
+    /// or what was not delivered would come after what was.
+    pub is_spent: AtomicBool,
+    /// The last thing that went wrong since something was acknowledged.
+    pub trouble: Mutex<Option<Trouble>>,
+    /// Of the last interval.
+    pub statistics: Mutex<Statistics>,
+}
+
+impl Shared {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new() -> Shared {
+        Shared {
+            ledger: Ledger::new(),
+            is_spent: AtomicBool::new(false),
+            trouble: Mutex::new(None),
+            statistics: Mutex::default(),
+        }
+    }
+
+    /// What is wrong, if anything is.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What librdkafka counted last; names end in their units.
+    #[must_use]
+    pub fn figures(&self) -> Vec<(&'static str, u64)> {
+        self.statistics.lock().unwrap_or_else(PoisonError::into_inner).figures()
+    }
+
+    /// Longest pause that a quota asked for lately, in milliseconds.
+    #[must_use]
+    pub fn throttled_max_ms(&self) -> u64 {
+        self.statistics.lock().unwrap_or_else(PoisonError::into_inner).throttled_max_ms()
+    }
+
+    /// Forgets what was wrong: it shows again if it still is.
+    pub fn clear_trouble(&self) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Called by librdkafka's threads.
+pub struct Context(pub Arc<Shared>);
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, "librdkafka: {message}");
+    }
+
+    fn stats_raw(&self, json: &[u8]) {
+        match serde_json::from_slice(json) {
+            Ok(statistics) => {
+                let mut held = self.0.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+                *held = statistics;
+            }
+            Err(error) => tracing::debug!(%error, "statistics of librdkafka cannot be read"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        tracing::debug!(%error, reason, "librdkafka reports an error");
+        let is_blocked = match code {
+            Code::Fatal => {
+                self.0.is_spent.store(true, Ordering::Release);
+                false
+            }
+            Code::Authentication | Code::SSL | Code::SaslAuthenticationFailed => true,
+            _ => false,
+        };
+        let mut held = self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        // That all brokers are down says less than why one is, and that a connection was lost less
+        // than why a login was refused.
+        let says_less = code == Code::AllBrokersDown
+            || held.as_ref().is_some_and(|held| held.is_blocked && !is_blocked);
+        if held.is_none() || !says_less {
+            *held = Some(Trouble { is_blocked, cause: plain(reason).to_owned() });
+        }
+    }
+}
+
+/// Without what librdkafka appends about itself: `(after 0ms in state CONNECT)`.
+fn plain(reason: &str) -> &str {
+    reason.split_once(" (after ").map_or(reason, |(plain, _)| plain)
+}
+
+impl ProducerContext for Context {
+    /// Number of the record.
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        let report = match result {
+            Ok(_) => {
+                self.0.clear_trouble();
+                Ok(())
+            }
+            Err((error, _)) => {
+                self.0.is_spent.store(true, Ordering::Release);
+                Err(error.rdkafka_error_code().unwrap_or(Code::Unknown))
+            }
+        };
+        self.0.ledger.report(number as u64, report);
+    }
+}
+
+/// A producer, and what it was made from.
+pub struct Client {
+    /// The producer.
+    pub producer: ThreadedProducer<Context>,
+    /// Of the secrets and files it was made with.
+    pub fingerprint: Fingerprint,
+}
+
+/// Tells whether secrets and files are still the same.
+pub type Fingerprint = [u8; 32];
+
+impl Client {
+    /// A producer that begins to connect. `batch_bytes_max` bounds what is sent as one set of
+    /// messages.
+    ///
+    /// # Errors
+    /// When a file or secret cannot be read or librdkafka refuses the settings.
+    pub fn new(
+        settings: &KafkaSettings,
+        delivery: &DeliverySettings,
+        batch_bytes_max: Option<usize>,
+        shared: &Arc<Shared>,
+    ) -> Result<Client, ClientError> {
+        let (mut config, fingerprint) = config(settings)?;
+        bound_queue(&mut config, settings, delivery);
+        if let Some(bytes_max) = batch_bytes_max {
+            config.set("batch.size", bytes_max.to_string());
+        }
+        let producer = config.create_with_context(Context(shared.clone())).map_err(refused)?;
+        Ok(Client { producer, fingerprint })
+    }
+
+    /// Ends it. What is still in its queues is reported as not delivered; what was sent has
+    /// `patience` to be answered.
+    pub fn end(self, patience: Duration) {
+        self.producer.purge(PurgeConfig::default().queue());
+        if let Err(error) = self.producer.flush(patience) {
+            tracing::debug!(%error, "the brokers did not answer for all that was sent");
+        }
+        // Dropping it purges what is in flight too.
+    }
+}
+
+/// Room for all batches that may be under way, so that librdkafka's queue is never full and never
+/// larger.
+fn bound_queue(config: &mut ClientConfig, settings: &KafkaSettings, delivery: &DeliverySettings) {
+    let batches = delivery.concurrency + 1;
+    let messages = (batches * delivery.batch_events_max).max(1_000);
+    let kbytes = batches * (delivery.batch_bytes_max + message_bytes_max(settings)) / 1024;
+    config.set("queue.buffering.max.messages", messages.min(10_000_000).to_string());
+    config.set("queue.buffering.max.kbytes", (kbytes + 1).min(2_097_151).to_string());
+}
+
+/// Largest record that librdkafka takes with these settings, in bytes.
+#[must_use]
+pub fn message_bytes_max(settings: &KafkaSettings) -> usize {
+    let given = settings.options.iter().find(|(name, _)| name == "message.max.bytes");
+    given.and_then(|(_, value)| value.parse().ok()).unwrap_or(options::MESSAGE_BYTES_MAX)
+}
+
+/// What librdkafka is told, without the bounds of the queue.
+///
+/// # Errors
+/// When a file or secret cannot be read.
+pub fn config(settings: &KafkaSettings) -> Result<(ClientConfig, Fingerprint), ClientError> {
+    let mut config = unsecured(settings);
+    let mut seen = Sha256::new();
+    if let Some(tls) = &settings.tls {
+        secure(&mut config, tls, &mut seen)?;
+    }
+    if let Some(sasl) = &settings.sasl {
+        authenticate(&mut config, sasl, &mut seen)?;
+    }
+    let protocol = match (&settings.tls, &settings.sasl) {
+        (None, None) => "plaintext",
+        (Some(_), None) => "ssl",
+        (None, Some(_)) => "sasl_plaintext",
+        (Some(_), Some(_)) => "sasl_ssl",
+    };
+    config.set("security.protocol", protocol);
+    Ok((config, seen.finalize().into()))
+}
+
+/// Everything that needs no file and no secret.
+fn unsecured(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set_log_level(RDKafkaLogLevel::Info);
+    for (name, value) in options::DEFAULTS {
+        config.set(*name, *value);
+    }
+    for (name, value) in &settings.options {
+        config.set(name, value);
+        if name == "debug" {
+            config.set_log_level(RDKafkaLogLevel::Debug);
+        }
+    }
+    for (name, value) in options::GUARANTEES {
+        config.set(*name, *value);
+    }
+    config.set("bootstrap.servers", settings.brokers.join(","));
+    config.set(
+        "compression.codec",
+        match settings.compression {
+            KafkaCompression::None => "none",
+            KafkaCompression::Gzip => "gzip",
+            KafkaCompression::Snappy => "snappy",
+            KafkaCompression::Lz4 => "lz4",
+            KafkaCompression::Zstd => "zstd",
+        },
+    );
+    config
+}
+
+/// Whether librdkafka takes the settings together, before any secret or file is looked at.
+///
+/// # Errors
+/// What librdkafka says against it.
+pub fn check(settings: &KafkaSettings, delivery: &DeliverySettings) -> Result<(), ClientError> {
+    let mut config = unsecured(settings);
+    bound_queue(&mut config, settings, delivery);
+    // It connects to nothing before it is asked for something.
+    config.set("bootstrap.servers", "");
+    let context = Context(Arc::new(Shared::new()));
+    let made: Result<ThreadedProducer<Context>, KafkaError> = config.create_with_context(context);
+    made.map(drop).map_err(refused)
+}
+
+/// An error of librdkafka about its settings.
+pub fn refused(error: KafkaError) -> ClientError {
+    ClientError::Settings(match error {
+        KafkaError::ClientConfig(_, description, _, _) => description,
+        KafkaError::ClientCreation(description) => description,
+        other => other.to_string(),
+    })
+}
+
+fn secure(
+    config: &mut ClientConfig,
+    tls: &TlsSettings,
+    seen: &mut Sha256,
+) -> Result<(), ClientError> {
+    let files = [
+        ("ssl.ca.location", &tls.ca_file),
+        ("ssl.certificate.location", &tls.cert_file),
+        ("ssl.key.location", &tls.key_file),
+    ];
+    for (property, path) in files {
+        let Some(path) = path else { continue };
+        seen.update(read(path)?);
+        config.set(property, path.to_string_lossy());
+    }
+    if let Some(password) = &tls.key_password {
+        config.set("ssl.key.password", secret(password, seen)?);
+    }
+    Ok(())
+}
+
+/// A certificate or key; larger than any real one is not read to its end.
+fn read(path: &Path) -> Result<Vec<u8>, ClientError> {
+    use io::Read as _;
+    const BYTES_MAX: u64 = 4 << 20;
+    let mut bytes = Vec::new();
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => Ok(bytes),
+        Err(source) => Err(ClientError::File { path: path.to_owned(), source }),
+    }
+}
+
+fn authenticate(
+    config: &mut ClientConfig,
+    sasl: &SaslSettings,
+    seen: &mut Sha256,
+) -> Result<(), ClientError> {
+    match sasl {
+        SaslSettings::Password { mechanism, username, password } => {
+            config.set("sasl.mechanism", mechanism.as_str());
+            config.set("sasl.username", username);
+            config.set("sasl.password", secret(password, seen)?);
+        }
+        SaslSettings::OAuthBearer { token_url, client_id, client_secret, scope } => {
+            config.set("sasl.mechanism", "OAUTHBEARER");
+            config.set("sasl.oauthbearer.method", "oidc");
+            config.set("sasl.oauthbearer.token.endpoint.url", token_url);
+            config.set("sasl.oauthbearer.client.id", client_id);
+            config.set("sasl.oauthbearer.client.secret", secret(client_secret, seen)?);
+            if let Some(scope) = scope {
+                config.set("sasl.oauthbearer.scope", scope);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn secret(secret: &Secret, seen: &mut Sha256) -> Result<String, SecretError> {
+    let text = secret.read()?;
+    seen.update(text.expose());
+    Ok(text.expose().to_owned())
+}

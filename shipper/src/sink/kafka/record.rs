@@ -1,0 +1,189 @@
+//! One event as a record of Kafka: topic, key, headers, time, value. `encode` writes all that is
+//! the event's own into the buffer of the batch, since nothing else of the event reaches `send`.
+//!
+//! In the buffer: time in milliseconds (8 bytes), length of the topic (2), length of the key (2),
+//! topic, key, value to the end. The topic is there only where it differs from event to event.
+
+use rdkafka::message::{Header, OwnedHeaders};
+
+use crate::config::settings::{Envelope, KafkaKey, KafkaSettings, KafkaTimestamp, SplunkSettings};
+use crate::event::{Event, Id};
+use crate::format::ecs;
+use crate::format::hec::{self, Metadata};
+use crate::format::template::{Template, TemplateError};
+
+/// Longest name of a topic (`org.apache.kafka.common.internals.Topic`).
+pub const TOPIC_BYTES_MAX: usize = 249;
+
+/// Bytes before topic, key and value.
+const HEAD_BYTES: usize = 12;
+
+/// More than a record has beside its value: head, topic, key, headers, framing.
+pub const OVERHEAD_BYTES: usize = 1024;
+
+/// Makes records of events.
+pub struct Layout {
+    topic: Topic,
+    key: KafkaKey,
+    timestamp: KafkaTimestamp,
+    /// What the value is wrapped in.
+    envelope: Option<Metadata>,
+    /// The headers that every record has.
+    headers: Vec<(&'static str, String)>,
+}
+
+enum Topic {
+    Fixed(String),
+    Fields(Template),
+}
+
+/// A record in the buffer of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Where to.
+    pub topic: &'a str,
+    /// What partition it is in, and how it is compacted.
+    pub key: Option<&'a [u8]>,
+    /// Milliseconds since the epoch; `None` is the time of sending.
+    pub timestamp_ms: Option<i64>,
+    /// One JSON object.
+    pub value: &'a [u8],
+}
+
+impl Layout {
+    /// # Errors
+    /// When the topic is no template.
+    pub fn new(settings: &KafkaSettings) -> Result<Layout, TemplateError> {
+        let topic = if settings.topic.contains(['{', '}']) {
+            Topic::Fields(Template::parse(&settings.topic)?)
+        } else {
+            Topic::Fixed(settings.topic.clone())
+        };
+        let mut headers = vec![
+            ("schema", format!("ecs/{}", ecs::ECS_VERSION)),
+            ("content-type", "application/json".to_owned()),
+        ];
+        let mut envelope = None;
+        match settings.envelope {
+            Envelope::SplunkHec => envelope = Some(hec_metadata(settings.splunk.as_ref())),
+            Envelope::None => {
+                headers.extend(settings.splunk.iter().flat_map(splunk_headers));
+            }
+        }
+        Ok(Layout { topic, key: settings.key, timestamp: settings.timestamp, envelope, headers })
+    }
+
+    /// Appends the event as it lies in the buffer of a batch.
+    pub fn encode(&self, event: &Event, out: &mut Vec<u8>) {
+        let host = event.host();
+        let time_ms = i64::try_from(event.time().0 / 1_000_000).unwrap_or_default();
+        out.extend_from_slice(&time_ms.to_le_bytes());
+        let lengths = out.len();
+        out.extend_from_slice(&[0; 4]);
+
+        if let Topic::Fields(template) = &self.topic {
+            let mut name = String::new();
+            template.render(event, &mut name);
+            out.extend(name.bytes().take(TOPIC_BYTES_MAX).map(topic_byte));
+        }
+        let topic_end = out.len();
+        let host_key = if host.id.is_empty() { &host.name } else { &host.id };
+        match (self.key, event) {
+            (KafkaKey::None, _) => {}
+            (KafkaKey::EventId, _) => out.extend_from_slice(&event.id().hex()),
+            (KafkaKey::EntityId, Event::Exec(exec)) => {
+                out.extend_from_slice(&exec.process.entity_id.hex());
+            }
+            (KafkaKey::Host, _) | (KafkaKey::EntityId, Event::Loss(_)) => {
+                let bytes = host_key.as_bytes();
+                out.extend_from_slice(&bytes[..bytes.len().min(usize::from(u16::MAX))]);
+            }
+        }
+        let key_end = out.len();
+        let topic_bytes = topic_end - lengths - 4;
+        for (at, bytes) in [(lengths, topic_bytes), (lengths + 2, key_end - topic_end)] {
+            let bytes = u16::try_from(bytes).expect("topic and key are cut to what fits");
+            out[at..at + 2].copy_from_slice(&bytes.to_le_bytes());
+        }
+
+        match &self.envelope {
+            None => ecs::encode(event, out),
+            Some(metadata) => hec::encode(event, metadata, out),
+        }
+        // A record ends where its length says; a newline would be part of the value.
+        if out.last() == Some(&b'\n') {
+            out.pop();
+        }
+    }
+
+    /// Reads what [`Layout::encode`] wrote.
+    #[must_use]
+    pub fn decode<'a>(&'a self, bytes: &'a [u8]) -> Option<Record<'a>> {
+        let (head, rest) = bytes.split_at_checked(HEAD_BYTES)?;
+        let time_ms = i64::from_le_bytes(head[..8].try_into().ok()?);
+        let length = |at: usize| usize::from(u16::from_le_bytes([head[at], head[at + 1]]));
+        let (topic, rest) = rest.split_at_checked(length(8))?;
+        let (key, value) = rest.split_at_checked(length(10))?;
+        Some(Record {
+            topic: match &self.topic {
+                Topic::Fixed(topic) => topic,
+                Topic::Fields(_) => std::str::from_utf8(topic).ok()?,
+            },
+            key: (!key.is_empty()).then_some(key),
+            timestamp_ms: (self.timestamp == KafkaTimestamp::Event).then_some(time_ms),
+            value,
+        })
+    }
+
+    /// The headers of a record.
+    #[must_use]
+    pub fn headers(&self, id: Id) -> OwnedHeaders {
+        let event_id = Header { key: "event-id", value: Some(&id.hex()) };
+        let first = OwnedHeaders::new_with_capacity(self.headers.len() + 1).insert(event_id);
+        self.headers
+            .iter()
+            .fold(first, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
+    }
+
+    /// The topic, where all events go to one.
+    #[must_use]
+    pub fn fixed_topic(&self) -> Option<&str> {
+        match &self.topic {
+            Topic::Fixed(topic) => Some(topic),
+            Topic::Fields(_) => None,
+        }
+    }
+}
+
+/// What a name of a topic may not hold becomes `_`.
+fn topic_byte(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) { byte } else { b'_' }
+}
+
+fn hec_metadata(splunk: Option<&SplunkSettings>) -> Metadata {
+    let mut metadata = Metadata::default();
+    if let Some(SplunkSettings { index, source, sourcetype }) = splunk {
+        metadata.index.clone_from(index);
+        if let Some(source) = source {
+            metadata.source.clone_from(source);
+        }
+        if let Some(sourcetype) = sourcetype {
+            metadata.sourcetype.clone_from(sourcetype);
+        }
+    }
+    metadata
+}
+
+/// The headers that kafka-connect-splunk reads with `splunk.header.support=true`. The host is a
+/// field of the event.
+fn splunk_headers(splunk: &SplunkSettings) -> Vec<(&'static str, String)> {
+    let SplunkSettings { index, source, sourcetype } = splunk;
+    [
+        ("splunk.header.index", index),
+        ("splunk.header.source", source),
+        ("splunk.header.sourcetype", sourcetype),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value.clone()?)))
+    .collect()
+}

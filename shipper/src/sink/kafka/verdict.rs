@@ -1,0 +1,151 @@
+//! What an error of librdkafka or of a broker means for the events it met, in the operator's words.
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::connect::Unknown;
+use super::topic::{Limits, Partition, Topic};
+use crate::sink::Outcome;
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Send again.
+    Again,
+    /// The event, or the broker thinks so.
+    Refused,
+    /// The event is larger than the topic takes, or the batch librdkafka put it in.
+    TooLarge,
+    /// Somebody has to mend something.
+    Blocked,
+}
+
+/// Of an event that was reported as not delivered. Whatever is not known is tried again: nothing is
+/// put aside for a reason that is not the event's.
+#[must_use]
+pub fn class(code: Code) -> Class {
+    match code {
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Class::TooLarge,
+        Code::InvalidRecord | Code::InvalidTimestamp => Class::Refused,
+        Code::UnknownTopic
+        | Code::UnknownTopicOrPartition
+        | Code::UnknownPartition
+        | Code::InvalidTopic
+        | Code::TopicAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::IllegalSASLState
+        | Code::Authentication
+        | Code::SSL
+        | Code::SecurityDisabled
+        | Code::PolicyViolation
+        | Code::InvalidRequiredAcks
+        | Code::UnsupportedForMessageFormat
+        | Code::UnsupportedVersion
+        | Code::UnsupportedFeature
+        | Code::UnsupportedCompressionType => Class::Blocked,
+        _ => Class::Again,
+    }
+}
+
+/// What is wrong and what to do, for an error that came with events of this topic.
+#[must_use]
+pub fn words(code: Code, topic: &str) -> String {
+    match code {
+        Code::UnknownTopic | Code::UnknownTopicOrPartition => format!(
+            "there is no topic {topic}, or this user may not see it: create it, or grant the \
+             operation Describe on it"
+        ),
+        Code::UnknownPartition => {
+            format!("topic {topic} has fewer partitions than before: was it made anew?")
+        }
+        Code::InvalidTopic => format!("the brokers do not take {topic} as the name of a topic"),
+        Code::TopicAuthorizationFailed => format!(
+            "this user may not write to topic {topic}: grant it the operation Write on the topic"
+        ),
+        Code::ClusterAuthorizationFailed => format!(
+            "this user may not write idempotently: grant it the operation Write on topic {topic}, \
+             or IdempotentWrite on the cluster where the brokers are older than 2.8"
+        ),
+        Code::PolicyViolation => {
+            format!("a policy of the brokers refuses records for topic {topic}")
+        }
+        Code::InvalidRecord => format!(
+            "topic {topic} refuses the record as invalid; a compacted topic takes none without a \
+             key (`key:`)"
+        ),
+        Code::InvalidTimestamp => format!(
+            "the time of the event is out of what topic {topic} takes \
+             (message.timestamp.before.max.ms, message.timestamp.after.max.ms); `timestamp: ship` \
+             sends the time of sending"
+        ),
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
+            format!("larger than topic {topic} takes (max.message.bytes)")
+        }
+        Code::UnsupportedCompressionType | Code::UnsupportedForMessageFormat => {
+            "the brokers do not know this compression: choose another (`compression:`)".to_owned()
+        }
+        Code::Authentication | Code::SaslAuthenticationFailed => {
+            "the brokers do not accept these credentials (`sasl:`)".to_owned()
+        }
+        Code::UnsupportedSASLMechanism => {
+            "the brokers do not know this SASL mechanism on this port (`sasl.mechanism`)".to_owned()
+        }
+        // What librdkafka says of the others is said to whoever looks deeper.
+        code => format!("topic {topic}: {code}"),
+    }
+}
+
+/// Why nothing is acknowledged though the brokers can be reached, by what they say of the topic.
+#[must_use]
+pub fn stall(
+    topic: &str,
+    described: Result<Topic, Unknown>,
+    limits: Option<Limits>,
+    throttled_ms: u64,
+) -> Outcome {
+    let retry = |cause| Outcome::Retry { cause, after: None };
+    let known = match described {
+        Ok(known) => known,
+        Err(Unknown::Unreachable(cause)) => return retry(cause),
+        Err(Unknown::Said(code)) => {
+            let cause = words(code, topic);
+            return match class(code) {
+                Class::Blocked => Outcome::Blocked { cause },
+                _ => retry(cause),
+            };
+        }
+    };
+    if known.may_write == Some(false) {
+        return Outcome::Blocked { cause: words(Code::TopicAuthorizationFailed, topic) };
+    }
+    let count = |is: &dyn Fn(&Partition) -> bool| {
+        known.partitions.iter().filter(|partition| is(partition)).count()
+    };
+    let leaderless = count(&|partition| !partition.has_leader);
+    if leaderless > 0 {
+        let all = known.partitions.len();
+        return retry(format!("topic {topic}: {leaderless} of {all} partitions have no leader"));
+    }
+    if let Some(Limits { in_sync_min, .. }) = limits {
+        let lacking = count(&|partition| partition.in_sync < in_sync_min);
+        if lacking > 0 {
+            return retry(too_few_in_sync(topic, lacking, in_sync_min));
+        }
+    }
+    if throttled_ms > 0 {
+        return retry(format!(
+            "the brokers hold shipper back by a quota, by up to {throttled_ms} ms a request"
+        ));
+    }
+    retry(format!("topic {topic}: the brokers acknowledge nothing"))
+}
+
+/// A topic that takes nothing since replicas are missing.
+#[must_use]
+pub fn too_few_in_sync(topic: &str, partitions: usize, in_sync_min: usize) -> String {
+    format!(
+        "topic {topic}: {partitions} partitions have fewer than {in_sync_min} replicas in sync \
+         (min.insync.replicas) and take nothing until more brokers are back"
+    )
+}
