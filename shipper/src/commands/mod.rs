@@ -25,6 +25,7 @@ Examples:
   sudo shipper run --local             capture, print, and write ./run/events/shipper.ndjson
   sudo shipper run                     with the configuration in /etc/shipper/shipper.yaml
   shipper validate --config new.yaml   everything that is wrong with a configuration
+  shipper validate --connect           and whether each sink would take events
   sudo shipper doctor                  what this machine allows, and which mode would be used
   shipper tail --tree                  follow the events as a process tree
   sudo shipper spool status            how far each sink has got
@@ -46,7 +47,7 @@ enum Command {
     /// Capture executions and deliver them, until Ctrl-C or SIGTERM
     Run(run::RunArgs),
     /// Check a configuration and say everything that is wrong with it
-    Validate(ConfigArg),
+    Validate(validate::ValidateArgs),
     /// Show what this machine allows, and which capture mode would be used
     Doctor(doctor::DoctorArgs),
     /// Remove the programs and the ring that `capture.pin: true` left in the kernel
@@ -72,7 +73,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
-        Command::Validate(args) => validate::run(&args.config),
+        Command::Validate(args) => validate::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Unpin(args) => unpin::run(args),
         Command::Schema(args) => schema::run(args),

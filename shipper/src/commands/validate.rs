@@ -1,13 +1,70 @@
-//! `shipper validate`.
+//! `shipper validate`: the configuration, and with `--connect` what is behind it.
 
-use std::path::Path;
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use crate::config;
+use anyhow::Context as _;
 
-/// Checks a configuration; everything wrong with it is in the error.
-pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
+use super::ConfigArg;
+use crate::config;
+use crate::config::settings::{SinkKind, SinkSettings};
+use crate::sink::{Finding, Grade, kafka};
+
+/// Check a configuration and say everything that is wrong with it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ValidateArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+
+    /// Also connect to each sink and check that it would take events; nothing is written there
+    #[arg(long)]
+    connect: bool,
+}
+
+/// Checks a configuration; everything wrong with it is in the error. With `--connect` the exit code
+/// is 1 when a sink would not take events.
+pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
+    let path = &args.config.config;
     let settings = config::load(path)?;
     let names: Vec<&str> = settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
-    super::print(&format!("{}: valid; delivers to {}\n", path.display(), names.join(", ")))
+    super::print(&format!("{}: valid; delivers to {}\n", path.display(), names.join(", ")))?;
+    if !args.connect {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    let mut is_good = true;
+    for sink in &settings.sinks {
+        let findings = runtime.block_on(runtime.handle().spawn(look(sink.clone())))?;
+        is_good &= findings.iter().all(|finding| finding.grade != Grade::Bad);
+        show(&sink.name, &findings);
+    }
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn look(sink: SinkSettings) -> Vec<Finding> {
+    match &sink.kind {
+        SinkKind::Kafka(settings) => kafka::check_connection(settings).await,
+        SinkKind::File(file) => vec![Finding::good(format!("writes {}", file.path.display()))],
+        SinkKind::Console(_) => vec![Finding::good("writes to standard output".to_owned())],
+    }
+}
+
+fn show(name: &str, findings: &[Finding]) {
+    use anstyle::AnsiColor::{Green, Red, Yellow};
+    let mut text = String::new();
+    for Finding { grade, text: said } in findings {
+        let (word, colour) = match grade {
+            Grade::Good => ("ok", Green),
+            Grade::Note => ("note", Yellow),
+            Grade::Bad => ("FAIL", Red),
+        };
+        let style = colour.on_default();
+        let _ = writeln!(text, "{style}{word:4}{style:#}  {name}: {said}");
+    }
+    // A reader that has gone away wants nothing more.
+    let _ = std::io::Write::write_all(&mut anstream::stdout(), text.as_bytes());
 }
