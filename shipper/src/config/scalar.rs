@@ -78,9 +78,7 @@ impl Check<'_> {
             Some(Scalar::DirectoryPath) => {
                 self.named(node, path, is_directory_path, "the path of a directory")
             }
-            Some(Scalar::Broker) => {
-                self.named(node, path, is_broker, "`host:port` such as `kafka1:9093`")
-            }
+            Some(Scalar::Broker) => self.broker(node, path),
             Some(Scalar::Topic) => self.topic(node, path),
             Some(Scalar::TokenUrl) => self.token_url(node, path),
             Some(Scalar::Line) => {
@@ -152,14 +150,24 @@ impl Check<'_> {
         }
     }
 
+    fn broker(&mut self, node: &Node, path: &str) {
+        // `[::1]:9092` is YAML for something else.
+        if !node.text().is_some_and(is_broker) {
+            self.bad(node, path, "`host:port` such as `kafka1:9093`", unquoted(node));
+        }
+    }
+
     fn topic(&mut self, node: &Node, path: &str) {
+        let expected = "the name of a topic";
         match &node.value {
             Value::Text(text) => {
                 if let Some(problem) = topic_problem(text) {
                     self.say(node, &format!("`{path}` {problem}"));
                 }
             }
-            _ => self.named(node, path, |_| true, "the name of a topic"),
+            // `{event.action}` is YAML for something else.
+            Value::Map(_) => self.bad(node, path, expected, unquoted(node)),
+            _ => self.named(node, path, |_| true, expected),
         }
     }
 
@@ -206,6 +214,14 @@ impl Check<'_> {
             self.bad(node, path, &range, "");
         }
         !outside
+    }
+}
+
+/// What to do with text that YAML took for more than text.
+fn unquoted(node: &Node) -> &'static str {
+    match node.value {
+        Value::List(_) | Value::Map(_) => "; put it in quotes",
+        _ => "",
     }
 }
 

@@ -1,11 +1,12 @@
 //! Secrets: the configuration says where one is, never what it is.
 
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -62,6 +63,9 @@ pub enum SecretError {
         /// What the system said.
         source: io::Error,
     },
+    /// It is a directory, a device or a pipe.
+    #[error("{} is not a regular file; put the secret into one", .0.display())]
+    NotAFile(PathBuf),
     /// There is nothing in it.
     #[error("{0} is empty; put the secret there")]
     Empty(String),
@@ -110,8 +114,14 @@ impl Secret {
 /// The content of a file, or as much of it as shows that it is too much.
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let failed = |source| SecretError::Unreadable { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode();
+    // Without waiting: nobody may ever write into a pipe.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(SecretError::NotAFile(path.to_owned()));
+    }
+    let mode = metadata.permissions().mode();
     if mode & OTHERS != 0 {
         tracing::warn!(
             "{}: every user of this machine may get at this secret (mode {:04o}); \
@@ -221,8 +231,18 @@ mod tests {
             "the environment variable SHIPPER_TEST_UNSET is not set; set it for shipper, in its \
              systemd unit with `EnvironmentFile=`"
         );
-        // Without an end, and others may read it: still an answer.
-        assert!(matches!(Secret::File("/dev/zero".into()).read(), Err(SecretError::TooLong(_))));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for path in [Path::new("/dev/zero"), directory.path(), &pipe] {
+            let error = Secret::File(path.to_owned()).read().map(|_| ()).unwrap_err();
+            assert!(matches!(error, SecretError::NotAFile(_)), "{}: {error}", path.display());
+        }
     }
 
     #[test]

@@ -141,8 +141,8 @@ fn brokers_and_topics_are_told_what_is_wrong_with_them() {
                  `:1`",
                 "2:114: `sinks[0].brokers[9]` must be `host:port` such as `kafka1:9093`, but is \
                  `http://k1:9092`",
-                "2:132: `sinks[0].brokers[10]` must be text, but is the number 9092; put it in \
-                 quotes",
+                "2:132: `sinks[0].brokers[10]` must be `host:port` such as `kafka1:9093`, but is \
+                 `9092`",
             ],
         ),
         ("brokers: ['k-1.example.com:1', '10.0.0.1:65535', '[2001:db8::1]:9093', k_1:09092]", &[]),
@@ -176,6 +176,19 @@ fn brokers_and_topics_are_told_what_is_wrong_with_them() {
         (
             "topic: 7",
             &["2:34: `sinks[0].topic` must be text, but is the number 7; put it in quotes"],
+        ),
+        (
+            "brokers: [[::1]:9092]",
+            &[
+                "2:37: `sinks[0].brokers[0]` must be `host:port` such as `kafka1:9093`, but is a \
+                 mapping; put it in quotes",
+                "2:37: a key must be text, but this is a list",
+            ],
+        ),
+        (
+            "topic: {event.action}",
+            &["2:34: `sinks[0].topic` must be the name of a topic, but is a mapping; put it in \
+               quotes"],
         ),
         ("topic: [t]", &["2:34: `sinks[0].topic` must be the name of a topic, but is a list"]),
     ];
