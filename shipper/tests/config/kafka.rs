@@ -80,7 +80,7 @@ fn each_word_has_its_meaning() {
         "key: entity_id, compression: snappy, timestamp: ship, envelope: splunk_hec, tls: {}, \
          sasl: { mechanism: OAUTHBEARER, token_url: 'https://id:8443/token?x', client_id: c, \
          client_secret: { file: /s }, scope: kafka }, \
-         options: { a: 7, b: true, c: 1.5, d: '0x' }",
+         options: { socket.max.fails: 7, log.queue: true, linger.ms: 1.5, client.id: '0x' }",
     ));
     assert_eq!(settings.key, KafkaKey::EntityId);
     assert_eq!(settings.compression, KafkaCompression::Snappy);
@@ -94,7 +94,12 @@ fn each_word_has_its_meaning() {
         scope: Some("kafka".to_owned()),
     };
     assert_eq!(settings.sasl, Some(sasl));
-    let options = [("a", "7"), ("b", "true"), ("c", "1.5"), ("d", "0x")];
+    let options = [
+        ("client.id", "0x"),
+        ("linger.ms", "1.5"),
+        ("log.queue", "true"),
+        ("socket.max.fails", "7"),
+    ];
     let options: Vec<_> = options.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
     assert_eq!(settings.options, options);
     for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {

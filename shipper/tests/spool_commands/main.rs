@@ -164,6 +164,7 @@ fn status_tells_how_full_the_spool_is_and_how_far_each_sink_has_got() {
         last_success_unix_ns: Some(BEGIN_NS),
         last_error: Some("401 Unauthorized\u{1b}[2J".into()),
         last_error_unix_ns: Some(BEGIN_NS + MINUTE_NS),
+        figures: [("brokers_up".to_owned(), 3)].into(),
     };
     status::write(&fixture.dir(), "siem", &failed).expect("written");
     let report: Value = serde_json::from_str(&fixture.prints(&["status", "--json"])).expect("JSON");

@@ -32,7 +32,9 @@ pub(in crate::config) fn check(sink: &Node, path: &str, problems: &mut Problems)
         if let Some(OptionValue(value)) = OptionValue::of(&option.value.to_json())
             && let Err(message) = crate::sink::kafka::check_option(&option.key, &value)
         {
-            problems.add(option.at, format!("`{path}.options`: {}", sanitize(&message)));
+            let name = sanitize(&option.key);
+            let message = format!("`{path}.options.{name}`: {}", sanitize(&message));
+            problems.add(option.at, message);
         }
     }
 }
