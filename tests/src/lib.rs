@@ -4,9 +4,11 @@
 pub mod bench;
 pub mod daemon;
 pub mod guest;
+pub mod kafka;
 pub mod mounted;
 pub mod outcome;
 pub mod process;
+pub mod proxy;
 pub mod site;
 pub mod tiny;
 
