@@ -2,7 +2,10 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.BufferedOutputStream;
 import java.io.BufferedReader;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
@@ -14,6 +17,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
@@ -73,13 +77,12 @@ public final class Admin {
     }
 
     public static void main(String[] args) throws Exception {
-        // Buffered and flushed by hand: a read topic is many short lines.
+        // Buffered and flushed by hand: a topic that is read is many short lines.
         PrintStream out =
                 new PrintStream(
-                        new java.io.FileOutputStream(java.io.FileDescriptor.out),
+                        new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 16),
                         false,
                         StandardCharsets.UTF_8);
-        out = new PrintStream(new java.io.BufferedOutputStream(out, 1 << 16), false, StandardCharsets.UTF_8);
         Admin admin = new Admin(args[0], out);
         BufferedReader commands =
                 new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
@@ -292,7 +295,7 @@ public final class Admin {
         await(
                 "the new order of the replicas",
                 () ->
-                        client.listPartitionReassignments(java.util.Set.of(partition))
+                        client.listPartitionReassignments(Set.of(partition))
                                         .reassignments()
                                         .get()
                                         .isEmpty()
@@ -304,7 +307,7 @@ public final class Admin {
                                         .id()
                                         == leader);
         try {
-            client.electLeaders(ElectionType.PREFERRED, java.util.Set.of(partition)).all().get();
+            client.electLeaders(ElectionType.PREFERRED, Set.of(partition)).all().get();
         } catch (ExecutionException e) {
             if (!(e.getCause() instanceof ElectionNotNeededException)) {
                 throw e;

@@ -97,14 +97,14 @@ impl Broker {
         self.node.listeners.iter().map(|(listener, _)| *listener).filter(|it| it.has_tls())
     }
 
-    /// The proxy before its plain listener.
+    /// The proxy before the listener that the plan names.
     ///
     /// # Panics
     ///
     /// When the plan asks for none.
     #[must_use]
     pub fn proxy(&self) -> &Proxy {
-        self.node.proxy.as_ref().expect("a plan with proxies")
+        &self.node.proxy.as_ref().expect("a plan with proxies").1
     }
 
     /// Whether it was started and neither killed nor stopped since; it may be paused.

@@ -118,7 +118,7 @@ pub struct Plan {
     pub brokers: u16,
     listeners: Vec<Listener>,
     authorizer: bool,
-    proxied: bool,
+    proxied: Option<Listener>,
     server: Vec<(String, String)>,
 }
 
@@ -127,7 +127,7 @@ impl Plan {
     #[must_use]
     pub fn new(brokers: u16) -> Plan {
         let listeners = vec![Listener::Plaintext];
-        Plan { brokers, listeners, authorizer: false, proxied: false, server: Vec::new() }
+        Plan { brokers, listeners, authorizer: false, proxied: None, server: Vec::new() }
     }
 
     /// One more listener on every broker.
@@ -147,12 +147,11 @@ impl Plan {
         self
     }
 
-    /// A [`Proxy`] before [`Listener::Plaintext`] of every broker, which the broker gives out as its
-    /// address.
+    /// A [`Proxy`] before this listener of every broker, which the broker gives out as its address.
     #[must_use]
-    pub fn proxied(mut self) -> Plan {
-        self.proxied = true;
-        self
+    pub fn proxied(mut self, listener: Listener) -> Plan {
+        self.proxied = Some(listener);
+        self.listener(listener)
     }
 
     /// A server property, in the place of the harness's where it sets the same.
@@ -173,7 +172,7 @@ pub(super) struct Node {
     pub harness_port: u16,
     controller_port: u16,
     pub listeners: Vec<(Listener, u16)>,
-    pub proxy: Option<Proxy>,
+    pub proxy: Option<(Listener, Proxy)>,
     /// `1@127.0.0.1:...,...`: all nodes, as each must know them.
     voters: String,
 }
@@ -183,16 +182,14 @@ impl Node {
     pub fn all(plan: &Plan, directory: &Path) -> anyhow::Result<Vec<Node>> {
         let mut nodes = Vec::new();
         for id in 1..=plan.brokers {
-            let mut listeners = Vec::new();
+            let (mut listeners, mut proxy) = (Vec::new(), None);
             for &listener in &plan.listeners {
-                listeners.push((listener, ports::free()?));
+                let port = ports::free()?;
+                listeners.push((listener, port));
+                if plan.proxied == Some(listener) {
+                    proxy = Some((listener, Proxy::start(ports::free()?, port)?));
+                }
             }
-            // The first listener of every plan is the plain one.
-            let proxy = if plan.proxied {
-                Some(Proxy::start(ports::free()?, listeners[0].1)?)
-            } else {
-                None
-            };
             nodes.push(Node {
                 id,
                 // Any sixteen bytes in base64: the clusters of tests never meet.
@@ -221,7 +218,7 @@ impl Node {
     pub fn client_port(&self, listener: Listener) -> Option<u16> {
         let (_, port) = self.listeners.iter().find(|(found, _)| *found == listener)?;
         match &self.proxy {
-            Some(proxy) if listener == Listener::Plaintext => Some(proxy.port()),
+            Some((proxied, proxy)) if *proxied == listener => Some(proxy.port()),
             _ => Some(*port),
         }
     }
