@@ -28,6 +28,7 @@
 
 mod admin;
 mod broker;
+pub mod delivery;
 mod kcat;
 mod message;
 mod owned;

@@ -1,0 +1,7 @@
+//! The real daemon with real executions, delivering to a real Apache Kafka, whatever fails there.
+//! Each time: nothing lost, the order kept, duplicates only where the contract allows them.
+
+mod brokers;
+
+/// The program that executes numbered programs.
+const HELPER: &str = env!("CARGO_BIN_EXE_exec_helper");
