@@ -20,6 +20,14 @@ prepare_guests() {
     export SHIPPER_STATIC="$PWD/target/static/$target/release"
 }
 
+# Fetches Apache Kafka and what it needs.
+prepare_kafka() {
+    local status=0
+    tests/kafka.sh target/kafka || status=$?
+    [ $status -ne 77 ] || return 0 # As above.
+    return $status
+}
+
 case "${1:-all}" in
 kernel)
     prepare_guests
@@ -28,6 +36,7 @@ kernel)
 all)
     mkdir -p target
     prepare_guests
+    prepare_kafka
     # The default members: all but the kernel crate, which is for another target.
     "$CARGO" test --locked --no-fail-fast 2>&1 | tee target/test.log
     echo

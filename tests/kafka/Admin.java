@@ -30,6 +30,8 @@ import org.apache.kafka.clients.admin.UserScramCredentialDeletion;
 import org.apache.kafka.clients.admin.UserScramCredentialUpsertion;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
@@ -48,6 +50,7 @@ import org.apache.kafka.common.resource.PatternType;
 import org.apache.kafka.common.resource.ResourcePattern;
 import org.apache.kafka.common.resource.ResourceType;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
  * The harness's hand on a cluster: Kafka's own admin client and consumer, kept running so that a
@@ -91,14 +94,22 @@ public final class Admin {
             try {
                 answer.set("ok", admin.run(JSON.readTree(line)));
             } catch (ExecutionException e) {
-                answer.put("error", String.valueOf(e.getCause()));
+                answer.put("error", chain(e.getCause()));
             } catch (Exception e) {
-                answer.put("error", e.toString());
+                answer.put("error", chain(e));
             }
             out.println(answer);
             out.flush();
         }
         System.exit(0);
+    }
+
+    private static String chain(Throwable error) {
+        StringBuilder text = new StringBuilder();
+        for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+            text.append(text.isEmpty() ? "" : ": ").append(cause);
+        }
+        return text.toString();
     }
 
     private JsonNode run(JsonNode command) throws Exception {
@@ -141,6 +152,9 @@ public final class Admin {
                 // {"user", "producer_byte_rate": bytes a second; null removes}
             case "set-quota":
                 return setQuota(command);
+                // {"topic", "value", "properties": {name: value}}: one message by Kafka's own producer.
+            case "produce":
+                return produce(command);
                 // {"topic"}: {"partition", "offset", "timestamp_ms", "key", "value",
                 //  "headers": [[name, value]]} a line, bytes in base64 or null; then their number.
             case "consume":
@@ -405,6 +419,21 @@ public final class Admin {
                                                         rate.isNull() ? null : rate.asDouble())))))
                 .all()
                 .get();
+        return JSON.nullNode();
+    }
+
+    private static JsonNode produce(JsonNode command) throws Exception {
+        Map<String, Object> properties = new HashMap<>(strings(command.get("properties")));
+        // A refusal must show in seconds, whatever kind it is.
+        properties.put("max.block.ms", 5000);
+        properties.put("delivery.timeout.ms", 10_000);
+        properties.put("request.timeout.ms", 5000);
+        try (KafkaProducer<byte[], byte[]> producer =
+                new KafkaProducer<>(
+                        properties, new ByteArraySerializer(), new ByteArraySerializer())) {
+            byte[] value = command.get("value").asText().getBytes(StandardCharsets.UTF_8);
+            producer.send(new ProducerRecord<>(command.get("topic").asText(), value)).get();
+        }
         return JSON.nullNode();
     }
 

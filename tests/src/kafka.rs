@@ -38,7 +38,6 @@ mod properties;
 mod tokens;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
@@ -52,10 +51,6 @@ pub use message::Message;
 pub use pki::{Certificate, Pair, Pki};
 pub use properties::{Listener, Mechanism, PLAIN_PASSWORD, PLAIN_USER, Plan};
 pub use tokens::{CLIENT_ID, CLIENT_SECRET, TokenEndpoint};
-
-/// How long one node may take to start, and a command to have its effect. A node takes some
-/// seconds; on a loaded machine more.
-pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// A cluster at work. Dropping it kills its brokers and removes what they stored.
 pub struct Cluster {

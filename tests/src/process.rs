@@ -15,6 +15,18 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 /// How often is looked at what cannot be waited for.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Looks until it is so. Fails after [`LIMIT`], naming what was waited for, or when looking fails.
+pub fn until(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    while !is_so()? {
+        if Instant::now() >= deadline {
+            bail!("waited in vain: {what}");
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+    Ok(())
+}
+
 /// A daemon at work. Dropping it kills it.
 pub struct Process {
     child: Child,

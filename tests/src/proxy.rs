@@ -76,10 +76,10 @@ impl Proxy {
         Ok(())
     }
 
-    /// Loses the next `count` responses to requests of this kind (such as [`PRODUCE`]), and closes
-    /// the connection at the last: the broker has done what the client must think was lost. What
-    /// follows a lost response on its connection is lost with it, as on a real one. Only without
-    /// TLS, where the proxy can read.
+    /// Loses the next `count` responses to requests of this kind (such as [`PRODUCE`]): the broker
+    /// has done what the client must think was lost. A connection that lost one gives no other
+    /// response, and is closed when `count` is reached or no request of this kind is on its way.
+    /// Only without TLS, where the proxy can read.
     pub fn drop_responses(&self, api_key: i16, count: u32) {
         self.shared.change(|state| state.losing = (count > 0).then_some((api_key, count)));
     }

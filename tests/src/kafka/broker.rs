@@ -10,8 +10,8 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::properties::{Listener, Node, Plan};
-use super::{Admin, LIMIT, Pki, log_tail, open_log, owned};
-use crate::process::LOOK_INTERVAL;
+use super::{Admin, Pki, log_tail, open_log, owned};
+use crate::process::{LIMIT, LOOK_INTERVAL};
 use crate::proxy::Proxy;
 
 /// One broker. It stays this broker while it is down: same id, same ports, same data.

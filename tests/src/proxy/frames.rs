@@ -59,6 +59,11 @@ impl Requests {
         self.is_tls == Some(true)
     }
 
+    /// Whether a request of this kind is unanswered.
+    pub fn awaits(&self, kind: i16) -> bool {
+        self.unanswered.values().any(|found| *found == kind)
+    }
+
     /// The kind of the request that a response answers; it is answered from then on.
     pub fn answered_by(&mut self, response: &[u8]) -> Option<i16> {
         self.unanswered.remove(&number(response.get(LENGTH_BYTES..RESPONSE_HEAD_BYTES)?))

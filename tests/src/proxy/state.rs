@@ -221,7 +221,8 @@ impl Shared {
                 if state.loses(kind) {
                     has_lost = true;
                 }
-                if has_lost && state.losing.is_none() {
+                // With none left to lose, here or at all, the client gets to know.
+                if has_lost && !state.losing.is_some_and(|(kind, _)| requests.awaits(kind)) {
                     return Ok(());
                 }
                 if !has_lost {
