@@ -144,7 +144,7 @@ mod tests {
                 responses.take(bytes);
                 found.extend(responses.next().unwrap());
             }
-            assert_eq!(found, [answer.clone()], "in pieces of {piece}");
+            assert_eq!(found, std::slice::from_ref(&answer), "in pieces of {piece}");
             assert_eq!(requests.answered_by(&answer), Some(0));
             assert_eq!(requests.answered_by(&answer), None, "answered twice");
         }
