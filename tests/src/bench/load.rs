@@ -130,7 +130,8 @@ pub fn quantile(sorted: &[u64], share: f64) -> Option<u64> {
     sorted.get(at.saturating_sub(1)).copied()
 }
 
-fn boot_now_ns() -> anyhow::Result<u64> {
+/// The clock that `shipper.boot_ns` is of, in nanoseconds.
+pub fn boot_now_ns() -> anyhow::Result<u64> {
     let now = clock_gettime(ClockId::Boottime);
     Ok(u64::try_from(now.tv_sec)? * 1_000_000_000 + u64::try_from(now.tv_nsec)?)
 }

@@ -4,6 +4,7 @@
 mod append;
 mod backlog;
 mod drain;
+mod kafka;
 mod kernel;
 mod load;
 mod noop;
@@ -19,7 +20,7 @@ use serde_json::Value;
 use report::Figure;
 
 /// What can be measured, in this order.
-pub const PARTS: [&str; 5] = ["steady", "append", "drain", "outage", "backlog"];
+pub const PARTS: [&str; 6] = ["steady", "append", "drain", "outage", "backlog", "kafka"];
 
 /// Ancestors of a made-up event. Without any its ECS line is as short as there are: 2.3 KB.
 const ANCESTORS: u32 = 0;
@@ -40,6 +41,7 @@ pub fn run(parts: &[&str]) -> anyhow::Result<(Value, String)> {
             "drain" => drain::run(dir.path(), &pool),
             "outage" => outage::run(),
             "backlog" => backlog::run(&pool),
+            "kafka" => kafka::run(dir.path(), &pool),
             _ => anyhow::bail!("no part is called {part}; there are {}", PARTS.join(", ")),
         }
         .with_context(|| format!("while measuring {part}"))?;

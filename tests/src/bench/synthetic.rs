@@ -26,6 +26,9 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// So many are different.
+    pub const DIFFERENT: u64 = POOL;
+
     /// Makes them: executions with so many ancestors each.
     pub fn new(ancestors: u32) -> Pool {
         let mut host = Makings::new(ancestors);
