@@ -81,3 +81,33 @@ impl Drop for Directory {
         let _ = self.remover.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_outlives_the_thread_that_asked_for_it() -> anyhow::Result<()> {
+        let started = std::thread::spawn(|| {
+            spawn("cat", |command| {
+                command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            })
+        });
+        // Its end comes with the thread's, so that a kill would be on its way before the question.
+        let mut child = started.join().expect("no panic")?;
+        io::Write::write_all(&mut child.stdin.take().context("input")?, b"still here")?;
+        let output = child.wait_with_output()?;
+        assert_eq!(output.stdout, b"still here");
+        Ok(())
+    }
+
+    #[test]
+    fn a_directory_goes_when_it_is_dropped() -> anyhow::Result<()> {
+        let directory = Directory::new()?;
+        let path = directory.path().to_owned();
+        std::fs::create_dir_all(path.join("deep/er"))?;
+        drop(directory);
+        assert!(!path.exists());
+        Ok(())
+    }
+}
