@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fetches what the Kafka tests need: Java, Maven, kcat and openssl from this machine's own packages,
+# Fetches what the Kafka tests need: Java, Maven and kcat from this machine's own packages,
 # and Apache Kafka's jars (tests/kafka/pom.xml) by Maven into a directory of ours; compiles the
 # harness's two Java programs beside them.
 #

@@ -33,6 +33,7 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.ElectionType;
+import org.apache.kafka.common.Metric;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
@@ -152,7 +153,8 @@ public final class Admin {
                 // {"user", "producer_byte_rate": bytes a second; null removes}
             case "set-quota":
                 return setQuota(command);
-                // {"topic", "value", "properties": {name: value}}: one message by Kafka's own producer.
+                // {"topic", "value", "properties": {name: value}}: one message by Kafka's own producer;
+                // the milliseconds for which the broker throttles it.
             case "produce":
                 return produce(command);
                 // {"topic"}: {"partition", "offset", "timestamp_ms", "key", "value",
@@ -433,8 +435,14 @@ public final class Admin {
                         properties, new ByteArraySerializer(), new ByteArraySerializer())) {
             byte[] value = command.get("value").asText().getBytes(StandardCharsets.UTF_8);
             producer.send(new ProducerRecord<>(command.get("topic").asText(), value)).get();
+            double throttle = 0;
+            for (Metric metric : producer.metrics().values()) {
+                if (metric.metricName().name().equals("produce-throttle-time-max")) {
+                    throttle = (double) metric.metricValue();
+                }
+            }
+            return JSON.getNodeFactory().numberNode((long) throttle);
         }
-        return JSON.nullNode();
     }
 
     private JsonNode consume(String topic) throws Exception {

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
@@ -273,19 +274,19 @@ impl Admin {
         Ok(())
     }
 
-    /// Sends one message by Kafka's own producer with these properties; what it was refused for is
-    /// in the error. For what kcat cannot do: Debian's is too old to log in to Kafka 4 by SCRAM.
+    /// Sends one message by Kafka's own producer with these properties, and says for how long the
+    /// broker throttles it; what it was refused for is in the error. For what kcat cannot do: Debian's is too old to log in to Kafka 4 by SCRAM.
     pub fn produce(
         &self,
         topic: &str,
         value: &str,
         properties: &[(&str, &str)],
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Duration> {
         let properties: BTreeMap<_, _> = properties.iter().copied().collect();
-        self.run(&json!({
+        let throttle_ms = self.run(&json!({
             "command": "produce", "topic": topic, "value": value, "properties": properties,
         }))?;
-        Ok(())
+        Ok(Duration::from_millis(throttle_ms.as_u64().context("milliseconds")?))
     }
 
     pub(super) fn await_broker(&self, id: u16, address: &str) -> anyhow::Result<()> {

@@ -93,7 +93,7 @@ mod tests {
                 command.stdin(Stdio::piped()).stdout(Stdio::piped());
             })
         });
-        // Its end comes with the thread's, so that a kill would be on its way before the question.
+        // A kill at the end of that thread would have come before this is written.
         let mut child = started.join().expect("no panic")?;
         io::Write::write_all(&mut child.stdin.take().context("input")?, b"still here")?;
         let output = child.wait_with_output()?;

@@ -27,7 +27,10 @@ fn a_user_logs_in_with_the_password_it_has_now() -> anyhow::Result<()> {
     admin.add_acl(&Acl::allow("scram", "all", Resource::Topic("logins".into())))?;
     for mechanism in [Mechanism::ScramSha256, Mechanism::ScramSha512] {
         let login = (Listener::SaslPlaintext, mechanism);
-        let send = |word: &str| produce_as(cluster, login, "logins", &password("scram", word), &[]);
+        let send = |word: &str| {
+            let options = password("scram", word);
+            produce_as(cluster, login, ("logins", "in"), &options, &[]).map(drop)
+        };
         admin.set_scram("scram", mechanism, "first")?;
         eventually(|| send("first"))?;
         let outcome = send("wrong");
@@ -102,7 +105,8 @@ fn a_user_writes_only_while_an_acl_allows_it() -> anyhow::Result<()> {
     admin.create_topic(&Topic::new("guarded"))?;
     admin.set_scram("writer", Mechanism::ScramSha256, "secret")?;
     let login = (Listener::SaslPlaintext, Mechanism::ScramSha256);
-    let send = || produce_as(cluster, login, "guarded", &password("writer", "secret"), &[]);
+    let options = password("writer", "secret");
+    let send = || produce_as(cluster, login, ("guarded", "in"), &options, &[]).map(drop);
     let refused = || Ok(is_refused(&send(), "AuthorizationException"));
     until("a refusal", refused)?;
     let acl = Acl::allow("writer", "write", Resource::Topic("guarded".into()));

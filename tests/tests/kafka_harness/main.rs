@@ -8,6 +8,7 @@ mod three;
 mod tls;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::ensure;
 use shipper_tests::kafka::{Cluster, Listener, Mechanism, Plan, kcat};
@@ -52,14 +53,15 @@ fn eventually(mut attempt: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result
     outcome.map_err(|limit| last.unwrap_or(limit))
 }
 
-/// Has Kafka's own producer send a message after a SASL login with these options of its module.
+/// Has Kafka's own producer send a message after a SASL login with these options of its module. Says
+/// for how long the broker throttles it.
 fn produce_as(
     cluster: &Cluster,
     (listener, mechanism): (Listener, Mechanism),
-    topic: &str,
+    (topic, value): (&str, &str),
     options: &str,
     more: &[(&str, &str)],
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Duration> {
     let package = "org.apache.kafka.common.security";
     let module = match mechanism {
         Mechanism::Plain => "plain.PlainLoginModule",
@@ -75,7 +77,7 @@ fn produce_as(
         ("sasl.jaas.config", login.as_str()),
     ];
     properties.extend(more);
-    cluster.admin().produce(topic, "in", &properties)
+    cluster.admin().produce(topic, value, &properties)
 }
 
 /// The options of a login with a password.

@@ -1,8 +1,9 @@
 //! What is sent is read back by both consumers; topics come, change and go.
 
-use shipper_tests::kafka::{Listener, Topic};
+use shipper_tests::kafka::{Acl, Listener, Mechanism, Resource, Topic};
+use shipper_tests::process::until;
 
-use crate::{eventually, produce, shared};
+use crate::{eventually, password, produce, produce_as, shared};
 
 #[test]
 fn both_consumers_read_back_what_was_sent() -> anyhow::Result<()> {
@@ -52,6 +53,26 @@ fn a_topic_takes_what_its_settings_allow() -> anyhow::Result<()> {
     eventually(|| produce(&brokers, "small", &[], &long))?;
     assert_eq!(cluster.consume("small")?.len(), 1);
     Ok(())
+}
+
+#[test]
+fn who_produces_above_a_quota_is_throttled() -> anyhow::Result<()> {
+    let Some(cluster) = shared() else { return Ok(()) };
+    let admin = cluster.admin();
+    admin.create_topic(&Topic::new("slow"))?;
+    admin.add_acl(&Acl::allow("slow", "all", Resource::Topic("slow".into())))?;
+    admin.set_scram("slow", Mechanism::ScramSha256, "secret")?;
+    let login = (Listener::SaslPlaintext, Mechanism::ScramSha256);
+    let value = "x".repeat(100_000);
+    let send = || {
+        let options = password("slow", "secret");
+        produce_as(cluster, login, ("slow", &value), &options, &[])
+    };
+    eventually(|| send().map(drop))?;
+    admin.set_quota("slow", Some(1000))?;
+    until("a quota", || Ok(!send()?.is_zero()))?;
+    admin.set_quota("slow", None)?;
+    until("no quota", || Ok(send()?.is_zero()))
 }
 
 #[test]

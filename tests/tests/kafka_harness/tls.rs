@@ -49,5 +49,6 @@ fn only_good_certificates_are_taken_by_either_side() -> anyhow::Result<()> {
     let ca_file = pki.ca_file().to_string_lossy().into_owned();
     let trust = [("ssl.truststore.type", "PEM"), ("ssl.truststore.location", ca_file.as_str())];
     let login = (Listener::SaslSsl, Mechanism::ScramSha512);
-    eventually(|| produce_as(cluster, login, "tls", &password("tls-user", "secret"), &trust))
+    let options = password("tls-user", "secret");
+    eventually(|| produce_as(cluster, login, ("tls", "in"), &options, &trust).map(drop))
 }
