@@ -17,7 +17,7 @@ use super::units::{ByteSize, FreeSpace};
 
 /// Batches of a Kafka sink in flight at once, so that one is gathered while others are on their way.
 /// The producer keeps the order of each key.
-const KAFKA_CONCURRENCY: usize = 4;
+const KAFKA_CONCURRENCY: usize = 8;
 
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Eq)]

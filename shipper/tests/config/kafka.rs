@@ -20,7 +20,7 @@ fn sink(rest: &str) -> String {
 /// The settings of the last sink.
 fn kafka(text: &str) -> KafkaSettings {
     let sink = config::parse("f", text).expect("valid").sinks.pop().expect("a sink");
-    assert_eq!(sink.delivery.concurrency, 4);
+    assert_eq!(sink.delivery.concurrency, 8);
     let SinkKind::Kafka(kafka) = sink.kind else { unreachable!("a Kafka sink") };
     *kafka
 }
