@@ -28,6 +28,14 @@ prepare_kafka() {
     return $status
 }
 
+# Fetches what config/siem/ is loaded into.
+prepare_siem() {
+    local status=0
+    tests/siem.sh target/siem || status=$?
+    [ $status -ne 77 ] || return 0 # As above.
+    return $status
+}
+
 case "${1:-all}" in
 kernel)
     prepare_guests
@@ -37,6 +45,7 @@ all)
     mkdir -p target
     prepare_guests
     prepare_kafka
+    prepare_siem
     # The default members: all but the kernel crate, which is for another target.
     "$CARGO" test --locked --no-fail-fast 2>&1 | tee target/test.log
     echo

@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod guest;
 pub mod kafka;
 pub mod mounted;
+pub mod opensearch;
 pub mod outcome;
 pub mod process;
 pub mod proxy;

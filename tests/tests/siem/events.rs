@@ -1,0 +1,157 @@
+//! Events that have every field an event of ours can have, some of them as large as they come.
+
+use std::sync::Arc;
+
+use shipper::event::{
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, Host,
+    Id, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
+    WallTime,
+};
+
+/// 2026-11-24T08:00:00.123456789Z.
+const TIME: WallTime = WallTime(1_795_507_200_123_456_789);
+
+/// An execution with everything there is, and a report of a loss.
+pub fn events() -> [Event; 2] {
+    [Event::Exec(Box::new(exec())), Event::Loss(loss())]
+}
+
+/// A single argument of this many bytes: most of what a configuration may let through.
+const LONG_ARGUMENT_BYTES: usize = 64 << 10;
+
+fn exec() -> Exec {
+    let credentials = Credentials {
+        uid: 1000,
+        gid: 1000,
+        euid: 0,
+        egid: 0,
+        suid: 0,
+        sgid: 0,
+        fsuid: 0,
+        fsgid: 0,
+        securebits: 0,
+        capabilities: Capabilities {
+            inheritable: 0,
+            permitted: 0x1ff_ffff_ffff,
+            effective: 0x1ff_ffff_ffff,
+            bounding: 0x1ff_ffff_ffff,
+            ambient: 0,
+        },
+    };
+    let name: Option<Arc<str>> = Some(Arc::from("root"));
+    let leader = Leader { pid: 4200, entity_id: Some(Id([3; 16])) };
+    let args = args();
+    Exec {
+        id: Id([1; 16]),
+        time: TIME,
+        boot_ns: u64::MAX,
+        read: WallTime(TIME.0 + 11_000_000),
+        cpu: 3,
+        sequence: 77,
+        host: host(),
+        process: Process {
+            key: ProcessKey { pid: 4242, start_ticks: 90_000 },
+            entity_id: Id([2; 16]),
+            start: WallTime(TIME.0 - 400_000),
+            tid: 4243,
+            vpid: Some(7),
+            comm: odd("script"),
+            executable: path("/usr/bin/python3"),
+            args: args.clone(),
+            working_directory: path("/srv/build"),
+            credentials,
+            credentials_before: Some(credentials),
+            names: Some(Names {
+                euid: name.clone(),
+                uid: name.clone(),
+                suid: name.clone(),
+                egid: name.clone(),
+                gid: name.clone(),
+                sgid: name.clone(),
+                loginuid: name.clone(),
+                file_owner: name.clone(),
+                file_group: name,
+            }),
+            loginuid: Some(1000),
+            audit_session: Some(12),
+            group_leader: leader,
+            session_leader: leader,
+            tty: Some((136, 2)),
+            namespaces: Namespaces { mnt: 4_026_531_841, ..Namespaces::default() },
+            cgroup_id: 4711,
+            cgroup: odd("/system.slice/build.service"),
+        },
+        file: file("/srv/build/script.py"),
+        interpreter: Some(file("/usr/bin/python3")),
+        ancestry: vec![Ancestor {
+            key: ProcessKey { pid: 4200, start_ticks: 80_000 },
+            entity_id: Id([3; 16]),
+            start: TIME,
+            comm: odd("bash"),
+            executable: Some(odd("/usr/bin/bash")),
+            args: Some(Arc::new(args)),
+            source: Source::Event,
+        }],
+        ancestry_cut: true,
+        container_id: Some("c0ffee".to_owned()),
+    }
+}
+
+fn loss() -> Loss {
+    Loss {
+        id: Id([9; 16]),
+        time: TIME,
+        host: host(),
+        stage: LossStage::Quarantined,
+        kind: LossKind::Exec,
+        sink: Some("siem".to_owned()),
+        count: u64::MAX,
+        first: WallTime(0),
+        last: TIME,
+    }
+}
+
+fn host() -> Arc<Host> {
+    Arc::new(Host {
+        name: "build-07".to_owned(),
+        id: "4f1c6a52d0be4f3d8f3c2f7a9f5b8a61".to_owned(),
+        boot_id: "9a0f5c1e-5a3e-4a4e-9b57-0c8a6a3f2d11".to_owned(),
+        kernel: "6.12.9-amd64".to_owned(),
+        architecture: "x86_64".to_owned(),
+        os_platform: "debian".to_owned(),
+        os_name: "Debian GNU/Linux".to_owned(),
+        os_version: "13".to_owned(),
+        os_full: "Debian GNU/Linux 13 (trixie)".to_owned(),
+    })
+}
+
+fn args() -> Args {
+    let long: Bytes = vec![b'x'; LONG_ARGUMENT_BYTES].into();
+    let list = vec![b"python3".as_slice().into(), odd("--mark"), long];
+    let bytes_total = list.iter().map(|arg| arg.len() as u64 + 1).sum();
+    Args { count: 9, bytes_total, list, truncated: true, faulted: true }
+}
+
+fn file(name: &str) -> ExecutedFile {
+    let facts = FileFacts {
+        uid: u32::MAX,
+        gid: u32::MAX,
+        mode: 0o106_755,
+        inode: u64::MAX,
+        device: (254, 0),
+        links: 1,
+        size: u64::MAX,
+        deleted: true,
+        memfd: true,
+    };
+    ExecutedFile { path: path(name), facts: Some(facts), source: Source::Kernel }
+}
+
+fn path(name: &str) -> Path {
+    Path { bytes: odd(name), cut: true, unreachable: true }
+}
+
+/// With a byte at the end that no UTF-8 has, so that the exact bytes are carried as well.
+fn odd(text: &str) -> Bytes {
+    [text.as_bytes(), &[0xff]].concat().into()
+}
