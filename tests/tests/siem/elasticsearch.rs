@@ -2,23 +2,18 @@
 //! OpenSearch, which has the same requests and field types.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
-use shipper::format::ecs;
 use shipper::format::ecs::schema::{FIELDS, Kind};
 use shipper_tests::opensearch::OpenSearch;
 use shipper_tests::skip;
 
-use crate::events::events;
+use crate::{documents, workspace};
 
 const STREAM: &str = "logs-shipper.process-default";
-
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".."))
-}
 
 fn folder() -> PathBuf {
     workspace().join("config/siem/elasticsearch")
@@ -30,19 +25,6 @@ fn install(server: &OpenSearch) -> Result<()> {
         bail!("install.sh: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
-}
-
-/// The events as ECS documents.
-fn documents() -> Result<Vec<Value>> {
-    let mut lines = Vec::new();
-    for event in events() {
-        ecs::encode(&event, &mut lines);
-    }
-    lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(parsed).collect()
-}
-
-fn parsed(line: &[u8]) -> Result<Value> {
-    Ok(serde_json::from_slice(line)?)
 }
 
 /// Sends documents as a sink does: `create`, with the event id as the document's.
