@@ -12,8 +12,8 @@ confluent-hub install --no-prompt "$PLUGIN"
 worker=$!
 trap 'kill "$worker"' TERM INT
 
-# The worker answers once it has joined its group; until then this is refused.
-until curl --silent --show-error --fail --output /dev/null --request PUT \
+# Refused until the worker has joined its group. What it says is in the container's log.
+until curl --silent --show-error --fail-with-body --write-out '\n' --request PUT \
     --header 'Content-Type: application/json' --data "@/kafka-connect/$CONNECTOR.json" \
     "http://localhost:8083/connectors/$CONNECTOR/config"; do
     kill -0 "$worker" || exit 1

@@ -129,6 +129,24 @@ fn up_with_wait_can_tell_of_each_service_whether_it_is_ready() -> Result<()> {
     Ok(())
 }
 
+/// A worker refuses a connector whose group of consumers, `connect-` and its name, is its own group.
+#[test]
+fn no_connect_worker_is_in_the_group_of_its_connector() -> Result<()> {
+    let Some(text) = resolved(&PROFILES)? else { return Ok(()) };
+    let document = parsed(&text)?;
+    let mut count = 0;
+    for service in services(&document)? {
+        let environment = service.yaml.as_mapping_get("environment");
+        let variable = |name| environment?.as_mapping_get(name)?.as_str();
+        let Some(connector) = variable("CONNECTOR") else { continue };
+        let group = variable("CONNECT_GROUP_ID").context("the worker's group")?;
+        assert_ne!(group, format!("connect-{connector}"), "{}", service.name);
+        count += 1;
+    }
+    assert_eq!(count, 2);
+    Ok(())
+}
+
 #[test]
 fn what_is_mounted_is_there() -> Result<()> {
     let Some(text) = resolved(&PROFILES)? else { return Ok(()) };
