@@ -109,7 +109,14 @@ pub fn stall(
         Ok(known) => known,
         Err(Unknown::Unreachable(cause)) => return retry(cause),
         Err(Unknown::Said(code)) => {
-            let cause = words(code, topic);
+            // Asked anew, on a connection of its own.
+            let cause = match code {
+                Code::OperationTimedOut | Code::RequestTimedOut => {
+                    "the brokers do not answer: they hang, or the network swallows what is sent"
+                        .to_owned()
+                }
+                code => words(code, topic),
+            };
             return match class(code) {
                 Class::Blocked => Outcome::Blocked { cause },
                 _ => retry(cause),
@@ -138,7 +145,10 @@ pub fn stall(
             "the brokers hold shipper back by a quota, by up to {throttled_ms} ms a request"
         ));
     }
-    retry(format!("topic {topic}: the brokers acknowledge nothing"))
+    retry(format!(
+        "topic {topic}: the brokers answer but acknowledge nothing; too few may be up to agree with \
+         each other, see their logs"
+    ))
 }
 
 /// A topic that takes nothing since replicas are missing.
