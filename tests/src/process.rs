@@ -77,8 +77,13 @@ impl Process {
 
     /// Waits until a line with this text is logged.
     pub fn await_log(&mut self, text: &str) -> anyhow::Result<()> {
+        self.await_log_times(text, 1)
+    }
+
+    /// Waits until so many lines with this text were logged since it began.
+    pub fn await_log_times(&mut self, text: &str, times: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + LIMIT;
-        while !self.seen.iter().any(|line| line.contains(text)) {
+        while self.seen.iter().filter(|line| line.contains(text)).count() < times {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.log.recv_timeout(left) {
                 Ok(line) => self.seen.push(line),

@@ -40,6 +40,8 @@ pub struct Plan {
     pub spool: String,
     /// Lines of the sink `local`, a file sink, indented by four.
     pub local: String,
+    /// How long the end may take; ample unless said.
+    pub shutdown_timeout: Option<&'static str>,
     /// More lines after it: further sinks, indented by two, or sections.
     pub more: String,
 }
@@ -82,15 +84,16 @@ impl Site {
     }
 
     fn yaml(&self, plan: &Plan) -> String {
-        let Plan { pin: _, capture, spool_dir, spool, local, more } = plan;
+        let Plan { pin: _, capture, spool_dir, spool, local, shutdown_timeout, more } = plan;
         let pin = self.pins.is_some();
         let spool_dir = spool_dir.clone().unwrap_or_else(|| self.dir.path().join("spool"));
         // The disk may be full of other things; what a test itself sets comes instead.
         let free = if spool.contains("disk_free_min") { "" } else { "  disk_free_min: 1MiB\n" };
+        let shutdown_timeout = shutdown_timeout.unwrap_or("10m");
         format!(
             "capture:\n  mode: tracepoint\n  pin: {pin}\n{capture}\
              spool:\n  dir: {}\n{free}{spool}\
-             shutdown_timeout: 10m\n\
+             shutdown_timeout: {shutdown_timeout}\n\
              sinks:\n  - name: local\n    type: file\n    path: {}\n{local}{more}",
             spool_dir.display(),
             self.events_path().display(),

@@ -16,6 +16,8 @@ pub struct Delivery {
     /// The place of the daemon.
     pub site: Site,
     topic: String,
+    /// The lines of the Kafka sink.
+    sink: String,
 }
 
 /// What is in a topic, held to what is in the file.
@@ -43,10 +45,27 @@ impl Delivery {
         topic: &str,
         sink: &str,
     ) -> anyhow::Result<Option<Delivery>> {
+        Delivery::with(mark, cluster, listener, topic, sink, Plan::default())
+    }
+
+    /// The same with a configuration that has more than this sink.
+    pub fn with(
+        mark: &str,
+        cluster: &Cluster,
+        listener: Listener,
+        topic: &str,
+        sink: &str,
+        plan: Plan,
+    ) -> anyhow::Result<Option<Delivery>> {
         let brokers = cluster.addresses(listener).join(", ");
-        let plan = Plan { more: sink_yaml(&brokers, topic, sink), ..Plan::default() };
-        let Some(site) = Site::new(mark, &plan)? else { return Ok(None) };
-        Ok(Some(Delivery { site, topic: topic.to_owned() }))
+        let sink = sink_yaml(&brokers, topic, sink);
+        let Some(site) = Site::new(mark, &with_sink(&sink, plan))? else { return Ok(None) };
+        Ok(Some(Delivery { site, topic: topic.to_owned(), sink }))
+    }
+
+    /// Has the next start find the same Kafka sink in another configuration.
+    pub fn configure(&self, plan: Plan) -> anyhow::Result<()> {
+        self.site.configure(&with_sink(&self.sink, plan))
     }
 
     /// Starts a daemon; `None`, and the test is skipped, where this machine allows no capture.
@@ -98,7 +117,7 @@ impl Delivery {
             );
             ensure!(message.header("content-type") == Some(&b"application/json"[..]));
             let Some(&place) = places.get(&event_id) else {
-                bail!("an event that is not in the file")
+                bail!("an event that is not in the file of {} events", lines.len())
             };
             if value != lines[place].trim_ascii_end() {
                 ensure!(value.len() < lines[place].len(), "another event under the same id");
@@ -128,6 +147,12 @@ pub fn sink_yaml(brokers: &str, topic: &str, more: &str) -> String {
         yaml.push_str("    options: { reconnect.backoff.max.ms: 500 }\n");
     }
     yaml
+}
+
+fn with_sink(sink: &str, plan: Plan) -> Plan {
+    // One file, however long it takes: it is read as the measure.
+    let local = "    rotate: { bytes: 1TiB }\n".to_owned() + &plan.local;
+    Plan { local, more: sink.to_owned() + &plan.more, ..plan }
 }
 
 fn id(event: &Value) -> anyhow::Result<String> {
