@@ -2,6 +2,9 @@
 //! Each time: nothing lost, the order kept, duplicates only where the contract allows them.
 
 mod brokers;
+mod network;
+mod restarts;
+mod three;
 
 /// The program that executes numbered programs.
 const HELPER: &str = env!("CARGO_BIN_EXE_exec_helper");
