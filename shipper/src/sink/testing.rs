@@ -43,6 +43,11 @@ impl Encoded {
     pub fn batch(&self) -> Batch<'_> {
         Batch::new(&self.buffer, &self.items)
     }
+
+    /// Those at these places.
+    pub fn part(&self, places: std::ops::Range<usize>) -> Batch<'_> {
+        Batch::new(&self.buffer, &self.items[places])
+    }
 }
 
 /// Sends as `deliver` does: again after a checkpoint.

@@ -2,7 +2,7 @@
 //! for. Without it a batch that comes again would be handed over again, though half of it is in the
 //! log and the rest still under way.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +20,7 @@ pub struct Ledger {
 }
 
 struct Inner {
-    entries: HashMap<u64, Entry>,
+    entries: BTreeMap<u64, Entry>,
     outstanding: usize,
     /// When the last event was acknowledged, or handed over with none before it.
     progress: Instant,
@@ -55,7 +55,7 @@ impl Ledger {
     /// Nothing is under way.
     #[must_use]
     pub fn new() -> Ledger {
-        let inner = Inner { entries: HashMap::new(), outstanding: 0, progress: Instant::now() };
+        let inner = Inner { entries: BTreeMap::new(), outstanding: 0, progress: Instant::now() };
         Ledger { inner: Mutex::new(inner) }
     }
 
@@ -122,6 +122,19 @@ impl Ledger {
     pub fn reports(&self, numbers: impl Iterator<Item = u64>) -> Vec<Option<Report>> {
         let inner = self.inner();
         numbers.map(|number| inner.entries.get(&number).and_then(|entry| entry.report)).collect()
+    }
+
+    /// Why the oldest event before this one has failed that was not handed over again.
+    #[must_use]
+    pub fn failed_before(&self, number: u64) -> Option<RDKafkaErrorCode> {
+        self.inner().entries.range(..number).find_map(|(_, entry)| entry.report?.err())
+    }
+
+    /// Whether an event before this one is not acknowledged.
+    #[must_use]
+    pub fn is_open_before(&self, number: u64) -> bool {
+        let inner = self.inner();
+        inner.entries.range(..number).any(|(_, entry)| entry.report != Some(Ok(())))
     }
 
     /// These events are answered for.
@@ -193,6 +206,24 @@ mod tests {
         ledger.report(2, Ok(()));
         assert!(waiter.is_done());
         assert_eq!(ledger.reports(1..3), [Some(Ok(())), Some(Err(LOST))]);
+    }
+
+    #[test]
+    fn what_failed_stands_before_all_later_events_until_it_is_handed_over_again() {
+        let ledger = Ledger::new();
+        ledger.expect(1..4);
+        assert_eq!(ledger.failed_before(4), None);
+        assert!(ledger.is_open_before(4) && !ledger.is_open_before(1));
+        ledger.report(1, Ok(()));
+        ledger.report(2, Err(LOST));
+        assert_eq!(ledger.failed_before(4), Some(LOST));
+        assert_eq!(ledger.failed_before(2), None);
+        assert!(!ledger.is_open_before(2));
+        ledger.expect(1..4);
+        assert_eq!(ledger.failed_before(4), None);
+        ledger.report(2, Ok(()));
+        ledger.report(3, Ok(()));
+        assert!(!ledger.is_open_before(4));
     }
 
     #[tokio::test]

@@ -11,7 +11,9 @@
 //! order of what it was handed and repeats without doubling; it ends with a fatal error rather than
 //! leave a gap. So with the first event that fails the producer is spent: what is under way is
 //! waited for, a new one is made, and everything that is not acknowledged is handed to it again, in
-//! order. An event whose fate was not known then may be there twice, with the same event id.
+//! order: an event before which another one has failed is not taken, and only for the oldest event
+//! a new one is made. An event whose fate was not known then may be there twice, with the same event
+//! id.
 //!
 //! A batch that comes to no end in time (the brokers are away) is given back, but stays with
 //! librdkafka, which goes on trying; when the batch comes again it is only waited for.
@@ -25,11 +27,16 @@ mod statistics;
 mod topic;
 mod verdict;
 
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rdkafka::producer::BaseRecord;
+use rdkafka::producer::{BaseRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -115,14 +122,24 @@ impl KafkaSink {
         })
     }
 
-    /// A producer that may be handed events, made anew where the last one is spent or has outdated
-    /// credentials.
-    async fn ready<'a>(&self, held: &'a mut Option<Client>) -> Result<&'a Client, Outcome> {
+    /// A producer that may be handed events from this number on, made anew where the last one is
+    /// spent or has outdated credentials.
+    async fn ready<'a>(
+        &self,
+        held: &'a mut Option<Client>,
+        first: u64,
+    ) -> Result<&'a Client, Outcome> {
         if let Some(client) = held
             && (self.shared.is_spent.load(Ordering::Acquire) || self.is_outdated(client))
-            && let Some(client) = held.take()
         {
-            tokio::task::block_in_place(|| client.end(DRAIN_PATIENCE));
+            // All before it must go to the new one first, and what of them failed is known only at
+            // the end of the old one.
+            if self.shared.ledger.is_open_before(first) {
+                return Err(self.again(Some(client), Code::PurgeQueue, ""));
+            }
+            if let Some(client) = held.take() {
+                tokio::task::block_in_place(|| client.end(DRAIN_PATIENCE));
+            }
             // Those never answered for may be in the log, or not.
             self.shared.ledger.give_up(Code::PurgeInflight);
         }
@@ -142,6 +159,22 @@ impl KafkaSink {
             }
         }
         Ok(held.as_ref().expect("it was just made, if it was not there"))
+    }
+
+    /// Events that failed with this code, which is not theirs to mend, or come after such.
+    fn again(&self, client: Option<&Client>, code: Code, topic: &str) -> Outcome {
+        let fatal = client.and_then(|client| client.producer.client().fatal_error());
+        let fatal = fatal.map(|(code, _)| code);
+        let said = [Some(code), fatal].into_iter().flatten().find(|code| verdict::is_said(*code));
+        let cause = match (said, self.shared.trouble()) {
+            (Some(code), _) if verdict::class(code) == Class::Blocked => {
+                return Outcome::Blocked { cause: verdict::words(code, topic) };
+            }
+            (Some(code), _) => verdict::words(code, topic),
+            (None, Some(trouble)) => trouble.cause,
+            (None, None) => verdict::words(code, topic),
+        };
+        Outcome::Retry { cause, after: None }
     }
 
     /// Whether the login failed, and the secrets or certificates are others by now.
@@ -174,7 +207,11 @@ impl KafkaSink {
     /// Hands over what of the batch is not with librdkafka already.
     async fn hand_over(&self, batch: Batch<'_>) -> Result<Arc<Waiter>, Outcome> {
         let mut held = self.client.lock().await;
-        let client = self.ready(&mut held).await?;
+        let first = batch.numbers().next().unwrap_or(0);
+        if let Some(code) = self.shared.ledger.failed_before(first) {
+            return Err(self.again(held.as_ref(), code, ""));
+        }
+        let client = self.ready(&mut held, first).await?;
         let (waiter, places) = self.shared.ledger.expect(batch.numbers());
         let mut places = places.into_iter().peekable();
         for (place, (item, bytes)) in batch.events().enumerate() {
@@ -251,18 +288,19 @@ impl KafkaSink {
             let code = (*report)?.err()?;
             Some((verdict::class(code), code, item, bytes))
         });
-        let Some((class, code, _, bytes)) = failed.max_by_key(|(class, ..)| *class) else {
+        let worst = failed.max_by_key(|(class, code, ..)| (*class, verdict::is_said(*code)));
+        let Some((class, code, _, bytes)) = worst else {
             self.shared.ledger.forget(batch.numbers());
             return Outcome::Sent { position: Vec::new() };
         };
         let topic = self.layout.decode(bytes).map_or("", |record| record.topic);
         let cause = verdict::words(code, topic);
+        if matches!(class, Class::Refused | Class::TooLarge) && batch.len() == 1 {
+            // It may be put aside and never come again; nothing must wait for it.
+            self.shared.ledger.forget(batch.numbers());
+        }
         match class {
-            Class::Again => {
-                // What is wrong with the producer says more than what became of one message of it.
-                let cause = self.shared.trouble().map_or(cause, |trouble| trouble.cause);
-                Outcome::Retry { cause, after: None }
-            }
+            Class::Again => self.again(self.client.lock().await.as_ref(), code, topic),
             Class::Blocked => Outcome::Blocked { cause },
             Class::Refused => Outcome::Refused { cause },
             Class::TooLarge => self.settle_too_large(batch, topic, cause).await,

@@ -48,6 +48,12 @@ pub fn class(code: Code) -> Class {
     }
 }
 
+/// Whether a broker said it, rather than librdkafka, which often only says what follows for others.
+#[must_use]
+pub fn is_said(code: Code) -> bool {
+    code as i32 >= Code::Unknown as i32
+}
+
 /// What is wrong and what to do, for an error that came with events of this topic.
 #[must_use]
 pub fn words(code: Code, topic: &str) -> String {
@@ -90,6 +96,19 @@ pub fn words(code: Code, topic: &str) -> String {
         }
         Code::UnsupportedSASLMechanism => {
             "the brokers do not know this SASL mechanism on this port (`sasl.mechanism`)".to_owned()
+        }
+        Code::OutOfOrderSequenceNumber | Code::UnknownProducerId | Code::InvalidProducerEpoch => {
+            format!(
+                "the brokers lost track of what was sent to topic {topic}, as when it was made \
+                 anew ({code}): a new producer sends it again"
+            )
+        }
+        Code::InvalidRequiredAcks => {
+            format!("topic {topic} does not take what waits for all replicas (acks=all)")
+        }
+        Code::PurgeQueue | Code::PurgeInflight | Code::Fatal | Code::GaplessGuarantee => {
+            "events before these were not delivered; all of them are sent again, in order"
+                .to_owned()
         }
         // What librdkafka says of the others is said to whoever looks deeper.
         code => format!("topic {topic}: {code}"),
