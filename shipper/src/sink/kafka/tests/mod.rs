@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod errors;
 mod order;
 
 use std::time::Duration;
