@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod kafka;
 mod large;
 mod order;
 mod refused;

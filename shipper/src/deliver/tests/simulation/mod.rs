@@ -10,7 +10,7 @@
 //! `SHIPPER_TORTURE=1` runs fifty times as many.
 
 mod capture;
-mod dice;
+pub mod dice;
 mod record;
 mod remote;
 mod world;
