@@ -69,7 +69,7 @@ fn whatever_the_brokers_answer_nothing_is_lost_and_the_order_is_kept() {
 
 async fn simulate(seed: u64) {
     let mut dice = Dice::new(seed);
-    let mock = Mock::new();
+    let mock = Mock::start();
     let count = dice.within(20..=220);
     let batch_events_max = dice.within(1..=30) as usize;
     let errors: Vec<E> = (0..dice.below(12))

@@ -29,7 +29,7 @@ pub struct Mock {
 
 impl Mock {
     /// Two brokers, each the leader of one partition of the topic.
-    pub fn new() -> Mock {
+    pub fn start() -> Mock {
         let cluster = MockCluster::new(2).unwrap();
         cluster.create_topic(TOPIC, PARTITIONS, 2).unwrap();
         for partition in 0..PARTITIONS {

@@ -87,7 +87,7 @@ fn each_error_is_classified_and_after_it_everything_is_in_the_log_once_and_in_or
     each_in_a_runtime(CASES.len(), async |at| {
         let (request, error, then) = CASES[at];
         let case = format!("{request:?} {error:?} {then:?}");
-        let mock = Mock::new();
+        let mock = Mock::start();
         let sink = sink(&mock.settings());
         let batch = Encoded::of(&sink, &events(20));
         mock.cluster.request_errors(request, &[error]);
@@ -108,7 +108,7 @@ fn each_error_is_classified_and_after_it_everything_is_in_the_log_once_and_in_or
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_broker_calls_a_repeat_is_there() {
-    let mock = Mock::new();
+    let mock = Mock::start();
     let sink = sink(&mock.settings());
     let batch = Encoded::of(&sink, &events(20));
     mock.fail_produce(&[E::RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER; 2]);

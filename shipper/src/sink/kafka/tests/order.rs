@@ -12,7 +12,7 @@ use crate::sink::{Outcome, Sink as _};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_overtakes_a_batch_of_which_a_part_has_failed_while_the_rest_is_under_way() {
-    let mock = Mock::new();
+    let mock = Mock::start();
     let sink = sink(&mock.settings());
     let all = Encoded::of(&sink, &events(40));
     insist(&sink, &Encoded::of(&sink, &events(1)), 1).await;
@@ -39,7 +39,7 @@ async fn nothing_overtakes_a_batch_of_which_a_part_has_failed_while_the_rest_is_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_put_aside_is_not_waited_for() {
-    let mock = Mock::new();
+    let mock = Mock::start();
     let sink = sink(&mock.settings());
     let all = Encoded::of(&sink, &events(2));
     mock.fail_produce(&[E::RD_KAFKA_RESP_ERR_INVALID_RECORD]);
@@ -53,7 +53,7 @@ async fn an_event_that_is_put_aside_is_not_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn brokers_that_are_away_and_come_back_get_everything_once() {
-    let mock = Mock::new();
+    let mock = Mock::start();
     let sink = sink(&mock.settings());
     insist(&sink, &Encoded::of(&sink, &events(1)), 1).await;
     for id in [1, 2] {
@@ -73,7 +73,7 @@ async fn brokers_that_are_away_and_come_back_get_everything_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_broker_is_waited_for_and_its_figures_are_told() {
-    let mock = Mock::new();
+    let mock = Mock::start();
     let sink = sink(&mock.settings());
     mock.cluster.broker_round_trip_time(1, Duration::from_millis(400)).unwrap();
     let all = Encoded::of(&sink, &events(100));
