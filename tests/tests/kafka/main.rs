@@ -5,6 +5,7 @@ mod brokers;
 mod network;
 mod restarts;
 mod three;
+mod topics;
 
 /// The program that executes numbered programs.
 const HELPER: &str = env!("CARGO_BIN_EXE_exec_helper");
