@@ -6,6 +6,8 @@ mod network;
 mod restarts;
 mod three;
 mod topics;
+mod guarded;
+mod security;
 
 /// The program that executes numbered programs.
 const HELPER: &str = env!("CARGO_BIN_EXE_exec_helper");
