@@ -188,9 +188,17 @@ impl Gate {
         (inner.changes, inner.status.clone())
     }
 
-    /// How often the status has changed.
-    #[must_use]
-    pub fn changes(&self) -> u64 {
-        self.inner().changes
+    /// Waits until the status is not the one of this change any more. While the sink is up this may
+    /// be noticed only with the next batch.
+    pub async fn changed_since(&self, change: u64) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.inner().changes != change {
+                return;
+            }
+            changed.await;
+        }
     }
 }

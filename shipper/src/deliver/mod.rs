@@ -190,7 +190,7 @@ impl Flow<'_> {
                         None => ended = true,
                     }
                 }
-                () = reporter.due(gate.changes()) => reporter.write(gate, *sink),
+                () = reporter.due(gate) => reporter.write(gate, *sink),
                 // The pipeline holds the other end for as long as there are sinks.
                 _ = control.changed() => {
                     let asked = control.borrow_and_update().reopens;

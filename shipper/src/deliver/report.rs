@@ -29,11 +29,12 @@ impl Reporter {
         Reporter { spool_dir, sink: sink.to_owned(), written: 0, not_before: Instant::now() }
     }
 
-    /// Waits until a status is to be written; for ever when it has not changed.
-    pub async fn due(&self, change: u64) {
-        if self.spool_dir.is_none() || change == self.written {
+    /// Waits until a status is to be written: when it has changed, and not too often.
+    pub async fn due(&self, gate: &Gate) {
+        if self.spool_dir.is_none() {
             return std::future::pending().await;
         }
+        gate.changed_since(self.written).await;
         tokio::time::sleep_until(self.not_before).await;
     }
 
