@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use super::ledger::Ledger;
 use super::options;
 use super::statistics::Statistics;
+use super::verdict;
 use crate::config::secret::{Secret, SecretError};
 use crate::config::settings::{
     DeliverySettings, KafkaCompression, KafkaSettings, SaslSettings, TlsSettings,
@@ -45,13 +46,19 @@ pub enum ClientError {
     Settings(String),
 }
 
+/// How long a refused login counts as refused after librdkafka told it: it repeats itself every
+/// thirty seconds, however often it tries.
+const BLOCKED_MEMORY: Duration = Duration::from_secs(35);
+
 /// What is wrong with the connection, as far as librdkafka tells.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// Somebody has to mend something: credentials, certificates.
     pub is_blocked: bool,
-    /// What librdkafka said.
+    /// What is wrong, in the operator's words, and what librdkafka said.
     pub cause: String,
+    /// When it was told last.
+    pub told: Instant,
 }
 
 /// What the callbacks leave for the calls that wait.
@@ -97,9 +104,28 @@ impl Shared {
         self.statistics.lock().unwrap_or_else(PoisonError::into_inner).throttled_max_ms()
     }
 
-    /// Forgets what was wrong: it shows again if it still is.
+    /// Forgets what was wrong.
     pub fn clear_trouble(&self) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Forgets what may be over by itself. A refused login is not: it is remembered until something
+    /// is acknowledged, or librdkafka should have told it again.
+    pub fn clear_passing_trouble(&self) {
+        let mut held = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        held.take_if(|held| !held.is_blocked || held.told.elapsed() >= BLOCKED_MEMORY);
+    }
+
+    /// Takes note of something wrong, unless something is known already that says more.
+    pub fn note(&self, code: Code, trouble: Trouble) {
+        let mut held = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        // That all brokers are down says less than why one is, and that a connection was lost less
+        // than why a login was refused.
+        let says_less = code == Code::AllBrokersDown
+            || held.as_ref().is_some_and(|held| held.is_blocked && !trouble.is_blocked);
+        if held.is_none() || !says_less {
+            *held = Some(trouble);
+        }
     }
 }
 
@@ -124,22 +150,11 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
         tracing::debug!(%error, reason, "librdkafka reports an error");
-        let is_blocked = match code {
-            Code::Fatal => {
-                self.0.is_spent.store(true, Ordering::Release);
-                false
-            }
-            Code::Authentication | Code::SSL | Code::SaslAuthenticationFailed => true,
-            _ => false,
-        };
-        let mut held = self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        // That all brokers are down says less than why one is, and that a connection was lost less
-        // than why a login was refused.
-        let says_less = code == Code::AllBrokersDown
-            || held.as_ref().is_some_and(|held| held.is_blocked && !is_blocked);
-        if held.is_none() || !says_less {
-            *held = Some(Trouble { is_blocked, cause: plain(reason).to_owned() });
+        if code == Code::Fatal {
+            self.0.is_spent.store(true, Ordering::Release);
         }
+        let (is_blocked, cause) = verdict::trouble(code, plain(reason));
+        self.0.note(code, Trouble { is_blocked, cause, told: Instant::now() });
     }
 }
 

@@ -8,7 +8,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::client::{self, ClientError, Context, Shared};
+use super::client::{self, ClientError, Context, Shared, Trouble};
 use super::record::OVERHEAD_BYTES;
 use super::topic::{self, Limits, Topic};
 use super::verdict::{self, Class};
@@ -53,7 +53,7 @@ impl Asker {
         };
         let described = topic::describe(self.client.client(), topic, patience, is_hopeless);
         described.map_err(|code| match (self.shared.trouble(), verdict::class(code)) {
-            (Some(trouble), Class::Again) => Unknown::Unreachable(trouble.cause),
+            (Some(trouble), Class::Again) => Unknown::Unreachable(trouble),
             _ => Unknown::Said(code),
         })
     }
@@ -71,7 +71,7 @@ impl Asker {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unknown {
     /// No broker answers, for this reason.
-    Unreachable(String),
+    Unreachable(Trouble),
     /// The brokers say so.
     Said(Code),
 }
@@ -93,7 +93,7 @@ async fn try_check(settings: &KafkaSettings) -> Result<Vec<Finding>, KafkaSinkEr
     let brokers = settings.brokers.join(", ");
     let connected = Finding::good(format!("connected to {brokers}, {}", security(settings)));
     let topic = match (described, layout.fixed_topic()) {
-        (Err(Unknown::Unreachable(cause)), _) => {
+        (Err(Unknown::Unreachable(Trouble { cause, .. })), _) => {
             return Ok(vec![Finding::bad(format!("cannot connect to {brokers}: {cause}"))]);
         }
         (Err(Unknown::Said(Code::OperationTimedOut)), _) => {

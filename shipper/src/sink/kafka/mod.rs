@@ -42,7 +42,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use self::client::{Client, Shared};
-use self::connect::Asker;
+use self::connect::{Asker, Unknown};
 use self::ledger::Waiter;
 use self::record::{Layout, OVERHEAD_BYTES, Record};
 use self::verdict::Class;
@@ -177,9 +177,10 @@ impl KafkaSink {
         Outcome::Retry { cause, after: None }
     }
 
-    /// Whether the login failed, and the secrets or certificates are others by now.
+    /// Whether the connection fails, and the secrets or certificates are others by now. A certificate
+    /// that a broker refuses may look like any lost connection.
     fn is_outdated(&self, client: &Client) -> bool {
-        self.shared.trouble().is_some_and(|trouble| trouble.is_blocked)
+        self.shared.trouble().is_some()
             && client::config(&self.settings)
                 .is_ok_and(|(_, fingerprint)| fingerprint != client.fingerprint)
     }
@@ -262,8 +263,8 @@ impl KafkaSink {
     /// Waits for the end of every event, or until something is wrong for too long.
     async fn wait(&self, batch: Batch<'_>, waiter: &Waiter) -> Option<Outcome> {
         let begun = Instant::now();
-        // What was wrong at an earlier call may be mended.
-        self.shared.clear_trouble();
+        // What was wrong at an earlier call may be over.
+        self.shared.clear_passing_trouble();
         while !waiter.is_done() {
             let _ = tokio::time::timeout(LOOK_INTERVAL, waiter.changed()).await;
             let quiet = self.shared.ledger.progress().max(begun).elapsed();
@@ -346,6 +347,10 @@ impl KafkaSink {
             Ok(_) => asker.limits(topic, ASK_PATIENCE).await.ok(),
             Err(_) => None,
         };
+        if let Err(Unknown::Unreachable(trouble)) = &said {
+            // What the producer was told once it is not told again, such as that there is no token.
+            self.shared.note(Code::NoError, trouble.clone());
+        }
         let throttled_ms = self.shared.throttled_max_ms();
         verdict::stall(topic, said, limits, throttled_ms)
     }

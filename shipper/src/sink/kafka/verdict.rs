@@ -2,6 +2,7 @@
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::client::Trouble;
 use super::connect::Unknown;
 use super::topic::{Limits, Partition, Topic};
 use crate::sink::Outcome;
@@ -115,6 +116,35 @@ pub fn words(code: Code, topic: &str) -> String {
     }
 }
 
+/// Of an error that librdkafka tells of a connection: whether somebody has to mend something, and
+/// what is wrong, followed by what librdkafka says.
+#[must_use]
+pub fn trouble(code: Code, said: &str) -> (bool, String) {
+    const TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token: ";
+    let is_refused_certificate = said.contains("SSL alert number") && said.contains("certificate");
+    let what = match code {
+        Code::Authentication | Code::SaslAuthenticationFailed => match said.strip_prefix(TOKEN) {
+            Some(said) => {
+                let advice = "see `sasl.token_url`, `sasl.client_id` and `sasl.client_secret`";
+                return (true, format!("no token can be had ({advice}): {said}"));
+            }
+            None => "the brokers do not accept these credentials (`sasl:`)",
+        },
+        // Codes do not tell whose certificate it is; a refusal of ours comes as a lost connection.
+        _ if is_refused_certificate => {
+            "the broker does not accept the certificate of this client, or wants one \
+             (`tls.cert_file`)"
+        }
+        Code::SSL if said.contains("certificate verify failed") => {
+            "the broker's certificate is not accepted: it has expired, or is for another host than \
+             `brokers` say, or its authority is not in `tls.ca_file`"
+        }
+        Code::SSL => "no TLS connection (`tls:`)",
+        _ => return (false, said.to_owned()),
+    };
+    (true, format!("{what}: {said}"))
+}
+
 /// Why nothing is acknowledged though the brokers can be reached, by what they say of the topic.
 #[must_use]
 pub fn stall(
@@ -126,7 +156,10 @@ pub fn stall(
     let retry = |cause| Outcome::Retry { cause, after: None };
     let known = match described {
         Ok(known) => known,
-        Err(Unknown::Unreachable(cause)) => return retry(cause),
+        Err(Unknown::Unreachable(Trouble { is_blocked: true, cause, .. })) => {
+            return Outcome::Blocked { cause };
+        }
+        Err(Unknown::Unreachable(Trouble { cause, .. })) => return retry(cause),
         Err(Unknown::Said(code)) => {
             // Asked anew, on a connection of its own.
             let cause = match code {
