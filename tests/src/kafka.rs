@@ -33,7 +33,7 @@ mod kcat;
 mod message;
 mod owned;
 mod pki;
-mod ports;
+pub mod ports;
 mod properties;
 mod tokens;
 

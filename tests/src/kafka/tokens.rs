@@ -57,6 +57,12 @@ impl TokenEndpoint {
         format!("http://127.0.0.1:{}/token", self.port)
     }
 
+    /// Where it listens on 127.0.0.1, for a proxy before it.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// From now on answers 401 to everybody, or no longer.
     pub fn refuse(&self, refuses: bool) {
         self.state.refuses.store(refuses, Ordering::SeqCst);

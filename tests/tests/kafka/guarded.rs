@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -40,6 +40,30 @@ pub fn shared() -> Option<&'static Cluster> {
         Cluster::start(plan).expect("a broker")
     };
     CLUSTER.get_or_init(start).as_ref()
+}
+
+/// One broker whose TLS connections are broken and whose certificate is changed; by one test at a
+/// time, which holds [`alone`].
+pub fn breakable() -> Option<&'static Cluster> {
+    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+    let start = || {
+        let plan = Plan::new(1).proxied(Listener::SaslSsl).listener(Listener::Mtls).authorizer();
+        Cluster::start(plan).expect("a broker")
+    };
+    CLUSTER.get_or_init(start).as_ref()
+}
+
+/// Held by whoever changes the broker of [`breakable`].
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Breaks the connections to the broker of [`breakable`]; new ones are taken at once.
+pub fn reconnect(cluster: &Cluster) -> anyhow::Result<()> {
+    let proxy = cluster.broker(1).proxy();
+    proxy.cut();
+    proxy.mend()
 }
 
 /// A topic of four partitions which this user may write to.
@@ -124,12 +148,14 @@ impl Guarded {
 
     /// Waits until the status that an operator reads says this of the sink, and of why.
     pub fn await_state(&self, state: &str, words: &str) -> anyhow::Result<()> {
-        until(&format!("{state}: {words}"), || {
+        let mut last = Value::Null;
+        let seen = until("a state", || {
             let Ok(text) = fs::read(self.status_path()) else { return Ok(false) };
-            let status: Value = serde_json::from_slice(&text)?;
-            let error = status["last_error"].as_str().unwrap_or_default();
-            Ok(status["state"] == state && error.contains(words))
-        })
+            last = serde_json::from_slice(&text)?;
+            let error = last["last_error"].as_str().unwrap_or_default();
+            Ok(last["state"] == state && error.contains(words))
+        });
+        seen.with_context(|| format!("not {state} by `{words}`; the status is {last}"))
     }
 
     fn status_path(&self) -> PathBuf {
