@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod daemon;
+pub mod ecs;
 pub mod guest;
 pub mod kafka;
 pub mod mounted;

@@ -1,70 +1,9 @@
-//! Our table of fields, held to the official list of the Elastic Common Schema. The list is never
-//! copied into this project; it lies beside it.
+//! Our table of fields, held to the official list of the Elastic Common Schema.
 
-use std::collections::HashMap;
-use std::path::Path;
-
-use anyhow::{Context as _, Result};
-use shipper::format::ecs::ECS_VERSION;
+use anyhow::Result;
+use serde_json::json;
 use shipper::format::ecs::schema::{FIELDS, Field, Kind};
-use shipper_tests::skip;
-
-/// Where fields may be that the schema does not have: our own, and two places Elastic's own products
-/// use without listing them.
-const OWN: [&str; 3] = ["shipper.", "process.Ext.", "user.audit."];
-
-/// The schema's fields: name to type and normalization.
-type Official = HashMap<String, (String, String)>;
-
-/// `None` where the list is not at hand; that has been said then.
-fn official() -> Result<Option<Official>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?;
-    let path = root.join("../shared/data/ecs/fields.csv");
-    if !path.exists() {
-        skip("../shared/data/ecs/fields.csv, the official list of ECS fields, is not there");
-        return Ok(None);
-    }
-    let mut reader = csv::Reader::from_path(&path)?;
-    let headers = reader.headers()?.clone();
-    let column = |name: &str| headers.iter().position(|header| header == name).context("a column");
-    let (version, name) = (column("ECS_Version")?, column("Field")?);
-    let (kind, normalization) = (column("Type")?, column("Normalization")?);
-    let mut fields = Official::new();
-    for row in reader.records() {
-        let row = row?;
-        assert_eq!(&row[version], ECS_VERSION, "events say they follow this version");
-        fields.insert(row[name].to_owned(), (row[kind].to_owned(), row[normalization].to_owned()));
-    }
-    assert!(fields.len() > 1000, "only {} fields were read", fields.len());
-    Ok(Some(fields))
-}
-
-/// What is wrong with our fields by the official list.
-fn deviations(fields: &[Field], official: &Official) -> Vec<String> {
-    fields.iter().filter_map(|field| deviation(field, official)).collect()
-}
-
-fn deviation(field: &Field, official: &Official) -> Option<String> {
-    let Some((kind, normalization)) = official.get(field.name) else {
-        let own = OWN.iter().any(|prefix| field.name.starts_with(prefix));
-        return (!own).then(|| format!("{} is neither an ECS field nor under {OWN:?}", field.name));
-    };
-    let fits = match field.kind {
-        Kind::Keyword | Kind::Keywords => matches!(kind.as_str(), "keyword" | "constant_keyword"),
-        Kind::Wildcard => kind == "wildcard",
-        Kind::Long => kind == "long",
-        Kind::Boolean => kind == "boolean",
-        Kind::Date => kind == "date",
-        Kind::Objects => kind == "nested",
-    };
-    if !fits {
-        return Some(format!("{} is {:?}, ECS has {kind}", field.name, field.kind));
-    }
-    let list = matches!(field.kind, Kind::Keywords | Kind::Objects);
-    (list != (normalization == "array")).then(|| {
-        format!("{} is {:?}, ECS has normalization `{normalization}`", field.name, field.kind)
-    })
-}
+use shipper_tests::ecs::{Official, deviations, faults, official};
 
 #[test]
 fn every_field_is_in_ecs_with_its_type_and_shape_or_in_a_namespace_of_its_own() -> Result<()> {
@@ -110,4 +49,24 @@ fn a_wrong_type_a_wrong_shape_and_an_unknown_name_are_found() {
         field("shipper.cpu", Kind::Long),
     ];
     assert_eq!(deviations(&right, &official), [""; 0]);
+}
+
+#[test]
+fn an_event_with_an_unknown_field_or_a_wrong_value_is_found() -> Result<()> {
+    let Some(official) = official()? else {
+        return Ok(());
+    };
+    let right = json!({"@timestamp": "2026-01-01T00:00:00Z", "process": {"pid": 1, "args": ["a"]}});
+    assert_eq!(faults(&right, &official), [""; 0]);
+    for wrong in [
+        json!({"@timestamp": "yesterday"}),
+        json!({"process": {"pid": "1"}}),
+        json!({"process": {"args": "a"}}),
+        json!({"process": {"args": [1]}}),
+        json!({"process": {"colour": "red"}}),
+        json!({"process": "sh"}),
+    ] {
+        assert_eq!(faults(&wrong, &official).len(), 1, "{wrong}");
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ mod brokers;
 mod network;
 mod restarts;
 mod three;
+mod ecs;
 mod topics;
 mod guarded;
 mod security;

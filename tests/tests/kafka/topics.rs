@@ -16,7 +16,7 @@ use shipper_tests::site::Pace;
 use super::HELPER;
 
 /// One broker for all cases, on topics of their own. It ends with this process.
-fn shared() -> Option<&'static Cluster> {
+pub fn shared() -> Option<&'static Cluster> {
     static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
     let start = || {
         let plan = Plan::new(1).listener(Listener::SaslPlaintext).authorizer();
