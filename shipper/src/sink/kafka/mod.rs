@@ -185,13 +185,18 @@ impl KafkaSink {
                 .is_ok_and(|(_, fingerprint)| fingerprint != client.fingerprint)
     }
 
+    /// Most bytes of a set of messages.
+    fn at_once(&self) -> usize {
+        match self.batch_bytes_max.load(Ordering::Relaxed) {
+            0 => self.message_bytes_max,
+            bytes_max => bytes_max,
+        }
+    }
+
     /// An event that librdkafka would not take, or that should be in a set of messages by itself.
     fn too_large(&self, batch: Batch<'_>) -> Option<Outcome> {
         let largest = batch.events().map(|(_, bytes)| bytes.len()).max()? + OVERHEAD_BYTES;
-        let at_once = match self.batch_bytes_max.load(Ordering::Relaxed) {
-            0 => self.message_bytes_max,
-            bytes_max => bytes_max,
-        };
+        let at_once = self.at_once();
         let cause = || format!("an event of {largest} bytes with its headers");
         if largest > self.message_bytes_max {
             let bytes_max = self.message_bytes_max.saturating_sub(OVERHEAD_BYTES);
@@ -312,22 +317,24 @@ impl KafkaSink {
     /// event in it is too large.
     async fn settle_too_large(&self, batch: Batch<'_>, topic: &str, cause: String) -> Outcome {
         let largest = batch.events().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
-        let used = match self.batch_bytes_max.load(Ordering::Relaxed) {
-            0 => self.message_bytes_max,
-            bytes_max => bytes_max,
-        };
+        let used = self.at_once();
         let limit = match tokio::task::block_in_place(|| Asker::new(&self.settings)) {
             Ok(asker) => asker.limits(topic, ASK_PATIENCE).await.ok(),
             Err(_) => None,
         };
         let limit = limit.map_or(used / 2, |limits| limits.message_bytes_max);
         let limit = limit.max(BATCH_BYTES_MIN);
-        if limit < used {
+        // Other batches may have found it meanwhile.
+        if limit < self.at_once() {
             tracing::info!(topic, bytes_max = limit, "the topic takes less at once than was sent");
             self.batch_bytes_max.store(limit, Ordering::Relaxed);
-            if largest + OVERHEAD_BYTES <= limit {
-                return Outcome::Retry { cause, after: None };
-            }
+        }
+        if limit < used && largest + OVERHEAD_BYTES <= limit {
+            let cause = format!(
+                "topic {topic} takes less at once than was sent (max.message.bytes): no more than \
+                 {limit} bytes are sent at once from now on"
+            );
+            return Outcome::Retry { cause, after: None };
         }
         let bytes_max = limit.min(largest).saturating_sub(OVERHEAD_BYTES);
         Outcome::TooLarge { cause, bytes_max: (batch.len() == 1).then_some(bytes_max) }

@@ -54,7 +54,7 @@ const CASES: &[(RDKafkaApiKey, E, Then)] = &[
     (
         Produce,
         E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
-        Then::Retry("larger than topic audit takes (max.message.bytes)"),
+        Then::Retry("topic audit takes less at once than was sent (max.message.bytes)"),
     ),
     (
         Produce,
