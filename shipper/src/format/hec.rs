@@ -67,3 +67,45 @@ pub fn encode(event: &Event, metadata: &Metadata, out: &mut Vec<u8>) {
     out.pop();
     out.push(b'}');
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::event::testing;
+
+    fn encoded(event: &Event, metadata: &Metadata) -> Value {
+        let mut bytes = b"before".to_vec();
+        encode(event, metadata, &mut bytes);
+        serde_json::from_slice(bytes.strip_prefix(b"before").expect("what was there"))
+            .expect("JSON")
+    }
+
+    #[test]
+    fn the_event_is_in_its_envelope_as_ecs_has_it() {
+        for event in [testing::exec(), testing::loss()] {
+            let mut ecs = Vec::new();
+            ecs::encode(&event, &mut ecs);
+            let ecs: Value = serde_json::from_slice(&ecs).expect("JSON");
+            let micros = event.time().0 / 1_000;
+            let time = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+            let host = &event.host().name;
+            let expected = json!({
+                "time": time, "host": host, "source": "shipper", "sourcetype": "shipper:exec",
+                "event": ecs,
+            });
+            assert_eq!(encoded(&event, &Metadata::default()), expected);
+        }
+    }
+
+    #[test]
+    fn the_index_is_there_when_it_is_given_and_the_time_has_six_digits() {
+        let Event::Loss(mut loss) = testing::loss() else { unreachable!("a loss") };
+        loss.time = WallTime(1_700_000_000_000_042_999);
+        let index = Some("audit\"".to_owned());
+        let envelope = encoded(&Event::Loss(loss), &Metadata { index, ..Metadata::default() });
+        assert_eq!(envelope["index"], "audit\"");
+        assert_eq!(envelope["time"], "1700000000.000042");
+    }
+}

@@ -187,3 +187,122 @@ fn splunk_headers(splunk: &SplunkSettings) -> Vec<(&'static str, String)> {
     .filter_map(|(name, value)| Some((name, value.clone()?)))
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Host, testing};
+    use crate::sink::kafka::testing::settings;
+
+    const KEYS: [KafkaKey; 4] =
+        [KafkaKey::Host, KafkaKey::EventId, KafkaKey::EntityId, KafkaKey::None];
+
+    fn layout(change: impl FnOnce(&mut KafkaSettings)) -> Layout {
+        let mut settings = settings("127.0.0.1:9092");
+        change(&mut settings);
+        Layout::new(&settings).expect("a topic")
+    }
+
+    fn encoded(layout: &Layout, event: &Event) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        layout.encode(event, &mut bytes);
+        bytes
+    }
+
+    fn key(key: KafkaKey, event: &Event) -> Option<Vec<u8>> {
+        let layout = layout(|settings| settings.key = key);
+        layout.decode(&encoded(&layout, event)).expect("a record").key.map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_for_every_key_time_and_envelope() {
+        for event in [testing::exec(), testing::loss()] {
+            let mut ecs = Vec::new();
+            ecs::encode(&event, &mut ecs);
+            for (key, timestamp, envelope) in KEYS.into_iter().flat_map(|key| {
+                [
+                    (KafkaTimestamp::Event, Envelope::None),
+                    (KafkaTimestamp::Ship, Envelope::SplunkHec),
+                ]
+                .map(|(timestamp, envelope)| (key, timestamp, envelope))
+            }) {
+                let layout = layout(|settings| {
+                    (settings.key, settings.timestamp, settings.envelope) =
+                        (key, timestamp, envelope);
+                });
+                let bytes = encoded(&layout, &event);
+                let record = layout.decode(&bytes).expect("a record");
+                assert_eq!(record.topic, "audit");
+                assert_eq!(record.key.is_none(), key == KafkaKey::None);
+                let time_ms = i64::try_from(event.time().0 / 1_000_000).unwrap();
+                let expected = (timestamp == KafkaTimestamp::Event).then_some(time_ms);
+                assert_eq!(record.timestamp_ms, expected);
+                let value: serde_json::Value = serde_json::from_slice(record.value).unwrap();
+                match envelope {
+                    Envelope::None => assert_eq!(record.value, ecs.trim_ascii_end()),
+                    Envelope::SplunkHec => assert!(value["event"].is_object()),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_key_is_the_host_the_event_or_the_process() {
+        let (exec, loss) = (testing::exec(), testing::loss());
+        let Event::Exec(inner) = &exec else { unreachable!("an exec") };
+        let host = Some(exec.host().id.clone().into_bytes());
+        let entity = Some(inner.process.entity_id.hex().to_vec());
+        assert_eq!(key(KafkaKey::Host, &exec), host);
+        assert_eq!(key(KafkaKey::EventId, &exec), Some(exec.id().hex().to_vec()));
+        assert_eq!(key(KafkaKey::EntityId, &exec), entity);
+        assert_eq!(key(KafkaKey::EntityId, &loss), Some(loss.host().id.clone().into_bytes()));
+        assert_eq!(key(KafkaKey::None, &exec), None);
+
+        let Event::Loss(mut nameless) = loss else { unreachable!("a loss") };
+        nameless.host = Host { name: "web-1".to_owned(), ..Host::default() }.into();
+        assert_eq!(key(KafkaKey::Host, &Event::Loss(nameless)), Some(b"web-1".to_vec()));
+    }
+
+    #[test]
+    fn a_topic_of_fields_is_a_name_that_kafka_takes() {
+        let layout = layout(|settings| settings.topic = "a.{event.action}.{host.name}".to_owned());
+        assert_eq!(layout.fixed_topic(), None);
+        let topic = |event: &Event| {
+            let bytes = encoded(&layout, event);
+            layout.decode(&bytes).expect("a record").topic.to_owned()
+        };
+        assert_eq!(topic(&testing::loss()), "a.events-lost.host-1");
+        let Event::Loss(mut odd) = testing::loss() else { unreachable!("a loss") };
+        odd.host = Host { name: "w/ \u{fc}:1".to_owned(), ..Host::default() }.into();
+        assert_eq!(topic(&Event::Loss(odd.clone())), "a.events-lost.w____:1".replace(':', "_"));
+        odd.host = Host { name: "\u{fc}".repeat(300), ..Host::default() }.into();
+        let longest = topic(&Event::Loss(odd));
+        assert_eq!(longest.len(), TOPIC_BYTES_MAX);
+        assert!(longest.ends_with("__"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_record_are_not_read() {
+        let layout = layout(|_| {});
+        let bytes = encoded(&layout, &testing::exec());
+        assert_eq!(layout.decode(&bytes[..HEAD_BYTES - 1]), None);
+        let mut lengths = bytes[..HEAD_BYTES].to_vec();
+        lengths[10..].copy_from_slice(&u16::MAX.to_le_bytes());
+        assert_eq!(layout.decode(&lengths), None);
+    }
+
+    #[test]
+    fn headers_of_splunk_are_those_that_are_given_and_none_beside_an_envelope() {
+        use rdkafka::message::Headers as _;
+        let splunk =
+            SplunkSettings { index: Some("audit".to_owned()), source: None, sourcetype: None };
+        for (envelope, expected) in [(Envelope::None, 4), (Envelope::SplunkHec, 3)] {
+            let layout = layout(|settings| {
+                (settings.envelope, settings.splunk) = (envelope, Some(splunk.clone()));
+            });
+            let headers = layout.headers(testing::loss().id());
+            assert_eq!(headers.count(), expected);
+            assert_eq!(headers.get(1).value, Some(format!("ecs/{}", ecs::ECS_VERSION).as_bytes()));
+        }
+    }
+}

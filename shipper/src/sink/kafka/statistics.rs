@@ -70,3 +70,52 @@ impl Statistics {
         self.brokers.values().map(|broker| broker.throttle.max).max().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a producer of librdkafka 2.12, shortened.
+    const JSON: &str = r#"{
+        "name": "shipper#producer-2", "client_id": "shipper", "type": "producer", "ts": 24938172,
+        "age": 100345, "replyq": 0, "msg_cnt": 3, "msg_size": 1200, "msg_max": 5000,
+        "tx": 12, "tx_bytes": 9000, "rx": 11, "rx_bytes": 800, "txmsgs": 40, "txmsg_bytes": 16000,
+        "brokers": {
+            "127.0.0.1:9092/bootstrap": {"name": "127.0.0.1:9092/bootstrap", "nodeid": -1,
+                "state": "UP", "txerrs": 9, "disconnects": 9},
+            "127.0.0.1:9092/1": {"name": "127.0.0.1:9092/1", "nodeid": 1, "source": "learned",
+                "state": "UP", "txerrs": 1, "txretries": 2, "req_timeouts": 3, "disconnects": 4,
+                "rtt": {"min": 100, "max": 900, "avg": 300, "p99": 800, "cnt": 5},
+                "throttle": {"min": 0, "max": 0, "avg": 0, "p99": 0, "cnt": 5}},
+            "127.0.0.1:9093/2": {"name": "127.0.0.1:9093/2", "nodeid": 2, "source": "learned",
+                "state": "TRY_CONNECT", "txerrs": 10, "txretries": 20, "req_timeouts": 30,
+                "disconnects": 40, "rtt": {"p99": 700}, "throttle": {"max": 150}}
+        },
+        "topics": {"audit": {"topic": "audit", "partitions": {}}},
+        "eos": {"idemp_state": "Assigned", "producer_id": 1}
+    }"#;
+
+    #[test]
+    fn what_an_operator_is_told_is_summed_over_the_brokers_that_are_known() {
+        let statistics: Statistics = serde_json::from_str(JSON).expect("it is read");
+        assert_eq!(
+            statistics.figures(),
+            [
+                ("queue_messages", 3),
+                ("queue_bytes", 1_200),
+                ("sent_messages", 40),
+                ("sent_bytes", 16_000),
+                ("brokers_up", 1),
+                ("brokers", 2),
+                ("send_errors", 11),
+                ("send_retries", 22),
+                ("request_timeouts", 33),
+                ("disconnects", 44),
+                ("round_trip_p99_us", 800),
+                ("throttled_max_ms", 150),
+            ]
+        );
+        assert_eq!(statistics.throttled_max_ms(), 150);
+        assert_eq!(Statistics::default().throttled_max_ms(), 0);
+    }
+}

@@ -38,29 +38,9 @@ impl Mock {
         Mock { cluster }
     }
 
-    /// Of a sink that delivers here, quick to try again.
+    /// Of a sink that delivers here.
     pub fn settings(&self) -> KafkaSettings {
-        let options = [
-            ("retry.backoff.ms", "5"),
-            ("retry.backoff.max.ms", "20"),
-            ("reconnect.backoff.ms", "10"),
-            ("reconnect.backoff.max.ms", "50"),
-            ("topic.metadata.propagation.max.ms", "500"),
-            ("topic.metadata.refresh.fast.interval.ms", "20"),
-            ("statistics.interval.ms", "100"),
-        ];
-        KafkaSettings {
-            brokers: self.cluster.bootstrap_servers().split(',').map(str::to_owned).collect(),
-            topic: TOPIC.to_owned(),
-            key: KafkaKey::EventId,
-            compression: KafkaCompression::None,
-            timestamp: KafkaTimestamp::Event,
-            envelope: Envelope::None,
-            splunk: None,
-            tls: None,
-            sasl: None,
-            options: options.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-        }
+        settings(&self.cluster.bootstrap_servers())
     }
 
     /// The next requests to produce are answered with these errors, one each.
@@ -96,6 +76,31 @@ impl Mock {
             }
         }
         log
+    }
+}
+
+/// Of a sink that delivers there, quick to try again.
+pub fn settings(brokers: &str) -> KafkaSettings {
+    let options = [
+        ("retry.backoff.ms", "5"),
+        ("retry.backoff.max.ms", "20"),
+        ("reconnect.backoff.ms", "10"),
+        ("reconnect.backoff.max.ms", "50"),
+        ("topic.metadata.propagation.max.ms", "500"),
+        ("topic.metadata.refresh.fast.interval.ms", "20"),
+        ("statistics.interval.ms", "100"),
+    ];
+    KafkaSettings {
+        brokers: brokers.split(',').map(str::to_owned).collect(),
+        topic: TOPIC.to_owned(),
+        key: KafkaKey::EventId,
+        compression: KafkaCompression::None,
+        timestamp: KafkaTimestamp::Event,
+        envelope: Envelope::None,
+        splunk: None,
+        tls: None,
+        sasl: None,
+        options: options.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
     }
 }
 

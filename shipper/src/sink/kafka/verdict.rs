@@ -211,3 +211,78 @@ pub fn too_few_in_sync(topic: &str, partitions: usize, in_sync_min: usize) -> St
          (min.insync.replicas) and take nothing until more brokers are back"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WELL: Partition = Partition { has_leader: true, in_sync: 2, replicas: 2 };
+
+    fn told(known: Topic, in_sync_min: usize, throttled_ms: u64) -> Outcome {
+        let limits = Limits { message_bytes_max: 1_000_000, in_sync_min };
+        stall("audit", Ok(known), Some(limits), throttled_ms)
+    }
+
+    fn cause(outcome: Outcome) -> String {
+        match outcome {
+            Outcome::Retry { cause, after: None } => cause,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_tried_again_and_only_an_event_at_fault_is_refused() {
+        for code in -1..200 {
+            let Ok(code) = rdkafka::types::RDKafkaRespErr::try_from(code) else { continue };
+            let code = Code::from(code);
+            let refused = matches!(code, Code::InvalidRecord | Code::InvalidTimestamp);
+            assert_eq!(class(code) == Class::Refused, refused, "{code:?}");
+        }
+        assert_eq!(class(Code::Unknown), Class::Again);
+        assert!(is_said(Code::Unknown) && is_said(Code::RequestTimedOut));
+        assert!(!is_said(Code::PurgeQueue) && !is_said(Code::Fatal));
+    }
+
+    #[test]
+    fn all_that_is_blocked_has_words_of_its_own() {
+        for code in [
+            Code::UnknownTopic,
+            Code::UnknownTopicOrPartition,
+            Code::UnknownPartition,
+            Code::InvalidTopic,
+            Code::TopicAuthorizationFailed,
+            Code::ClusterAuthorizationFailed,
+            Code::SaslAuthenticationFailed,
+            Code::UnsupportedSASLMechanism,
+            Code::PolicyViolation,
+            Code::InvalidRequiredAcks,
+            Code::UnsupportedCompressionType,
+        ] {
+            assert_eq!(class(code), Class::Blocked, "{code:?}");
+            assert!(!words(code, "audit").contains(&format!("{code:?}")), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_stall_is_explained_by_the_first_thing_that_is_wrong() {
+        let topic = |partition| Topic { partitions: vec![WELL, partition], may_write: Some(true) };
+        let leaderless = topic(Partition { has_leader: false, in_sync: 0, ..WELL });
+        assert_eq!(cause(told(leaderless, 2, 9)), "topic audit: 1 of 2 partitions have no leader");
+        let lacking = topic(Partition { in_sync: 1, ..WELL });
+        assert!(cause(told(lacking.clone(), 2, 9)).contains("fewer than 2 replicas in sync"));
+        assert!(cause(told(lacking.clone(), 1, 9)).contains("by a quota, by up to 9 ms"));
+        assert!(cause(told(lacking, 1, 0)).contains("acknowledge nothing"));
+        let forbidden = Topic { may_write: Some(false), ..topic(WELL) };
+        let Outcome::Blocked { cause: words } = told(forbidden, 1, 0) else { panic!("a right") };
+        assert!(words.contains("grant it the operation Write"));
+    }
+
+    #[test]
+    fn a_stall_without_an_answer_is_what_is_wrong_with_the_connection() {
+        let unreachable = Unknown::Unreachable("refused".to_owned());
+        assert_eq!(cause(stall("audit", Err(unreachable), None, 0)), "refused");
+        let unknown = Unknown::Said(Code::UnknownTopicOrPartition);
+        let outcome = stall("audit", Err(unknown), None, 0);
+        assert!(matches!(outcome, Outcome::Blocked { .. }), "{outcome:?}");
+    }
+}
