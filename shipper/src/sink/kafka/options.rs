@@ -25,6 +25,9 @@ pub const GUARANTEES: &[(&str, &str)] = &[
     ("enable.idempotence", "true"),
     // A message that failed ends the producer, so that none behind it overtakes.
     ("enable.gapless.guarantee", "true"),
+    // A broker that knows nothing of a producer yet takes its second request though it refused the
+    // first, and librdkafka then believes that the first is there as well.
+    ("max.in.flight", "1"),
     // The events wait in the spool; librdkafka must not drop one for its age.
     ("message.timeout.ms", "0"),
 ];
@@ -59,6 +62,8 @@ const RESERVED: &[(&str, &str)] = &[
     ("request.required.acks", "it is always `all`: fewer would lose events"),
     ("enable.idempotence", "it is always on: without it events would be doubled"),
     ("enable.gapless.guarantee", "it is always on: without it events would change places"),
+    ("max.in.flight", "it is always 1: with more, events would be lost"),
+    ("max.in.flight.requests.per.connection", "it is always 1: with more, events would be lost"),
     ("message.timeout.ms", "events wait in the spool, without limit"),
     ("delivery.timeout.ms", "events wait in the spool, without limit"),
     ("retries", "events are sent again without limit"),

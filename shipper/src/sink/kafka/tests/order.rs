@@ -101,3 +101,27 @@ async fn a_slow_broker_is_waited_for_and_its_figures_are_told() {
     assert_eq!(figure("queue_messages"), 0);
     assert!(figure("sent_bytes") > 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_broker_refused_is_not_taken_for_sent_when_it_takes_what_comes_next() {
+    let mock = Mock::start();
+    let sink = sink(&mock.settings());
+    let all = Encoded::of(&sink, &events(40));
+    // Connected to both of them.
+    let sent = sink.send(all.part(0..10)).await;
+    assert!(matches!(sent, Outcome::Sent { .. }), "{sent:?}");
+    // Long enough for both batches to be under way if librdkafka sends the second one.
+    for id in [1, 2] {
+        mock.cluster.broker_round_trip_time(id, Duration::from_millis(300)).unwrap();
+    }
+    mock.fail_produce(&[E::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 2]);
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        sink.send(all.part(20..40)).await
+    };
+    let (first, second) = tokio::join!(sink.send(all.part(10..20)), later);
+    for sent in [first, second] {
+        assert!(matches!(sent, Outcome::Sent { .. }), "{sent:?}");
+    }
+    assert_eq!(account(&mock.log()), Ok(((1..=40).collect(), 0)));
+}
