@@ -77,7 +77,8 @@ impl Source {
             let above = lines[..line].iter().rev().take(9);
             above
                 .take_while(|text| !text.trim().is_empty())
-                .any(|text| text.contains("// SAFETY: "))
+                // What a caller of an unsafe function must see to stands in its documentation.
+                .any(|text| text.contains("// SAFETY: ") || text.contains("/// # Safety"))
         };
         (0..self.tokens.len())
             .filter(|&at| self.is(at, "unsafe") && !self.is(at + 1, "("))

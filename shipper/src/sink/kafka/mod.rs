@@ -41,7 +41,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use self::client::{Client, Shared};
+use self::client::{Client, Shared, Trouble};
 use self::connect::{Asker, Unknown};
 use self::ledger::Waiter;
 use self::record::{Layout, OVERHEAD_BYTES, Record};
@@ -171,6 +171,9 @@ impl KafkaSink {
                 return Outcome::Blocked { cause: verdict::words(code, topic) };
             }
             (Some(code), _) => verdict::words(code, topic),
+            (None, Some(Trouble { is_blocked: true, cause, .. })) => {
+                return Outcome::Blocked { cause };
+            }
             (None, Some(trouble)) => trouble.cause,
             (None, None) => verdict::words(code, topic),
         };

@@ -121,6 +121,7 @@ pub fn words(code: Code, topic: &str) -> String {
 #[must_use]
 pub fn trouble(code: Code, said: &str) -> (bool, String) {
     const TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token: ";
+    const NO_PRODUCER_ID: &str = "Broker: Cluster authorization failed";
     let is_refused_certificate = said.contains("SSL alert number") && said.contains("certificate");
     let what = match code {
         Code::Authentication | Code::SaslAuthenticationFailed => match said.strip_prefix(TOKEN) {
@@ -140,6 +141,11 @@ pub fn trouble(code: Code, said: &str) -> (bool, String) {
              `brokers` say, or its authority is not in `tls.ca_file`"
         }
         Code::SSL => "no TLS connection (`tls:`)",
+        // The end of the producer: the code of its cause is in the words alone.
+        Code::Fatal if said.ends_with(NO_PRODUCER_ID) => {
+            "this user may not write to any topic: grant it the operation Write on the topic, or \
+             IdempotentWrite on the cluster where the brokers are older than 2.8"
+        }
         _ => return (false, said.to_owned()),
     };
     (true, format!("{what}: {said}"))
