@@ -41,15 +41,21 @@ impl Asker {
         Ok(Asker { config, client, shared })
     }
 
-    /// As [`topic::describe`]; comes back early when no broker can be reached.
+    /// As [`topic::describe`]; comes back early when a login is refused, or when a connection fails
+    /// and no other broker answers in time.
     ///
     /// # Errors
     /// The code, or what is wrong with the connection.
-    pub fn describe(&self, topic: &str, patience: Duration) -> Result<Topic, Unknown> {
+    pub fn describe(
+        &self,
+        topic: &str,
+        patience: Duration,
+        trouble_patience: Duration,
+    ) -> Result<Topic, Unknown> {
         let begun = Instant::now();
         let is_hopeless = || {
             let trouble = self.shared.trouble();
-            trouble.is_some_and(|trouble| trouble.is_blocked || begun.elapsed() >= TROUBLE_PATIENCE)
+            trouble.is_some_and(|trouble| trouble.is_blocked || begun.elapsed() >= trouble_patience)
         };
         let described = topic::describe(self.client.client(), topic, patience, is_hopeless);
         described.map_err(|code| match (self.shared.trouble(), verdict::class(code)) {
@@ -89,7 +95,8 @@ async fn try_check(settings: &KafkaSettings) -> Result<Vec<Finding>, KafkaSinkEr
     let asker = tokio::task::block_in_place(|| Asker::new(settings))?;
     // A topic that cannot be told before there is an event: any name shows whether they answer.
     let name = layout.fixed_topic().unwrap_or("shipper");
-    let described = tokio::task::block_in_place(|| asker.describe(name, PATIENCE));
+    let described =
+        tokio::task::block_in_place(|| asker.describe(name, PATIENCE, TROUBLE_PATIENCE));
     let brokers = settings.brokers.join(", ");
     let connected = Finding::good(format!("connected to {brokers}, {}", security(settings)));
     let topic = match (described, layout.fixed_topic()) {

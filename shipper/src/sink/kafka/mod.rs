@@ -72,6 +72,9 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the brokers may take to say what they know of a topic.
 const ASK_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long another one may take when a connection fails meanwhile.
+const TROUBLE_ASK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Least bytes of a set of messages when the limit of the topic cannot be had and is searched.
 const BATCH_BYTES_MIN: usize = 16 << 10;
 
@@ -281,9 +284,9 @@ impl KafkaSink {
                     return Some(Outcome::Blocked { cause: trouble.cause });
                 }
                 Some(trouble) if quiet >= TROUBLE_PATIENCE => {
-                    return Some(Outcome::Retry { cause: trouble.cause, after: None });
+                    return Some(self.explain_stall(batch, Some(trouble.cause)).await);
                 }
-                _ if quiet >= STALL_PATIENCE => return Some(self.explain_stall(batch).await),
+                _ if quiet >= STALL_PATIENCE => return Some(self.explain_stall(batch, None).await),
                 _ => {}
             }
         }
@@ -343,8 +346,9 @@ impl KafkaSink {
         Outcome::TooLarge { cause, bytes_max: (batch.len() == 1).then_some(bytes_max) }
     }
 
-    /// Nothing is acknowledged, and librdkafka does not say why: the brokers may.
-    async fn explain_stall(&self, batch: Batch<'_>) -> Outcome {
+    /// Nothing is acknowledged, and librdkafka says at most that one connection failed: the brokers
+    /// that are up may say why.
+    async fn explain_stall(&self, batch: Batch<'_>, trouble: Option<String>) -> Outcome {
         let first = batch.events().next();
         let topic =
             first.and_then(|(_, bytes)| self.layout.decode(bytes)).map(|record| record.topic);
@@ -352,7 +356,9 @@ impl KafkaSink {
         let (Ok(asker), Some(topic)) = (asker, topic) else {
             return Outcome::Retry { cause: "the brokers do not answer".to_owned(), after: None };
         };
-        let said = tokio::task::block_in_place(|| asker.describe(topic, ASK_PATIENCE));
+        let said = tokio::task::block_in_place(|| {
+            asker.describe(topic, ASK_PATIENCE, TROUBLE_ASK_PATIENCE)
+        });
         let limits = match said {
             Ok(_) => asker.limits(topic, ASK_PATIENCE).await.ok(),
             Err(_) => None,
@@ -362,7 +368,7 @@ impl KafkaSink {
             self.shared.note(Code::NoError, trouble.clone());
         }
         let throttled_ms = self.shared.throttled_max_ms();
-        verdict::stall(topic, said, limits, throttled_ms)
+        verdict::stall(topic, said, limits, throttled_ms, trouble)
     }
 }
 

@@ -151,13 +151,15 @@ pub fn trouble(code: Code, said: &str) -> (bool, String) {
     (true, format!("{what}: {said}"))
 }
 
-/// Why nothing is acknowledged though the brokers can be reached, by what they say of the topic.
+/// Why nothing is acknowledged, by what the brokers say of the topic; where they say nothing that
+/// explains it, by the `trouble` of a connection.
 #[must_use]
 pub fn stall(
     topic: &str,
     described: Result<Topic, Unknown>,
     limits: Option<Limits>,
     throttled_ms: u64,
+    trouble: Option<String>,
 ) -> Outcome {
     let retry = |cause| Outcome::Retry { cause, after: None };
     let known = match described {
@@ -169,10 +171,10 @@ pub fn stall(
         Err(Unknown::Said(code)) => {
             // Asked anew, on a connection of its own.
             let cause = match code {
-                Code::OperationTimedOut | Code::RequestTimedOut => {
+                Code::OperationTimedOut | Code::RequestTimedOut => trouble.unwrap_or_else(|| {
                     "the brokers do not answer: they hang, or the network swallows what is sent"
                         .to_owned()
-                }
+                }),
                 code => words(code, topic),
             };
             return match class(code) {
@@ -203,10 +205,12 @@ pub fn stall(
             "the brokers hold shipper back by a quota, by up to {throttled_ms} ms a request"
         ));
     }
-    retry(format!(
-        "topic {topic}: the brokers answer but acknowledge nothing; too few may be up to agree with \
-         each other, see their logs"
-    ))
+    retry(trouble.unwrap_or_else(|| {
+        format!(
+            "topic {topic}: the brokers answer but acknowledge nothing; too few may be up to agree \
+             with each other, see their logs"
+        )
+    }))
 }
 
 /// A topic that takes nothing since replicas are missing.
@@ -226,7 +230,7 @@ mod tests {
 
     fn told(known: Topic, in_sync_min: usize, throttled_ms: u64) -> Outcome {
         let limits = Limits { message_bytes_max: 1_000_000, in_sync_min };
-        stall("audit", Ok(known), Some(limits), throttled_ms)
+        stall("audit", Ok(known), Some(limits), throttled_ms, None)
     }
 
     fn cause(outcome: Outcome) -> String {
@@ -285,10 +289,14 @@ mod tests {
 
     #[test]
     fn a_stall_without_an_answer_is_what_is_wrong_with_the_connection() {
-        let unreachable = Unknown::Unreachable("refused".to_owned());
-        assert_eq!(cause(stall("audit", Err(unreachable), None, 0)), "refused");
+        let unreachable = Unknown::Unreachable(Trouble {
+            is_blocked: false,
+            cause: "refused".to_owned(),
+            told: std::time::Instant::now(),
+        });
+        assert_eq!(cause(stall("audit", Err(unreachable), None, 0, None)), "refused");
         let unknown = Unknown::Said(Code::UnknownTopicOrPartition);
-        let outcome = stall("audit", Err(unknown), None, 0);
+        let outcome = stall("audit", Err(unknown), None, 0, None);
         assert!(matches!(outcome, Outcome::Blocked { .. }), "{outcome:?}");
     }
 }
