@@ -78,7 +78,7 @@ pub fn run(dir: &Path, pool: &Pool) -> anyhow::Result<(Vec<Figure>, Value)> {
             how: format!(
                 "{:.0} against {:.0} events/s of {} bytes: from a full spool until the last is \
                  acknowledged, against values encoded before; same key, headers, settings (zstd, \
-                 acks=all, idempotent), broker on the same machine; medians of {ROUNDS} runs in turn",
+                 acks=all, idempotent, one request under way), broker on the same machine; medians of {ROUNDS} runs in turn",
                 rate(ours_s),
                 rate(bare_s),
                 pool.line_bytes
@@ -197,6 +197,7 @@ impl Records {
             ("enable.idempotence", "true"),
             ("enable.gapless.guarantee", "true"),
             ("message.timeout.ms", "0"),
+            ("max.in.flight", "1"),
             ("partitioner", "murmur2_random"),
         ] {
             config.set(name, value);
@@ -269,12 +270,15 @@ fn steady(brokers: &str) -> anyhow::Result<(Vec<Figure>, Value)> {
     let daemon = Daemon::start_with(dir, &yaml)?;
     let pid = daemon.pid();
     let consumer = consumer(brokers)?;
+    // The first event waits for the connection; the steady load does not.
+    load::execute(&program, "first", 0..1)?;
+    read_along(&consumer, "first", 1, &AtomicBool::new(true))?;
     eprintln!("{RATE} executions a second for {LOAD_SECONDS} s ...");
     let count = u64::from(RATE) * u64::from(LOAD_SECONDS);
     let done = AtomicBool::new(false);
     let before = process::cpu(pid)?;
     let (took, mut latencies) = std::thread::scope(|scope| {
-        let watcher = scope.spawn(|| read_along(&consumer, count, &done));
+        let watcher = scope.spawn(|| read_along(&consumer, "steady", count, &done));
         let took = load::execute_paced(&program, "steady", count, RATE);
         done.store(true, Ordering::Relaxed);
         let latencies = watcher.join().map_err(|_| anyhow::anyhow!("the watcher panicked"))?;
@@ -335,7 +339,12 @@ fn consumer(brokers: &str) -> anyhow::Result<BaseConsumer> {
 }
 
 /// Nanoseconds from each execution of the load to its record being here.
-fn read_along(consumer: &BaseConsumer, count: u64, done: &AtomicBool) -> anyhow::Result<Vec<u64>> {
+fn read_along(
+    consumer: &BaseConsumer,
+    mark: &str,
+    count: u64,
+    done: &AtomicBool,
+) -> anyhow::Result<Vec<u64>> {
     let mut latencies: HashMap<String, u64> = HashMap::new();
     let mut last = Instant::now();
     while (latencies.len() as u64) < count {
@@ -345,7 +354,7 @@ fn read_along(consumer: &BaseConsumer, count: u64, done: &AtomicBool) -> anyhow:
         let now = load::boot_now_ns()?;
         let event: Value = serde_json::from_slice(message?.payload().context("a value")?)?;
         let args = &event["process"]["args"];
-        if args[1] == "steady"
+        if args[1] == mark
             && let Some(number) = args[2].as_str()
         {
             let executed = event["shipper"]["boot_ns"].as_u64().context("no shipper.boot_ns")?;
