@@ -280,6 +280,8 @@ impl Node {
         // A broker that is gone is known to be after two seconds, not nine.
         set("broker.heartbeat.interval.ms", "500");
         set("broker.session.timeout.ms", "2000");
+        // Or the certificate of another host would not be presented.
+        set("ssl.allow.san.changes", "true");
         // For a few clients, not for a service.
         set("num.network.threads", "2");
         set("num.io.threads", "4");

@@ -7,8 +7,10 @@ mod restarts;
 mod three;
 mod ecs;
 mod topics;
+mod certificates;
 mod guarded;
 mod security;
+mod validate;
 
 /// The program that executes numbered programs.
 const HELPER: &str = env!("CARGO_BIN_EXE_exec_helper");

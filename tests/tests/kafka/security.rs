@@ -170,7 +170,7 @@ fn a_right_to_write_that_is_taken_and_given_back_is_waited_for() -> anyhow::Resu
     // At first it may not even see the topic.
     let Some(mut process) = guarded.start_or_skip()? else { return Ok(()) };
     let mut stream = guarded.stream()?;
-    process.await_log("cannot deliver: this user may not write to topic guarded")?;
+    process.await_log("cannot deliver: this user may not write to ")?;
     guarded.await_state("blocked", "grant it the operation Write on the topic")?;
 
     // Then it sees and writes, then it only sees.
