@@ -34,7 +34,12 @@ struct State {
 impl TokenEndpoint {
     /// Starts it; its tokens live for five minutes.
     pub fn start() -> anyhow::Result<TokenEndpoint> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        TokenEndpoint::start_at(0)
+    }
+
+    /// The same at this port, which may have been told to clients before.
+    pub fn start_at(port: u16) -> anyhow::Result<TokenEndpoint> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let port = listener.local_addr()?.port();
         let state = Arc::new(State {
             refuses: AtomicBool::new(false),
@@ -55,12 +60,6 @@ impl TokenEndpoint {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/token", self.port)
-    }
-
-    /// Where it listens on 127.0.0.1, for a proxy before it.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
     }
 
     /// From now on answers 401 to everybody, or no longer.
