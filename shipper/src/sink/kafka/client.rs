@@ -46,9 +46,9 @@ pub enum ClientError {
     Settings(String),
 }
 
-/// How long a refused login counts as refused after librdkafka told it: it repeats itself every
-/// thirty seconds, however often it tries.
-const BLOCKED_MEMORY: Duration = Duration::from_secs(35);
+/// How long what is wrong counts as wrong after librdkafka told it: it repeats itself every thirty
+/// seconds, however often it tries.
+const TROUBLE_MEMORY: Duration = Duration::from_secs(35);
 
 /// What is wrong with the connection, as far as librdkafka tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,11 +109,10 @@ impl Shared {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Forgets what may be over by itself. A refused login is not: it is remembered until something
-    /// is acknowledged, or librdkafka should have told it again.
-    pub fn clear_passing_trouble(&self) {
+    /// Forgets what librdkafka would have told again by now.
+    pub fn clear_old_trouble(&self) {
         let mut held = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        held.take_if(|held| !held.is_blocked || held.told.elapsed() >= BLOCKED_MEMORY);
+        held.take_if(|held| held.told.elapsed() >= TROUBLE_MEMORY);
     }
 
     /// Takes note of something wrong, unless something is known already that says more.

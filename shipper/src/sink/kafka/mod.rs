@@ -274,8 +274,7 @@ impl KafkaSink {
     /// Waits for the end of every event, or until something is wrong for too long.
     async fn wait(&self, batch: Batch<'_>, waiter: &Waiter) -> Option<Outcome> {
         let begun = Instant::now();
-        // What was wrong at an earlier call may be over.
-        self.shared.clear_passing_trouble();
+        self.shared.clear_old_trouble();
         while !waiter.is_done() {
             let _ = tokio::time::timeout(LOOK_INTERVAL, waiter.changed()).await;
             let quiet = self.shared.ledger.progress().max(begun).elapsed();
