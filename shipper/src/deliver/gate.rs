@@ -202,3 +202,21 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::tests::Setup;
+
+    #[tokio::test]
+    async fn a_sink_that_goes_down_wakes_who_waits_for_a_change() {
+        let gate = Gate::new("a", &Setup::new(0).settings);
+        let waiting = gate.changed_since(gate.status().0);
+        tokio::pin!(waiting);
+        let at_once = tokio::time::timeout(Duration::ZERO, &mut waiting).await;
+        assert!(at_once.is_err(), "nothing has changed");
+        gate.down(0, Down::Blocked, "no right", None);
+        waiting.await;
+        assert_eq!(gate.status().1.state, State::Blocked);
+    }
+}

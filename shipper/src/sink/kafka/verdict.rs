@@ -299,4 +299,29 @@ mod tests {
         let outcome = stall("audit", Err(unknown), None, 0, None);
         assert!(matches!(outcome, Outcome::Blocked { .. }), "{outcome:?}");
     }
+
+    #[test]
+    fn what_somebody_has_to_mend_is_told_from_a_connection_that_was_lost() {
+        let verify =
+            "b: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed";
+        let alert = "b: Receive failed: error:0A000416:SSL routines::sslv3 alert certificate \
+                     unknown: SSL alert number 46";
+        let no_id = "Failed to acquire idempotence PID from broker b: Broker: Cluster \
+                     authorization failed";
+        let token = "Failed to acquire SASL OAUTHBEARER token: no route";
+        for (code, said, words) in [
+            (Code::Authentication, "b: invalid", "(`sasl:`): b: invalid"),
+            (Code::Authentication, token, "`sasl.client_secret`): no route"),
+            (Code::SSL, verify, "it has expired"),
+            (Code::SSL, "b: Disconnected", "no TLS connection"),
+            (Code::BrokerTransportFailure, alert, "`tls.cert_file`"),
+            (Code::Fatal, no_id, "grant it the operation Write"),
+        ] {
+            let (is_blocked, cause) = trouble(code, said);
+            assert!(is_blocked && cause.contains(words), "{cause}");
+        }
+        for code in [Code::BrokerTransportFailure, Code::AllBrokersDown, Code::Fatal] {
+            assert_eq!(trouble(code, "b: gone"), (false, "b: gone".to_owned()));
+        }
+    }
 }
