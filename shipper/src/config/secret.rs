@@ -1,7 +1,7 @@
 //! Secrets: the configuration says where one is, never what it is.
 
 use std::borrow::Cow;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -111,17 +111,24 @@ impl Secret {
     }
 }
 
+/// Opens a file that an operator named; `None` when it is a directory, a device or a pipe. Does not
+/// wait: nobody may ever write into a pipe.
+///
+/// # Errors
+/// What the system says.
+pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
 /// The content of a file, or as much of it as shows that it is too much.
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let failed = |source| SecretError::Unreadable { path: path.to_owned(), source };
-    // Without waiting: nobody may ever write into a pipe.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
+    let Some(file) = open_regular(path).map_err(failed)? else {
         return Err(SecretError::NotAFile(path.to_owned()));
-    }
-    let mode = metadata.permissions().mode();
+    };
+    let mode = file.metadata().map_err(failed)?.permissions().mode();
     if mode & OTHERS != 0 {
         tracing::warn!(
             "{}: every user of this machine may get at this secret (mode {:04o}); \

@@ -4,7 +4,7 @@
 //! a partition events are in the log in the order of the spool, once, for as long as one producer
 //! lives. Messages never time out in it; how long is too long is decided by whoever waits.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,7 @@ use super::ledger::Ledger;
 use super::options;
 use super::statistics::Statistics;
 use super::verdict;
-use crate::config::secret::{Secret, SecretError};
+use crate::config::secret::{Secret, SecretError, open_regular};
 use crate::config::settings::{
     DeliverySettings, KafkaCompression, KafkaSettings, SaslSettings, TlsSettings,
 };
@@ -69,9 +69,9 @@ pub struct Shared {
     /// or what was not delivered would come after what was.
     pub is_spent: AtomicBool,
     /// The last thing that went wrong since something was acknowledged.
-    pub trouble: Mutex<Option<Trouble>>,
+    trouble: Mutex<Option<Trouble>>,
     /// Of the last interval.
-    pub statistics: Mutex<Statistics>,
+    statistics: Mutex<Statistics>,
 }
 
 impl Shared {
@@ -310,11 +310,17 @@ pub fn check(settings: &KafkaSettings, delivery: &DeliverySettings) -> Result<()
 
 /// An error of librdkafka about its settings.
 pub fn refused(error: KafkaError) -> ClientError {
-    ClientError::Settings(match error {
+    let said = match error {
         KafkaError::ClientConfig(_, description, _, _) => description,
         KafkaError::ClientCreation(description) => description,
         other => other.to_string(),
-    })
+    };
+    // It knows our settings by its own names.
+    let said = said
+        .replace("ssl.ca.location", "`tls.ca_file`")
+        .replace("ssl.certificate.location", "`tls.cert_file`")
+        .replace("ssl.key.location", "`tls.key_file`");
+    ClientError::Settings(said)
 }
 
 fn secure(
@@ -340,13 +346,15 @@ fn secure(
 
 /// A certificate or key; larger than any real one is not read to its end.
 fn read(path: &Path) -> Result<Vec<u8>, ClientError> {
-    use io::Read as _;
     const BYTES_MAX: u64 = 4 << 20;
     let mut bytes = Vec::new();
-    let read =
-        std::fs::File::open(path).and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes));
+    let read = match open_regular(path) {
+        Ok(Some(file)) => file.take(BYTES_MAX).read_to_end(&mut bytes).map(drop),
+        Ok(None) => Err(io::Error::other("it is no regular file")),
+        Err(error) => Err(error),
+    };
     match read {
-        Ok(_) => Ok(bytes),
+        Ok(()) => Ok(bytes),
         Err(source) => Err(ClientError::File { path: path.to_owned(), source }),
     }
 }
@@ -380,4 +388,46 @@ fn secret(secret: &Secret, seen: &mut Sha256) -> Result<String, SecretError> {
     let text = secret.read()?;
     seen.update(text.expose());
     Ok(text.expose().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::kafka::testing::Mock;
+
+    /// What is said of a `tls.ca_file` that is this.
+    fn said_of(ca_file: &Path) -> String {
+        let tls = TlsSettings {
+            ca_file: Some(ca_file.to_owned()),
+            cert_file: None,
+            key_file: None,
+            key_password: None,
+        };
+        let mut settings = Mock::start().settings();
+        settings.tls = Some(tls);
+        let made = config(&settings).and_then(|(config, _)| {
+            let context = Context(Arc::new(Shared::new()));
+            let made: Result<ThreadedProducer<Context>, KafkaError> =
+                config.create_with_context(context);
+            made.map(drop).map_err(refused)
+        });
+        made.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_file_that_holds_no_certificate_is_told_by_the_name_of_the_setting() {
+        let directory = tempfile::tempdir().unwrap();
+        let junk = directory.path().join("junk.pem");
+        std::fs::write(&junk, "no certificate").unwrap();
+        assert!(said_of(&junk).contains("`tls.ca_file`"), "{}", said_of(&junk));
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_certificate_is_told_and_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, 0o600.into(), 0).unwrap();
+        assert!(said_of(&pipe).contains("no regular file"), "{}", said_of(&pipe));
+    }
 }

@@ -104,7 +104,12 @@ async fn try_check(settings: &KafkaSettings) -> Result<Vec<Finding>, KafkaSinkEr
             return Ok(vec![Finding::bad(format!("cannot connect to {brokers}: {cause}"))]);
         }
         (Err(Unknown::Said(Code::OperationTimedOut)), _) => {
-            return Ok(vec![Finding::bad(format!("{brokers}: no answer within {PATIENCE:?}"))]);
+            // As a web server does, or a port that wants TLS and hears none.
+            let kind = if settings.tls.is_some() { "with" } else { "without" };
+            return Ok(vec![Finding::bad(format!(
+                "{brokers}: no answer within {PATIENCE:?}; is it the port of a Kafka broker, and \
+                 one {kind} TLS (`tls:`)?"
+            ))]);
         }
         (_, None) => {
             let note = format!(
@@ -178,8 +183,8 @@ fn sizes(name: &str, limits: Result<Limits, Code>, message_bytes_max: usize) -> 
              DescribeConfigs on topic {name} to see it here"
         )),
         Ok(limits) => {
-            let most = limits.message_bytes_max.min(message_bytes_max)
-                - OVERHEAD_BYTES.min(limits.message_bytes_max);
+            let most = limits.message_bytes_max.min(message_bytes_max);
+            let most = most.saturating_sub(OVERHEAD_BYTES);
             let said = format!(
                 "topic {name} takes {} bytes at once; of an event larger than {most} bytes, \
                  arguments are cut",

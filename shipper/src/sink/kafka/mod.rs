@@ -131,6 +131,7 @@ impl KafkaSink {
         &self,
         held: &'a mut Option<Client>,
         first: u64,
+        topic: &str,
     ) -> Result<&'a Client, Outcome> {
         if let Some(client) = held
             && (self.shared.is_spent.load(Ordering::Acquire) || self.is_outdated(client))
@@ -138,7 +139,7 @@ impl KafkaSink {
             // All before it must go to the new one first, and what of them failed is known only at
             // the end of the old one.
             if self.shared.ledger.is_open_before(first) {
-                return Err(self.again(Some(client), Code::PurgeQueue, ""));
+                return Err(self.again(Some(client), Code::PurgeQueue, topic));
             }
             if let Some(client) = held.take() {
                 tokio::task::block_in_place(|| client.end(DRAIN_PATIENCE));
@@ -216,14 +217,20 @@ impl KafkaSink {
             .then(|| Outcome::TooLarge { cause: cause(), bytes_max: None })
     }
 
+    /// Where the first event of the batch goes, to be named for all of them.
+    fn first_topic<'a>(&'a self, batch: Batch<'a>) -> &'a str {
+        let (_, bytes) = batch.events().next().expect("a batch is never empty");
+        self.layout.decode(bytes).expect("`encode` wrote it").topic
+    }
+
     /// Hands over what of the batch is not with librdkafka already.
     async fn hand_over(&self, batch: Batch<'_>) -> Result<Arc<Waiter>, Outcome> {
         let mut held = self.client.lock().await;
         let first = batch.numbers().next().unwrap_or(0);
         if let Some(code) = self.shared.ledger.failed_before(first) {
-            return Err(self.again(held.as_ref(), code, ""));
+            return Err(self.again(held.as_ref(), code, self.first_topic(batch)));
         }
-        let client = self.ready(&mut held, first).await?;
+        let client = self.ready(&mut held, first, self.first_topic(batch)).await?;
         let (waiter, places) = self.shared.ledger.expect(batch.numbers());
         let mut places = places.into_iter().peekable();
         for (place, (item, bytes)) in batch.events().enumerate() {
@@ -327,8 +334,10 @@ impl KafkaSink {
             Ok(asker) => asker.limits(topic, ASK_PATIENCE).await.ok(),
             Err(_) => None,
         };
-        let limit = limit.map_or(used / 2, |limits| limits.message_bytes_max);
-        let limit = limit.max(BATCH_BYTES_MIN);
+        let limit = match limit {
+            Some(limits) => limits.message_bytes_max,
+            None => (used / 2).max(BATCH_BYTES_MIN),
+        };
         // Other batches may have found it meanwhile.
         if limit < self.at_once() {
             tracing::info!(topic, bytes_max = limit, "the topic takes less at once than was sent");
@@ -348,12 +357,14 @@ impl KafkaSink {
     /// Nothing is acknowledged, and librdkafka says at most that one connection failed: the brokers
     /// that are up may say why.
     async fn explain_stall(&self, batch: Batch<'_>, trouble: Option<String>) -> Outcome {
-        let first = batch.events().next();
-        let topic =
-            first.and_then(|(_, bytes)| self.layout.decode(bytes)).map(|record| record.topic);
-        let asker = tokio::task::block_in_place(|| Asker::new(&self.settings));
-        let (Ok(asker), Some(topic)) = (asker, topic) else {
-            return Outcome::Retry { cause: "the brokers do not answer".to_owned(), after: None };
+        let topic = self.first_topic(batch);
+        let asker = match tokio::task::block_in_place(|| Asker::new(&self.settings)) {
+            Ok(asker) => asker,
+            // A file that is just being replaced.
+            Err(error) => {
+                let cause = trouble.unwrap_or_else(|| error.to_string());
+                return Outcome::Retry { cause, after: None };
+            }
         };
         let said = tokio::task::block_in_place(|| {
             asker.describe(topic, ASK_PATIENCE, TROUBLE_ASK_PATIENCE)

@@ -140,6 +140,9 @@ pub fn trouble(code: Code, said: &str) -> (bool, String) {
             "the broker's certificate is not accepted: it has expired, or is for another host than \
              `brokers` say, or its authority is not in `tls.ca_file`"
         }
+        Code::SSL if said.contains("wrong version number") => {
+            "no TLS connection (`tls:`); what answers on this port speaks something else"
+        }
         Code::SSL => "no TLS connection (`tls:`)",
         // The end of the producer: the code of its cause is in the words alone.
         Code::Fatal if said.ends_with(NO_PRODUCER_ID) => {
@@ -314,6 +317,7 @@ mod tests {
             (Code::Authentication, token, "`sasl.client_secret`): no route"),
             (Code::SSL, verify, "it has expired"),
             (Code::SSL, "b: Disconnected", "no TLS connection"),
+            (Code::SSL, "b: SSL routines::wrong version number", "speaks something else"),
             (Code::BrokerTransportFailure, alert, "`tls.cert_file`"),
             (Code::Fatal, no_id, "grant it the operation Write"),
         ] {
