@@ -8,7 +8,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::client::{self, ClientError, Context, Shared, Trouble};
+use super::client::{Context, Shared, Trouble};
+use super::properties::{self, ClientError};
 use super::record::OVERHEAD_BYTES;
 use super::topic::{self, Limits, Topic};
 use super::verdict::{self, Class};
@@ -34,10 +35,10 @@ impl Asker {
     /// # Errors
     /// As for a producer.
     pub fn new(settings: &KafkaSettings) -> Result<Asker, ClientError> {
-        let (config, _) = client::config(settings)?;
+        let (config, _) = properties::config(settings)?;
         let shared = Arc::new(Shared::new());
         let client =
-            config.create_with_context(Context(shared.clone())).map_err(client::refused)?;
+            config.create_with_context(Context(shared.clone())).map_err(properties::refused)?;
         Ok(Asker { config, client, shared })
     }
 
@@ -131,7 +132,7 @@ async fn try_check(settings: &KafkaSettings) -> Result<Vec<Finding>, KafkaSinkEr
         Some(false) => Finding::bad(verdict::words(Code::TopicAuthorizationFailed, name)),
         None => Finding::note("the brokers do not tell whether this user may write".to_owned()),
     });
-    findings.push(sizes(name, limits, client::message_bytes_max(settings)));
+    findings.push(sizes(name, limits, properties::message_bytes_max(settings)));
     Ok(findings)
 }
 

@@ -1,6 +1,7 @@
 //! The Kafka sink: each event one record, acknowledged when all in-sync replicas have it.
 //!
-//! - `options`, `client`: what librdkafka is told, and what it calls back
+//! - `options`, `properties`: what librdkafka is told
+//! - `client`: the producer, and what it calls back
 //! - `record`: topic, key, headers and value of an event
 //! - `ledger`: where each event is: with librdkafka, acknowledged, failed
 //! - `verdict`: what an error means
@@ -22,6 +23,7 @@ mod client;
 mod connect;
 mod ledger;
 mod options;
+mod properties;
 mod record;
 mod statistics;
 mod topic;
@@ -83,7 +85,7 @@ const BATCH_BYTES_MIN: usize = 16 << 10;
 pub enum KafkaSinkError {
     /// librdkafka does not take the settings.
     #[error(transparent)]
-    Client(#[from] client::ClientError),
+    Client(#[from] properties::ClientError),
     /// `topic` is no template.
     #[error(transparent)]
     Topic(#[from] crate::format::template::TemplateError),
@@ -113,14 +115,14 @@ impl KafkaSink {
         settings: &KafkaSettings,
         delivery: &DeliverySettings,
     ) -> Result<KafkaSink, KafkaSinkError> {
-        client::check(settings, delivery)?;
+        properties::check(settings, delivery)?;
         Ok(KafkaSink {
             layout: Layout::new(settings)?,
             settings: settings.clone(),
             delivery: delivery.clone(),
             shared: Arc::new(Shared::new()),
             client: Mutex::new(None),
-            message_bytes_max: client::message_bytes_max(settings),
+            message_bytes_max: properties::message_bytes_max(settings),
             batch_bytes_max: AtomicUsize::new(0),
         })
     }
@@ -188,7 +190,7 @@ impl KafkaSink {
     /// that a broker refuses may look like any lost connection.
     fn is_outdated(&self, client: &Client) -> bool {
         self.shared.trouble().is_some()
-            && client::config(&self.settings)
+            && properties::config(&self.settings)
                 .is_ok_and(|(_, fingerprint)| fingerprint != client.fingerprint)
     }
 
