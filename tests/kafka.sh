@@ -11,12 +11,9 @@
 # `SKIPPED: why` says what), any other an unexpected failure.
 set -eu
 
-say() { echo "kafka: $*"; }
-
-skip() {
-    echo "SKIPPED: $*"
-    exit 77
-}
+me=kafka
+# shellcheck source=tests/packages.sh
+. "$(dirname "$0")/packages.sh"
 
 [ $# -eq 1 ] || {
     echo "usage: tests/kafka.sh DIR" >&2
@@ -35,28 +32,14 @@ trap '[ -z "$work" ] || rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 work=$(mktemp -d)
 
-apt_install() {
-    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 \
-        install --no-install-recommends "$@" 9>&-
-}
-
 install_tools() {
     missing=
     # With the compiler: a run time alone has no javac.
     command -v javac >/dev/null || missing="$missing default-jdk-headless"
     command -v mvn >/dev/null || missing="$missing maven"
     command -v kcat >/dev/null || missing="$missing kcat"
-    [ -n "$missing" ] || return 0
-    command -v apt-get >/dev/null || skip "missing$missing, and this machine has no apt-get"
-    [ "$(id -u)" = 0 ] || skip "missing$missing; run this as root, or: apt-get install$missing"
-    say "installing$missing"
-    # The lists of a fresh machine may be empty or old, so a first failure means little.
     # shellcheck disable=SC2086 # a list of words
-    if ! apt_install $missing >"$work/log" 2>&1 &&
-        ! { apt-get -q update && apt_install $missing; } >"$work/log" 2>&1; then
-        cat "$work/log" >&2
-        skip "apt-get could not install$missing (its messages are above)"
-    fi
+    install_packages $missing
 }
 
 # The copy of the pom beside the jars says which they are.

@@ -13,12 +13,9 @@
 # `SKIPPED: why` says what), any other an unexpected failure.
 set -eu
 
-say() { echo "kernels: $*"; }
-
-skip() {
-    echo "SKIPPED: $*"
-    exit 77
-}
+me=kernels
+# shellcheck source=tests/packages.sh
+. "$(dirname "$0")/packages.sh"
 
 usage() {
     echo "usage: tests/kernels.sh DIR VERSION...   (VERSION: 5.10, 6.1, 6.12, ... or newest)" >&2
@@ -53,24 +50,8 @@ install_tools() {
     command -v cpio >/dev/null || missing="$missing cpio"
     # By package, not by command: plain `busybox` needs a dynamic loader, which no guest has.
     is_installed busybox-static || missing="$missing busybox-static"
-    [ -n "$missing" ] || return 0
-    [ "$(id -u)" = 0 ] || skip "missing$missing; run this as root, or: apt-get install$missing"
-    say "installing$missing"
-    log=$(mktemp)
-    # The lists of a fresh machine may be empty or old, so a first failure means little.
     # shellcheck disable=SC2086 # a list of words
-    if ! apt_install $missing >"$log" 2>&1 &&
-        ! { apt-get -q update && apt_install $missing; } >"$log" 2>&1; then
-        cat "$log" >&2
-        rm -f "$log"
-        skip "apt-get could not install$missing (its messages are above)"
-    fi
-    rm -f "$log"
-}
-
-apt_install() {
-    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 \
-        install --no-install-recommends "$@" 9>&-
+    install_packages $missing
 }
 
 command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||

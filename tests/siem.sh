@@ -15,12 +15,9 @@ set -eu
 opensearch=2.19.3       # the last series that runs on Java 17
 kafka=4.1.1             # as in docker-compose.yml
 
-say() { echo "siem: $*"; }
-
-skip() {
-    echo "SKIPPED: $*"
-    exit 77
-}
+me=siem
+# shellcheck source=tests/packages.sh
+. "$(dirname "$0")/packages.sh"
 
 [ $# -eq 1 ] || { echo "usage: tests/siem.sh DIR" >&2; exit 2; }
 mkdir -p "$1"
@@ -32,31 +29,14 @@ flock 9
 
 # --- tools ---------------------------------------------------------------------------------------
 
-apt_install() {
-    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 \
-        install --no-install-recommends "$@" 9>&-
-}
-
 install_tools() {
     missing=
     command -v java >/dev/null || missing="$missing openjdk-17-jre-headless"
     command -v mvn >/dev/null || missing="$missing maven"
     command -v curl >/dev/null || missing="$missing curl"
     command -v docker-compose >/dev/null || missing="$missing docker-compose"
-    [ -n "$missing" ] || return 0
-    command -v apt-get >/dev/null || skip "missing$missing, and this machine has no apt-get"
-    [ "$(id -u)" = 0 ] || skip "missing$missing; run this as root, or: apt-get install$missing"
-    say "installing$missing"
-    log=$(mktemp)
-    # The lists of a fresh machine may be empty or old, so a first failure means little.
     # shellcheck disable=SC2086 # a list of words
-    if ! apt_install $missing >"$log" 2>&1 &&
-        ! { apt-get -q update && apt_install $missing; } >"$log" 2>&1; then
-        cat "$log" >&2
-        rm -f "$log"
-        skip "apt-get could not install$missing (its messages are above)"
-    fi
-    rm -f "$log"
+    install_packages $missing
 }
 
 # --- fetching ------------------------------------------------------------------------------------
