@@ -1,18 +1,19 @@
 //! How fast a sink is served: reading, decoding and encoding alone, and the whole way from a source
 //! as fast as it goes to the file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use shipper::config;
-use shipper::config::settings::SinkKind;
+use shipper::config::settings::{DeliverySettings, SinkKind};
 use shipper::deliver::{Control, Line};
 use shipper::event::codec::Decoder;
 use shipper::format::ecs;
+use shipper::sink::Sink;
 use shipper::sink::file::FileSink;
-use shipper::spool::{Compression, Fsync};
+use shipper::spool::{Compression, Fsync, Spool};
 use tokio::sync::watch;
 
 use super::append::{FSYNC, SINK, fill, median, open, options};
@@ -164,17 +165,7 @@ fn deliver(dir: &Path, pool: &Pool) -> anyhow::Result<Run> {
     let (sink, _housekeeper) = FileSink::new(file);
     let dir = dir.path().join("spool");
     let (writer, spool) = open(options(&dir, Compression::Lz4, Fsync::Interval(FSYNC)))?;
-    let (reader, cursor) = spool.cursor(SINK)?;
-    let line = Line {
-        name: SINK.to_owned(),
-        sink: Box::new(sink),
-        reader,
-        cursor,
-        replay: spool.replay(SINK)?,
-        quarantine: spool.quarantine(SINK, settings.delivery.quarantine_bytes_max)?,
-        settings: settings.delivery,
-        status_dir: Some(dir),
-    };
+    let line = line(&spool, Box::new(sink), settings.delivery, dir)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (_control, watched) = watch::channel(Control::default());
@@ -196,5 +187,25 @@ fn deliver(dir: &Path, pool: &Pool) -> anyhow::Result<Run> {
         cpu: cpu.user + cpu.system - cpu_before.user - cpu_before.system,
         file_bytes: std::fs::metadata(&path)?.len(),
         written: written - written_before,
+    })
+}
+
+/// The line of the daemon over a spool, to this sink.
+pub fn line(
+    spool: &Spool,
+    sink: Box<dyn Sink>,
+    settings: DeliverySettings,
+    spool_dir: PathBuf,
+) -> anyhow::Result<Line> {
+    let (reader, cursor) = spool.cursor(SINK)?;
+    Ok(Line {
+        name: SINK.to_owned(),
+        sink,
+        reader,
+        cursor,
+        replay: spool.replay(SINK)?,
+        quarantine: spool.quarantine(SINK, settings.quarantine_bytes_max)?,
+        settings,
+        status_dir: Some(spool_dir),
     })
 }

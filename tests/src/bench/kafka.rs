@@ -16,7 +16,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use serde_json::{Value, json};
 use shipper::config;
 use shipper::config::settings::{SinkKind, SinkSettings};
-use shipper::deliver::{Control, Line};
+use shipper::deliver::Control;
 use shipper::event::Event;
 use shipper::event::codec::Decoder;
 use shipper::format::ecs;
@@ -25,6 +25,7 @@ use shipper::spool::{Compression, Fsync};
 use tokio::sync::watch;
 
 use super::append::{SINK, fill, median, open, options};
+use super::drain::line;
 use super::report::{Aim, Figure};
 use super::synthetic::Pool;
 use super::{load, noop, process};
@@ -139,17 +140,7 @@ fn deliver(dir: &Path, pool: &Pool, brokers: &str) -> anyhow::Result<Run> {
     let settings = settings(brokers, "bench")?;
     let SinkKind::Kafka(kafka) = &settings.kind else { anyhow::bail!("a Kafka sink") };
     let sink = KafkaSink::new(kafka, &settings.delivery)?;
-    let (reader, cursor) = spool.cursor(SINK)?;
-    let line = Line {
-        name: SINK.to_owned(),
-        sink: Box::new(sink),
-        reader,
-        cursor,
-        replay: spool.replay(SINK)?,
-        quarantine: spool.quarantine(SINK, settings.delivery.quarantine_bytes_max)?,
-        settings: settings.delivery.clone(),
-        status_dir: Some(dir.path().join("spool")),
-    };
+    let line = line(&spool, Box::new(sink), settings.delivery, dir.path().join("spool"))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (_control, watched) = watch::channel(Control::default());
