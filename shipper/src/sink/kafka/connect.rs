@@ -23,6 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long after a connection failed another broker may answer.
 const TROUBLE_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Below this most events do not fit, whatever is cut: an ECS object without arguments and with a few
+/// ancestors has some 4 KB.
+const EVENT_BYTES_MIN: usize = 8 << 10;
+
 /// A client that asks, and what it hears of its connection.
 pub struct Asker {
     config: ClientConfig,
@@ -191,6 +195,13 @@ fn sizes(name: &str, limits: Result<Limits, Code>, message_bytes_max: usize) -> 
                  arguments are cut",
                 limits.message_bytes_max
             );
+            if most < EVENT_BYTES_MIN {
+                return Finding::bad(format!(
+                    "topic {name} takes {} bytes at once, which is less than most events have with \
+                     all their arguments cut: raise its max.message.bytes, to 1048588 for instance",
+                    limits.message_bytes_max
+                ));
+            }
             // The longest argv that is kept, as JSON, with those of the ancestors.
             if limits.message_bytes_max < 256 << 10 {
                 Finding::note(said)
@@ -198,5 +209,23 @@ fn sizes(name: &str, limits: Result<Limits, Code>, message_bytes_max: usize) -> 
                 Finding::good(said)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::Grade;
+
+    #[test]
+    fn a_topic_that_takes_too_little_is_told_before_events_are_put_aside() {
+        let grade = |message_bytes_max| {
+            let limits = Limits { message_bytes_max, in_sync_min: 1 };
+            sizes("audit", Ok(limits), 1_000_000).grade
+        };
+        assert_eq!(grade(0), Grade::Bad);
+        assert_eq!(grade(2_200), Grade::Bad);
+        assert_eq!(grade(100_000), Grade::Note);
+        assert_eq!(grade(1_048_588), Grade::Good);
     }
 }
