@@ -31,8 +31,8 @@ pub struct Account {
     pub duplicates: usize,
     /// Events that are not in the topic.
     pub missing: usize,
-    /// Events of which the topic has a shorter form than the file.
-    pub shortened: usize,
+    /// Bytes in the file of each event of which the topic has a shorter form.
+    pub shortened: Vec<usize>,
 }
 
 impl Delivery {
@@ -105,7 +105,7 @@ impl Delivery {
             messages: messages.len(),
             duplicates: 0,
             missing: 0,
-            shortened: 0,
+            shortened: Vec::new(),
         };
         for message in messages {
             let value = message.value.as_deref().context("a message without a value")?;
@@ -121,7 +121,7 @@ impl Delivery {
             };
             if value != lines[place].trim_ascii_end() {
                 ensure!(value.len() < lines[place].len(), "another event under the same id");
-                account.shortened += 1;
+                account.shortened.push(lines[place].len());
             }
             if std::mem::replace(&mut seen[place], true) {
                 account.duplicates += 1;
