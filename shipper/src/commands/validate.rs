@@ -49,6 +49,7 @@ async fn look(sink: &SinkSettings) -> Vec<Finding> {
     match &sink.kind {
         SinkKind::Kafka(settings) => kafka::check_connection(settings).await,
         SinkKind::File(file) => vec![Finding::good(format!("writes {}", file.path.display()))],
+        SinkKind::Http(_) | SinkKind::Elasticsearch(_) | SinkKind::SplunkHec(_) => Vec::new(),
         SinkKind::Console(_) => vec![Finding::good("writes to standard output".to_owned())],
     }
 }

@@ -13,6 +13,7 @@ use schemars::generate::SchemaSettings;
 
 mod check;
 mod document;
+mod http;
 mod kafka;
 pub mod model;
 mod problem;

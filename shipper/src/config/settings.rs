@@ -4,6 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::http::{
+    AuthSettings, ElasticsearchSettings, HttpCompression, HttpEncoding, HttpSettings,
+    HttpTlsSettings, ProxySettings, SplunkHecSettings, TransportSettings,
+};
 pub use super::kafka::{
     Envelope, KafkaCompression, KafkaKey, KafkaSettings, KafkaTimestamp, SaslMechanism,
     SaslSettings, SplunkSettings, TlsSettings,
@@ -95,12 +99,42 @@ pub struct DeliverySettings {
     pub retry_initial: Duration,
     /// Limit of every pause, from `retry_initial` to 1 h.
     pub retry_max: Duration,
-    /// Batches in flight at once, at least 1.
-    pub concurrency: usize,
+    /// Batches in flight at once.
+    pub concurrency: Concurrency,
+    /// Most that is sent in a second.
+    pub rate_limit: RateLimit,
     /// Which events it gets.
     pub filter: Filter,
     /// Most bytes of its quarantine, 64 KiB to 1 TiB.
     pub quarantine_bytes_max: u64,
+}
+
+/// How many batches of a sink are in flight at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// So many, at least 1.
+    Fixed(usize),
+    /// As many as the other side answers quickly, from 1 to this many.
+    Adaptive(usize),
+}
+
+impl Concurrency {
+    /// Most batches in flight at once.
+    #[must_use]
+    pub fn max(self) -> usize {
+        match self {
+            Concurrency::Fixed(max) | Concurrency::Adaptive(max) => max,
+        }
+    }
+}
+
+/// Most that a sink is sent in a second; `None` is without limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Requests, 1 to 1,000,000.
+    pub requests: Option<u32>,
+    /// Bytes of encoded events before compression, 1 KiB to 1 TiB.
+    pub bytes: Option<u64>,
 }
 
 /// Where a sink delivers to.
@@ -112,6 +146,12 @@ pub enum SinkKind {
     Console(ConsoleOutput),
     /// A topic of Apache Kafka.
     Kafka(Box<KafkaSettings>),
+    /// Any HTTP collector.
+    Http(Box<HttpSettings>),
+    /// Elasticsearch or OpenSearch.
+    Elasticsearch(Box<ElasticsearchSettings>),
+    /// Splunk's HTTP event collector.
+    SplunkHec(Box<SplunkHecSettings>),
 }
 
 /// NDJSON files on this machine, rotated.
@@ -185,7 +225,7 @@ impl From<Sink> for SinkSettings {
             Sink::Kafka(kafka) => SinkSettings {
                 name: kafka.name.clone(),
                 delivery: DeliverySettings {
-                    concurrency: KAFKA_CONCURRENCY,
+                    concurrency: Concurrency::Fixed(KAFKA_CONCURRENCY),
                     ..DeliverySettings::from(&kafka.delivery)
                 },
                 kind: SinkKind::Kafka(Box::new(KafkaSettings::from(*kafka))),
@@ -204,7 +244,8 @@ impl From<&Delivery> for DeliverySettings {
             retry_initial: delivery.retry.initial.0,
             retry_max: delivery.retry.max.0,
             // Files and the console take one batch after the other.
-            concurrency: 1,
+            concurrency: Concurrency::Fixed(1),
+            rate_limit: RateLimit::default(),
             filter: delivery.filter,
             quarantine_bytes_max: delivery.quarantine.bytes_max.0,
         }

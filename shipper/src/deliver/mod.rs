@@ -181,7 +181,7 @@ impl Flow<'_> {
                     gate.set_oldest(finished);
                 }
                 () = until(due), if due.is_some() => save(name, ack),
-                gathered = gatherer.next(*sink), if !ended && in_flight.len() < settings.concurrency => {
+                gathered = gatherer.next(*sink), if !ended && in_flight.len() < settings.concurrency.max() => {
                     match gathered {
                         Some(gathered) => {
                             in_flight.push_back(attempt::deliver(&outlet, started, gathered));

@@ -68,6 +68,9 @@ pub fn open(
             let sink = KafkaSink::new(kafka, &settings.delivery);
             (Box::new(sink.map_err(|error| refused(&name, error))?), None)
         }
+        SinkKind::Http(_) | SinkKind::Elasticsearch(_) | SinkKind::SplunkHec(_) => {
+            unreachable!("no configuration leads here yet")
+        }
     };
     let (reader, cursor) = spool.cursor(&name)?;
     let line = Line {

@@ -3,8 +3,8 @@
 use shipper::config;
 use shipper::config::secret::Secret;
 use shipper::config::settings::{
-    Envelope, KafkaCompression, KafkaKey, KafkaSettings, KafkaTimestamp, SaslMechanism,
-    SaslSettings, SinkKind, SplunkSettings, TlsSettings,
+    Concurrency, Envelope, KafkaCompression, KafkaKey, KafkaSettings, KafkaTimestamp,
+    SaslMechanism, SaslSettings, SinkKind, SplunkSettings, TlsSettings,
 };
 
 use super::{problems, whole_example};
@@ -20,7 +20,7 @@ fn sink(rest: &str) -> String {
 /// The settings of the last sink.
 fn kafka(text: &str) -> KafkaSettings {
     let sink = config::parse("f", text).expect("valid").sinks.pop().expect("a sink");
-    assert_eq!(sink.delivery.concurrency, 8);
+    assert_eq!(sink.delivery.concurrency, Concurrency::Fixed(8));
     let SinkKind::Kafka(kafka) = sink.kind else { unreachable!("a Kafka sink") };
     *kafka
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use shipper::config::model::{Compress, Compression, ConsoleOutput, Filter, Fsync, Mode, WhenFull};
 use shipper::config::settings::{
-    DeliverySettings, FileSettings, SinkKind, SinkSettings, SpoolSettings,
+    Concurrency, DeliverySettings, FileSettings, RateLimit, SinkKind, SinkSettings, SpoolSettings,
 };
 use shipper::config::units::{FreeSpace, Span};
 use shipper::config::{self, ConfigError, Settings};
@@ -70,7 +70,8 @@ fn the_example_shows_the_defaults() {
         linger: Duration::from_millis(50),
         retry_initial: Duration::from_millis(500),
         retry_max: Duration::from_secs(60),
-        concurrency: 1,
+        concurrency: Concurrency::Fixed(1),
+        rate_limit: RateLimit::default(),
         filter: Filter::All,
         quarantine_bytes_max: 64 << 20,
     };

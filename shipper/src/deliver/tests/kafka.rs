@@ -1,6 +1,7 @@
 //! The engine with the Kafka sink on librdkafka's mock cluster: several batches in flight, whatever
 //! the brokers answer.
 
+use crate::config::settings::Concurrency;
 use std::time::Duration;
 
 use rdkafka::types::RDKafkaRespErr as E;
@@ -32,7 +33,7 @@ const PASSING: [E; 12] = [
 async fn deliver(mock: &Mock, count: u64, batch_events_max: usize) -> Delivered {
     let mut setup = Setup::new(count);
     setup.settings.batch_events_max = batch_events_max;
-    setup.settings.concurrency = 4;
+    setup.settings.concurrency = Concurrency::Fixed(4);
     setup.settings.retry_initial = Duration::from_millis(10);
     setup.settings.retry_max = Duration::from_millis(20);
     let (writer, spool) = open(setup.directory.path());

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::{Control, Delivered, Line};
 use crate::config::model::Filter;
-use crate::config::settings::DeliverySettings;
+use crate::config::settings::{Concurrency, DeliverySettings, RateLimit};
 use crate::event::{Event, Host, Id, Loss, LossKind, LossStage, WallTime, codec};
 use crate::sink::{Batch, Outcome, Sink};
 use crate::spool::disk::{Disk, RealDisk};
@@ -41,7 +41,8 @@ impl Setup {
                 linger: Duration::from_millis(50),
                 retry_initial: Duration::from_millis(500),
                 retry_max: Duration::from_secs(60),
-                concurrency: 1,
+                concurrency: Concurrency::Fixed(1),
+                rate_limit: RateLimit::default(),
                 filter: Filter::All,
                 quarantine_bytes_max: 64 << 20,
             },

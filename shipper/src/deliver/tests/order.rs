@@ -1,5 +1,6 @@
 //! Batches: how they are cut, several in flight, acknowledged in order, one probe while down.
 
+use crate::config::settings::Concurrency;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -50,7 +51,7 @@ async fn a_batch_is_full_by_events_or_by_bytes_or_after_its_linger() {
 async fn several_batches_are_in_flight_and_none_is_acknowledged_before_an_older_one() {
     let mut setup = Setup::new(40);
     setup.settings.batch_events_max = 10;
-    setup.settings.concurrency = 4;
+    setup.settings.concurrency = Concurrency::Fixed(4);
     // The first batch fails until all others are in.
     let others = Arc::new(AtomicBool::new(false));
     let (seen, mut count) = (Arc::clone(&others), 0);
@@ -86,7 +87,7 @@ async fn several_batches_are_in_flight_and_none_is_acknowledged_before_an_older_
 async fn while_a_sink_is_down_one_batch_probes_it_and_the_others_wait() {
     let mut setup = Setup::new(80);
     setup.settings.batch_events_max = 10;
-    setup.settings.concurrency = 4;
+    setup.settings.concurrency = Concurrency::Fixed(4);
     let start = Instant::now();
     let hour = Duration::from_secs(3600);
     let sink = Scripted::slow(Duration::from_millis(10), move |_| {

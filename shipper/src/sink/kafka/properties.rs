@@ -45,7 +45,7 @@ pub fn bound_queue(
     settings: &KafkaSettings,
     delivery: &DeliverySettings,
 ) {
-    let batches = delivery.concurrency + 1;
+    let batches = delivery.concurrency.max() + 1;
     let messages = (batches * delivery.batch_events_max).max(1_000);
     let kbytes = batches * (delivery.batch_bytes_max + message_bytes_max(settings)) / 1024;
     config.set("queue.buffering.max.messages", messages.min(10_000_000).to_string());

@@ -176,7 +176,7 @@ fn share(world: &World, at: usize) -> Share {
         let once: BTreeSet<Key> = has.iter().filter(counted).copied().collect();
         assert_eq!(once.len(), has.iter().filter(counted).count(), "{} has it twice", SINKS[at]);
     }
-    if settings.concurrency == 1 && !remote.is_choosy() && !world.requeued {
+    if settings.concurrency.max() == 1 && !remote.is_choosy() && !world.requeued {
         assert!(remote.is_ordered(), "{} got it out of order", SINKS[at]);
     }
     let is_wanted = |&key: &Key| {

@@ -232,7 +232,7 @@ impl Inner {
 
     fn check(&self, batch: &Batch<'_>) {
         let settings = self.settings.as_ref().expect("a daemon is connected");
-        assert!(self.under_way <= settings.concurrency, "more calls than allowed");
+        assert!(self.under_way <= settings.concurrency.max(), "more calls than allowed");
         assert!(batch.len() <= settings.batch_events_max, "{} events", batch.len());
         let bytes = batch.bytes().len();
         assert!(batch.len() == 1 || bytes <= settings.batch_bytes_max, "{bytes} bytes");

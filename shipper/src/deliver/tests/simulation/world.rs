@@ -14,7 +14,7 @@ use super::capture::Ring;
 use super::dice::Dice;
 use super::remote::{Kind, Near, Remote};
 use crate::config::model::Filter;
-use crate::config::settings::DeliverySettings;
+use crate::config::settings::{Concurrency, DeliverySettings, RateLimit};
 use crate::deliver::{Control, Delivered, Line};
 use crate::spool::disk::Disk;
 use crate::spool::disk::sim::{Op, SimDisk};
@@ -415,7 +415,12 @@ fn settings(dice: &mut Dice, kind: Kind) -> DeliverySettings {
         linger: Duration::from_millis(dice.pick(&[0, 50, 2_000])),
         retry_initial: Duration::from_millis(dice.pick(&[10, 500])),
         retry_max: Duration::from_secs(dice.pick(&[1, 60, 3_600])),
-        concurrency: if kind == Kind::Positioned { 1 } else { dice.within(1..=4) as usize },
+        concurrency: Concurrency::Fixed(if kind == Kind::Positioned {
+            1
+        } else {
+            dice.within(1..=4) as usize
+        }),
+        rate_limit: RateLimit::default(),
         filter: dice.pick(&[Filter::All, Filter::NotRootOwned]),
         quarantine_bytes_max: dice.pick(&[1_000, 64 << 20]),
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::KafkaSink;
 use crate::config::model::Filter;
-use crate::config::settings::{DeliverySettings, KafkaSettings};
+use crate::config::settings::{Concurrency, DeliverySettings, KafkaSettings, RateLimit};
 use crate::event::Event;
 use crate::sink::testing::Encoded;
 use crate::sink::{Outcome, Sink as _};
@@ -26,7 +26,8 @@ fn delivery() -> DeliverySettings {
         linger: Duration::from_millis(50),
         retry_initial: Duration::from_millis(10),
         retry_max: Duration::from_millis(20),
-        concurrency: 4,
+        concurrency: Concurrency::Fixed(4),
+        rate_limit: RateLimit::default(),
         filter: Filter::All,
         quarantine_bytes_max: 1 << 20,
     }
