@@ -4,7 +4,9 @@
 mod batch;
 pub mod console;
 pub mod file;
+pub mod http;
 pub mod kafka;
+pub mod transport;
 #[cfg(test)]
 mod testing;
 

@@ -1,0 +1,230 @@
+//! Connections, by the settings and the files they name. When one of these files changes, they are
+//! made anew: a renewed certificate or token counts from the next request on.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, Proxy, Url};
+
+use super::credentials::Credentials;
+use super::tls;
+use crate::config::secret::{Secret, SecretError};
+use crate::config::settings::{AuthSettings, ProxySettings, TransportSettings};
+
+/// How often the system looks whether a silent connection still has another end.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Why no request can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// A secret cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A file of `tls` cannot be read.
+    #[error("{}: cannot be read: {source}; it is named in `tls` of the sink", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file of `tls` does not hold what it should.
+    #[error("{}: {problem} (`{key}`)", .path.display())]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+        /// Its setting.
+        key: &'static str,
+    },
+    /// This machine trusts nobody.
+    #[error(
+        "this machine has no certificates of authorities: install ca-certificates, or name a file in `tls.ca_file`"
+    )]
+    NoAuthorities,
+    /// A secret with characters that no header may hold.
+    #[error(
+        "{place} holds what cannot stand in a header of HTTP, such as a line break; put the secret there on one line"
+    )]
+    Header {
+        /// Where the secret is.
+        place: String,
+    },
+    /// A URL that is none.
+    #[error("{0} is no URL")]
+    Url(String),
+    /// The client library refuses the settings.
+    #[error("the settings of the sink are not accepted: {0}")]
+    Settings(String),
+}
+
+/// A client for each URL, and what all send.
+pub struct Clients {
+    /// In the order of the settings.
+    pub clients: Vec<Client>,
+    /// What each of them asks.
+    pub urls: Vec<Url>,
+    /// Sent with each request.
+    pub credentials: Credentials,
+}
+
+/// Clients with the state of the files they were made from.
+pub struct Fresh {
+    /// The clients.
+    pub clients: Arc<Clients>,
+    stamps: Vec<Stamp>,
+}
+
+impl Fresh {
+    /// Reads all files and secrets.
+    ///
+    /// # Errors
+    /// When one of them cannot be had, or is not what it should be.
+    pub fn new(settings: &TransportSettings) -> Result<Fresh, TransportError> {
+        // Before they are read: a file that changes meanwhile is read again.
+        let stamps = stamps(settings);
+        Ok(Fresh { clients: Arc::new(clients(settings)?), stamps })
+    }
+
+    /// Whether the files are still the same.
+    #[must_use]
+    pub fn is_fresh(&self, settings: &TransportSettings) -> bool {
+        self.stamps == stamps(settings)
+    }
+}
+
+/// What changes with a file; `None` when there is none.
+type Stamp = Option<(u64, u64, i64, i64, u64)>;
+
+fn stamp(path: &Path) -> Stamp {
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino(), found.ctime(), found.ctime_nsec(), found.size()))
+}
+
+fn stamps(settings: &TransportSettings) -> Vec<Stamp> {
+    let file = |secret: &Secret| match secret {
+        Secret::File(path) => Some(path.clone()),
+        Secret::Env(_) => None,
+    };
+    let mut paths: Vec<Option<PathBuf>> = Vec::new();
+    if let Some(tls) = &settings.tls {
+        let files = &tls.files;
+        paths.extend([files.ca_file.clone(), files.cert_file.clone(), files.key_file.clone()]);
+        paths.push(files.key_password.as_ref().and_then(file));
+    }
+    paths.push(match &settings.auth {
+        None => None,
+        Some(
+            AuthSettings::Basic { password: secret, .. }
+            | AuthSettings::Bearer(secret)
+            | AuthSettings::ApiKey(secret)
+            | AuthSettings::Splunk(secret)
+            | AuthSettings::Header { value: secret, .. },
+        ) => file(secret),
+    });
+    if let ProxySettings::Url { login: Some((_, password)), .. } = &settings.proxy {
+        paths.push(file(password));
+    }
+    paths.into_iter().flatten().map(|path| stamp(&path)).collect()
+}
+
+/// The URLs of the settings.
+///
+/// # Errors
+/// When one is none.
+pub fn urls(settings: &TransportSettings) -> Result<Vec<Url>, TransportError> {
+    let parse = |text: &String| Url::parse(text).map_err(|_| TransportError::Url(text.clone()));
+    settings.urls.iter().map(parse).collect()
+}
+
+/// A URL without what may be secret in it.
+#[must_use]
+pub fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.to_string()
+}
+
+/// A URL with this appended to it: nothing, or a path and perhaps a query.
+#[must_use]
+pub fn extended(url: &Url, path: &str) -> Url {
+    let mut url = url.clone();
+    if !path.is_empty() {
+        let (path, query) =
+            path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+        url.set_query(query);
+    }
+    url
+}
+
+fn clients(settings: &TransportSettings) -> Result<Clients, TransportError> {
+    let mut credentials = Credentials::read(settings.auth.as_ref())?;
+    let tls = tls::config(settings.tls.as_ref(), &mut credentials)?;
+    let proxy = proxy(&settings.proxy, &mut credentials)?;
+    let mut urls = urls(settings)?;
+    let server_name = settings.tls.as_ref().and_then(|tls| tls.server_name.as_ref());
+    let mut clients = Vec::with_capacity(urls.len());
+    for url in &mut urls {
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(tls.clone())
+            .user_agent(concat!("shipper/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .http1_only()
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.request_timeout)
+            .pool_idle_timeout(settings.idle_timeout)
+            .tcp_keepalive(KEEPALIVE);
+        match (&settings.proxy, &proxy) {
+            (_, Some(proxy)) => builder = builder.proxy(proxy.clone()),
+            (ProxySettings::Environment, None) => {}
+            (_, None) => builder = builder.no_proxy(),
+        }
+        if let (Some(server_name), Some(host)) = (server_name, url.host_str()) {
+            // It is asked for and verified by the name in the URL, so that gets the name, and the
+            // name is resolved to what the URL had. A proxy would be told the wrong one.
+            let host = host.trim_matches(['[', ']']).to_owned();
+            builder = builder.dns_resolver(Arc::new(Instead(host))).no_proxy();
+            url.set_host(Some(server_name))
+                .map_err(|_| TransportError::Url(server_name.clone()))?;
+        }
+        let refused =
+            |error: reqwest::Error| TransportError::Settings(error.without_url().to_string());
+        clients.push(builder.build().map_err(refused)?);
+    }
+    Ok(Clients { clients, urls, credentials })
+}
+
+fn proxy(
+    settings: &ProxySettings,
+    credentials: &mut Credentials,
+) -> Result<Option<Proxy>, TransportError> {
+    let ProxySettings::Url { url, login } = settings else { return Ok(None) };
+    let proxy = Proxy::all(url).map_err(|_| TransportError::Url(url.clone()))?;
+    let Some((username, password)) = login else { return Ok(Some(proxy)) };
+    let password = credentials.secret(password)?;
+    Ok(Some(proxy.basic_auth(username, &password)))
+}
+
+/// Resolves every name to the addresses of this host.
+struct Instead(String);
+
+impl Resolve for Instead {
+    fn resolve(&self, _: Name) -> Resolving {
+        let host = self.0.clone();
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+            let found: Addrs = Box::new(found.into_iter());
+            Ok(found)
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! Trust, and the certificate of this client.
+
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use pkcs8::EncryptedPrivateKeyInfoRef;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::client::TransportError;
+use super::credentials::Credentials;
+use crate::config::secret::open_regular;
+use crate::config::settings::HttpTlsSettings;
+
+/// Largest file that is read, in bytes: any bundle of authorities fits.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// What rustls is told.
+///
+/// # Errors
+/// When a file or secret cannot be read, or does not hold what it should.
+pub fn config(
+    settings: Option<&HttpTlsSettings>,
+    credentials: &mut Credentials,
+) -> Result<ClientConfig, TransportError> {
+    let default = HttpTlsSettings::default();
+    let files = &settings.unwrap_or(&default).files;
+    let roots = match &files.ca_file {
+        Some(path) => authorities(path)?,
+        None => system()?,
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TransportError::Settings(error.to_string()))?
+        .with_root_certificates(roots);
+    let (Some(cert_file), Some(key_file)) = (&files.cert_file, &files.key_file) else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = certificates(cert_file, "tls.cert_file")?;
+    let password = files.key_password.as_ref();
+    let password = password.map(|password| credentials.secret(password)).transpose()?;
+    let key = key(key_file, password.as_ref().map(|password| password.as_str()))?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| TransportError::Content {
+        path: key_file.clone(),
+        problem: format!("it does not fit the certificate in {}: {error}", cert_file.display()),
+        key: "tls.key_file",
+    })
+}
+
+/// Those that this machine trusts.
+fn system() -> Result<RootCertStore, TransportError> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() { Err(TransportError::NoAuthorities) } else { Ok(roots) }
+}
+
+fn authorities(path: &Path) -> Result<RootCertStore, TransportError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path, "tls.ca_file")? {
+        roots.add(certificate).map_err(|error| TransportError::Content {
+            path: path.to_owned(),
+            problem: format!("one of its certificates cannot be used: {error}"),
+            key: "tls.ca_file",
+        })?;
+    }
+    Ok(roots)
+}
+
+fn certificates(
+    path: &Path,
+    key: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, TransportError> {
+    let bytes = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let problem = match found {
+        Ok(found) if !found.is_empty() => return Ok(found),
+        Ok(_) => "there is no certificate in it; it must be PEM, `-----BEGIN CERTIFICATE-----`"
+            .to_owned(),
+        Err(error) => format!("it is no PEM: {error}"),
+    };
+    Err(TransportError::Content { path: path.to_owned(), problem, key })
+}
+
+/// A private key, opened with the password when it is encrypted (PKCS #8).
+fn key(path: &Path, password: Option<&str>) -> Result<PrivateKeyDer<'static>, TransportError> {
+    const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+    let wrong = |problem: String| TransportError::Content {
+        path: path.to_owned(),
+        problem,
+        key: "tls.key_file",
+    };
+    let bytes = zeroize::Zeroizing::new(read(path)?);
+    let text = String::from_utf8_lossy(&bytes);
+    if !text.contains(ENCRYPTED) {
+        return PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
+            wrong(format!("there is no private key in it that can be used: {error}"))
+        });
+    }
+    let Some(password) = password else {
+        return Err(wrong(
+            "it is encrypted; its password belongs into `tls.key_password`".to_owned(),
+        ));
+    };
+    let (_, document) = pkcs8::SecretDocument::from_pem(text.trim())
+        .map_err(|error| wrong(format!("it is no PEM: {error}")))?;
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
+        .map_err(|error| wrong(format!("it is no encrypted private key: {error}")))?;
+    let opened = encrypted.decrypt(password).map_err(|_| {
+        wrong("it cannot be opened: the password is wrong (`tls.key_password`), or it is encrypted in a way that is not known; `openssl pkcs8 -topk8 -v2 aes-256-cbc` writes one that is".to_owned())
+    })?;
+    Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec())))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TransportError> {
+    let mut bytes = Vec::new();
+    let read = match open_regular(path) {
+        Ok(Some(file)) => file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map(drop),
+        Ok(None) => Err(io::Error::other("it is no regular file")),
+        Err(error) => Err(error),
+    };
+    read.map_err(|source| TransportError::File { path: path.to_owned(), source })?;
+    Ok(bytes)
+}
