@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::ConfigArg;
 use crate::config;
 use crate::config::settings::{SinkKind, SinkSettings};
-use crate::sink::{Finding, Grade, kafka};
+use crate::sink::{Finding, Grade, http, kafka};
 
 /// Check a configuration and say everything that is wrong with it.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,7 +49,8 @@ async fn look(sink: &SinkSettings) -> Vec<Finding> {
     match &sink.kind {
         SinkKind::Kafka(settings) => kafka::check_connection(settings).await,
         SinkKind::File(file) => vec![Finding::good(format!("writes {}", file.path.display()))],
-        SinkKind::Http(_) | SinkKind::Elasticsearch(_) | SinkKind::SplunkHec(_) => Vec::new(),
+        SinkKind::Http(settings) => http::check_connection(settings).await,
+        SinkKind::Elasticsearch(_) | SinkKind::SplunkHec(_) => Vec::new(),
         SinkKind::Console(_) => vec![Finding::good("writes to standard output".to_owned())],
     }
 }

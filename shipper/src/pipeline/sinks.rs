@@ -10,6 +10,7 @@ use crate::deliver::Line;
 use crate::sink::Sink;
 use crate::sink::console::ConsoleSink;
 use crate::sink::file::{FileSink, Housekeeper};
+use crate::sink::http::HttpSink;
 use crate::sink::kafka::KafkaSink;
 use crate::spool::{self, Spool};
 
@@ -68,7 +69,11 @@ pub fn open(
             let sink = KafkaSink::new(kafka, &settings.delivery);
             (Box::new(sink.map_err(|error| refused(&name, error))?), None)
         }
-        SinkKind::Http(_) | SinkKind::Elasticsearch(_) | SinkKind::SplunkHec(_) => {
+        SinkKind::Http(http) => {
+            let sink = HttpSink::new(http).map_err(|error| refused(&name, error))?;
+            (Box::new(sink), None)
+        }
+        SinkKind::Elasticsearch(_) | SinkKind::SplunkHec(_) => {
             unreachable!("no configuration leads here yet")
         }
     };

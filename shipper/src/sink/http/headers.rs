@@ -104,16 +104,70 @@ fn length(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::testing::{Encoded, events};
+    use crate::event::testing;
+    use crate::format::ecs;
 
     fn headers(settings: &[(&str, &str)]) -> Headers {
         let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
-        Headers::new(&settings.iter().map(owned).collect::<Vec<_>>())
-            .unwrap_or_else(|error| panic!("{error}"))
+        let settings: Vec<_> = settings.iter().map(owned).collect();
+        Headers::new(&settings).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn shown(headers: &Headers, group: &Group<'_>) -> Vec<String> {
-        let values = headers.values(group);
-        values.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+    /// Of each request for these events: the values of its headers, the places of its events, and
+    /// whether each of these is the line it should be.
+    fn requests(headers: &Headers, events: &[Event]) -> Vec<(Vec<String>, Vec<usize>, bool)> {
+        let (mut buffer, mut items, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, event) in (0..).zip(events) {
+            let start = buffer.len();
+            headers.encode(event, &mut buffer);
+            let line = buffer.len();
+            ecs::encode(event, &mut buffer);
+            lines.push(buffer[line..].to_vec());
+            items.push(Item { id: event.id(), number, start, end: buffer.len() });
+        }
+        let groups = headers.groups(Batch::new(&buffer, &items));
+        let request = |group: &Group<'_>| {
+            let values = headers.values(group);
+            let shown =
+                values.iter().map(|(_, value)| value.to_str().unwrap().to_owned()).collect();
+            let places = group.places.iter();
+            let fits = places.zip(&group.events).all(|(place, (_, line))| lines[*place] == *line);
+            (shown, group.places.clone(), fits)
+        };
+        groups.iter().map(request).collect()
+    }
+
+    #[test]
+    fn events_are_sent_together_unless_a_header_differs() {
+        let (exec, loss) = (testing::exec(), testing::loss());
+        let events = [exec.clone(), loss.clone(), exec];
+        let constant = headers(&[("X-Tenant", "prod")]);
+        let all = (vec!["prod".to_owned()], vec![0, 1, 2], true);
+        assert_eq!(requests(&constant, &events), [all]);
+        let templates =
+            headers(&[("X-A", "{event.action}"), ("X-B", "b"), ("X-C", "{host.name}!")]);
+        let values = |action: &str| vec!["b".to_owned(), action.to_owned(), "host-1!".to_owned()];
+        assert_eq!(
+            requests(&templates, &events),
+            [(values("exec"), vec![0, 2], true), (values("events-lost"), vec![1], true)]
+        );
+        assert_eq!(requests(&headers(&[]), &events), [(Vec::new(), vec![0, 1, 2], true)]);
+    }
+
+    #[test]
+    fn what_no_header_may_hold_becomes_a_question_mark() {
+        let Event::Loss(mut loss) = testing::loss() else { unreachable!("a loss") };
+        loss.host =
+            crate::event::Host { name: "a\r\nX-Evil: é".into(), ..Default::default() }.into();
+        let requests = requests(&headers(&[("X-Host", "{host.name}")]), &[Event::Loss(loss)]);
+        assert_eq!(requests[0].0, ["a??X-Evil: ??"]);
+    }
+
+    #[test]
+    fn names_and_values_that_http_does_not_allow_are_errors() {
+        for (name, text) in [("X Tenant", "a"), ("X-Tenant", "a\nb"), ("X-Tenant", "{host.id")] {
+            let settings = [(name.to_owned(), text.to_owned())];
+            assert!(Headers::new(&settings).is_err(), "{name}: {text}");
+        }
     }
 }
