@@ -16,17 +16,14 @@ use rdkafka::types::RDKafkaErrorCode;
 use serde_json::{Value, json};
 use shipper::config;
 use shipper::config::settings::{SinkKind, SinkSettings};
-use shipper::deliver::Control;
 use shipper::event::Event;
 use shipper::event::codec::Decoder;
 use shipper::format::ecs;
 use shipper::sink::kafka::KafkaSink;
-use shipper::spool::{Compression, Fsync};
-use tokio::sync::watch;
 
-use super::append::{SINK, fill, median, open, options};
-use super::drain::line;
+use super::append::SINK;
 use super::report::{Aim, Figure};
+use super::run::{self, Run};
 use super::synthetic::Pool;
 use super::{load, noop, process};
 use crate::daemon::Daemon;
@@ -64,35 +61,28 @@ pub fn run(dir: &Path, pool: &Pool) -> anyhow::Result<(Vec<Figure>, Value)> {
         ours.push(deliver(dir, pool, &brokers)?);
         bare.push(records.send(&brokers)?);
     }
-    let median = |runs: &[Run]| median(runs.iter().map(|run| run.took.as_secs_f64()));
-    let (ours_s, bare_s) = (median(&ours), median(&bare));
-    let rate = |seconds: f64| EVENTS as f64 / seconds;
-    let cpu_us = |runs: &[Run]| {
-        super::append::median(runs.iter().map(|run| run.cpu.as_secs_f64())) * 1e6 / EVENTS as f64
-    };
+    let (ours_rate, bare_rate) = (run::rate(&ours, EVENTS), run::rate(&bare, EVENTS));
     let mut figures = vec![
         Figure {
             name: "to Kafka, beside a bare producer",
-            value: 100.0 * bare_s / ours_s,
+            value: 100.0 * ours_rate / bare_rate,
             unit: "%",
             aim: Some(SHARE_PERCENT),
             how: format!(
                 "{:.0} against {:.0} events/s of {} bytes: from a full spool until the last is \
                  acknowledged, against values encoded before; same key, headers, settings (zstd, \
                  acks=all, idempotent, one request under way), broker on the same machine; medians of {ROUNDS} runs in turn",
-                rate(ours_s),
-                rate(bare_s),
-                pool.line_bytes
+                ours_rate, bare_rate, pool.line_bytes
             ),
         },
         Figure {
             name: "CPU to Kafka, an event",
-            value: cpu_us(&ours),
+            value: run::cpu_us(&ours, EVENTS),
             unit: "us",
             aim: None,
             how: format!(
                 "read, decode, encode, compress, send, all threads; the bare producer {:.1} us",
-                cpu_us(&bare)
+                run::cpu_us(&bare, EVENTS)
             ),
         },
     ];
@@ -100,29 +90,6 @@ pub fn run(dir: &Path, pool: &Pool) -> anyhow::Result<(Vec<Figure>, Value)> {
     figures.extend(steady);
     let runs = |runs: &[Run]| runs.iter().map(Run::json).collect::<Vec<_>>();
     Ok((figures, json!({ "shipper": runs(&ours), "bare": runs(&bare), "steady": detail })))
-}
-
-/// One time all events.
-struct Run {
-    took: Duration,
-    /// Processor time of all threads of this process.
-    cpu: Duration,
-}
-
-impl Run {
-    fn json(&self) -> Value {
-        json!({ "ms": self.took.as_millis() as u64, "cpu_ms": self.cpu.as_millis() as u64 })
-    }
-
-    fn measure(run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Run> {
-        let own = std::process::id();
-        let before = process::cpu(own)?;
-        let begin = Instant::now();
-        run()?;
-        let took = begin.elapsed();
-        let after = process::cpu(own)?;
-        Ok(Run { took, cpu: after.user + after.system - before.user - before.system })
-    }
 }
 
 fn settings(brokers: &str, topic: &str) -> anyhow::Result<SinkSettings> {
@@ -134,21 +101,10 @@ fn settings(brokers: &str, topic: &str) -> anyhow::Result<SinkSettings> {
 
 /// The line of the daemon with its default settings over a spool that is full.
 fn deliver(dir: &Path, pool: &Pool, brokers: &str) -> anyhow::Result<Run> {
-    let dir = tempfile::Builder::new().prefix("kafka-").tempdir_in(dir)?;
-    let (writer, spool) = open(options(&dir.path().join("spool"), Compression::Lz4, Fsync::Never))?;
-    fill(writer, pool, EVENTS)?;
     let settings = settings(brokers, "bench")?;
     let SinkKind::Kafka(kafka) = &settings.kind else { anyhow::bail!("a Kafka sink") };
     let sink = KafkaSink::new(kafka, &settings.delivery)?;
-    let line = line(&spool, Box::new(sink), settings.delivery, dir.path().join("spool"))?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let (_control, watched) = watch::channel(Control::default());
-    Run::measure(|| {
-        let delivered = runtime.block_on(runtime.spawn(line.run(watched)))?;
-        anyhow::ensure!(delivered.sent == EVENTS, "{} of {EVENTS} were delivered", delivered.sent);
-        Ok(())
-    })
+    Run::deliver(dir, pool, EVENTS, Box::new(sink), settings.delivery)
 }
 
 /// What the bare producer sends.

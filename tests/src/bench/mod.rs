@@ -4,6 +4,7 @@
 mod append;
 mod backlog;
 mod drain;
+mod http;
 mod kafka;
 mod kernel;
 mod load;
@@ -11,6 +12,7 @@ mod noop;
 mod outage;
 mod process;
 mod report;
+mod run;
 mod steady;
 mod synthetic;
 
@@ -20,7 +22,7 @@ use serde_json::Value;
 use report::Figure;
 
 /// What can be measured, in this order.
-pub const PARTS: [&str; 6] = ["steady", "append", "drain", "outage", "backlog", "kafka"];
+pub const PARTS: [&str; 7] = ["steady", "append", "drain", "outage", "backlog", "kafka", "http"];
 
 /// Ancestors of a made-up event. Without any its ECS line is as short as there are: 2.3 KB.
 const ANCESTORS: u32 = 0;
@@ -42,6 +44,7 @@ pub fn run(parts: &[&str]) -> anyhow::Result<(Value, String)> {
             "outage" => outage::run(),
             "backlog" => backlog::run(&pool),
             "kafka" => kafka::run(dir.path(), &pool),
+            "http" => http::run(dir.path(), &pool),
             _ => anyhow::bail!("no part is called {part}; there are {}", PARTS.join(", ")),
         }
         .with_context(|| format!("while measuring {part}"))?;
