@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::generate::SchemaSettings;
 
+mod address;
 mod check;
 mod document;
 mod http;

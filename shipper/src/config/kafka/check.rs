@@ -1,8 +1,7 @@
 //! What must hold of the Kafka sink: its brokers, its topic, and that no password is sent readable.
 
-use std::net::IpAddr;
-
 use super::model::OptionValue;
+use crate::config::address::{HttpUrl, host_of, is_loopback};
 use crate::config::check::nearest;
 use crate::config::problem::{Problems, quote, sanitize};
 use crate::config::tree::{Node, Value};
@@ -10,9 +9,6 @@ use crate::format::template::{Template, TemplateError};
 
 /// Longest name of a topic that Kafka takes.
 const TOPIC_BYTES_MAX: usize = 249;
-
-/// Longest name of a host in DNS.
-const HOST_BYTES_MAX: usize = 253;
 
 /// Longest text on one line.
 const LINE_BYTES_MAX: usize = 1024;
@@ -40,7 +36,7 @@ pub(in crate::config) fn check(sink: &Node, path: &str, problems: &mut Problems)
 }
 
 /// A certificate is of no use without its key.
-fn pairs(tls: &Node, path: &str, problems: &mut Problems) {
+pub(in crate::config) fn pairs(tls: &Node, path: &str, problems: &mut Problems) {
     let needs = [
         ("cert_file", "key_file", "the private key of that certificate"),
         ("key_file", "cert_file", "the certificate of that key"),
@@ -77,29 +73,6 @@ fn readable(sink: &Node, sasl: &Node, path: &str, problems: &mut Problems) {
     }
 }
 
-/// The host of `host:port`; `None` when it is not that.
-fn host_of(broker: &str) -> Option<&str> {
-    let (host, port) = broker.rsplit_once(':')?;
-    // Digits alone: a number may have a sign as well.
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits || !port.parse::<u16>().is_ok_and(|port| port > 0) {
-        return None;
-    }
-    if let Some(address) = host.strip_prefix('[') {
-        let address = address.strip_suffix(']')?;
-        return address.parse::<std::net::Ipv6Addr>().is_ok().then_some(address);
-    }
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    let valid = (1..=HOST_BYTES_MAX).contains(&host.len()) && host.bytes().all(known);
-    valid.then_some(host)
-}
-
-/// Whether what is sent to this host does not leave the machine.
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 /// Whether it is `host:port`.
 pub(in crate::config) fn is_broker(text: &str) -> bool {
     host_of(text).is_some()
@@ -113,16 +86,7 @@ pub(in crate::config) fn is_line(text: &str) -> bool {
 /// Whether secrets may be sent to this URL: encrypted, or not leaving the machine. Without a user in
 /// it, since it is shown in messages.
 pub(in crate::config) fn is_token_url(url: &str) -> bool {
-    let (encrypted, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
-        (Some(rest), _) => (true, rest),
-        (None, Some(rest)) => (false, rest),
-        (None, None) => return false,
-    };
-    let printable = rest.bytes().all(|byte| byte.is_ascii_graphic());
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let fits =
-        |authority: &str| host_of(authority).is_some_and(|host| encrypted || is_loopback(host));
-    is_line(url) && printable && (fits(authority) || fits(&format!("{authority}:443")))
+    HttpUrl::parse(url).is_ok_and(|url| url.encrypted || is_loopback(url.host))
 }
 
 /// Why this cannot be the topic, to follow its name; `None` when it can.
