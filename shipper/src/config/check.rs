@@ -102,13 +102,23 @@ impl<'a> Check<'a> {
             let mapping = branches.iter().find(|branch| branch["const"].is_null());
             match (mapping, &node.value) {
                 (None, _) => self.word(node, &words, path, ""),
-                (Some(_), _) if words.is_empty() => self.tagged(node, branches, schema, path),
+                (Some(mapping), _) if words.is_empty() && tag(mapping).is_some() => {
+                    self.tagged(node, branches, schema, path);
+                }
+                (Some(_), _) if words.is_empty() => self.keyed(node, branches, schema, path),
                 (Some(mapping), Value::Map(entries)) => {
                     self.object(node, entries, &Fields::of(mapping), path);
                 }
                 (Some(mapping), _) => {
                     let keys = Fields::of(mapping).required.join(", ");
-                    self.word(node, &words, path, &format!(", or a mapping with {keys}"));
+                    let beside = format!(", or a mapping with {keys}");
+                    if schema["x-holds-secrets"] != true {
+                        self.word(node, &words, path, &beside);
+                    } else if !node.text().is_some_and(|word| words.contains(&word)) {
+                        let message =
+                            format!("`{path}` must be one of {}{beside}", words.join(", "));
+                        self.say(node, &message);
+                    }
                 }
             }
             return;
@@ -194,6 +204,22 @@ impl<'a> Check<'a> {
             }
         };
         self.object(node, entries, &fields, path);
+    }
+
+    /// A mapping that has one key of several, such as the `auth` of a sink.
+    fn keyed(&mut self, node: &Node, branches: &'a [Json], schema: &Json, path: &str) {
+        let Value::Map(entries) = &node.value else {
+            return self.no_mapping(node, schema, path);
+        };
+        let fields = Fields::of_any(branches, false);
+        self.object(node, entries, &fields, path);
+        let given = entries.iter().filter(|entry| fields.get(&entry.key).is_some()).count();
+        // A key that is not known was reported.
+        if given > 1 || entries.is_empty() {
+            let keys: Vec<&str> = fields.known.iter().map(|(key, _)| *key).collect();
+            let message = format!("`{path}` must have one of {}, but has {given}", keys.join(", "));
+            self.say(node, &message);
+        }
     }
 
     fn list(&mut self, node: &Node, items: &[Node], schema: &'a Json, path: &str) {
@@ -342,8 +368,14 @@ mod tests {
             branches.iter().for_each(|branch| walk(branch, path));
             let mappings = branches.iter().filter(|branch| branch["const"].is_null());
             let untagged = mappings.clone().filter(|mapping| tag(mapping).is_none()).count();
-            let known = untagged == 0 || untagged == 1 && mappings.count() == 1;
-            assert!(known, "{path}: neither words, with a mapping or not, nor tagged mappings");
+            let keyed = |mapping: &Json| mapping["required"].as_array().map(Vec::len) == Some(1);
+            let known = untagged == 0
+                || untagged == 1 && mappings.clone().count() == 1
+                || untagged == branches.len() && mappings.clone().all(keyed);
+            assert!(
+                known,
+                "{path}: neither words, with a mapping or not, nor tagged mappings, nor one key of several"
+            );
             let is_known = schema["$ref"].is_string()
                 || schema["const"].is_string()
                 || schema["oneOf"].is_array()

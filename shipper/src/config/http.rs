@@ -1,9 +1,28 @@
-//! The sinks over HTTP as the daemon uses them: what they have in common, and each of the three.
+//! The sinks over HTTP as the daemon uses them: what they have in common, and each of the three. How
+//! they are written is in `model`, what must hold of them in `check`, of their texts in `text`.
+
+pub(super) mod check;
+pub mod model;
+pub(super) mod text;
 
 use std::time::Duration;
 
 use super::kafka::TlsSettings;
+use super::model::{Batch, Delivery};
 use super::secret::Secret;
+use super::settings::{Concurrency, DeliverySettings, RateLimit};
+use model::{
+    ElasticsearchAuth, ElasticsearchSink, GzipCompression, HttpAuth, HttpSink, HttpTls, Login,
+    Proxy, SplunkHecBatch, SplunkHecSink, Transport,
+};
+pub use model::{HttpCompression, HttpEncoding};
+
+/// Requests in flight unless the configuration says otherwise: enough to keep a collector busy while
+/// others travel.
+const CONCURRENCY: u32 = 4;
+
+/// The same where each also waits for an indexer, which takes seconds.
+const CONCURRENCY_ACKNOWLEDGED: u32 = 16;
 
 /// Any HTTP collector that takes lines or arrays of JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,26 +83,6 @@ pub struct TransportSettings {
     pub idle_timeout: Duration,
 }
 
-/// How events are put together in the body of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpEncoding {
-    /// One object a line, `application/x-ndjson`.
-    Ndjson,
-    /// One array, `application/json`.
-    Json,
-}
-
-/// Compression of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpCompression {
-    /// As it is.
-    None,
-    /// Known to every collector.
-    Gzip,
-    /// Smaller, for less CPU time.
-    Zstd,
-}
-
 /// How the daemon proves who it is, apart from a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthSettings {
@@ -133,4 +132,160 @@ pub enum ProxySettings {
         /// With this name and password.
         login: Option<(String, Secret)>,
     },
+}
+
+impl HttpSink {
+    /// Delivery and destination.
+    pub(super) fn into_settings(self) -> (DeliverySettings, HttpSettings) {
+        let delivery = self.transport.delivery((&self.delivery).into(), CONCURRENCY);
+        let auth = self.auth.map(AuthSettings::from);
+        let settings = HttpSettings {
+            transport: self.transport.into_settings(auth, self.compression, with_its_slash),
+            encoding: self.encoding,
+            headers: self.headers.into_iter().collect(),
+        };
+        (delivery, settings)
+    }
+}
+
+impl ElasticsearchSink {
+    /// Delivery and destination.
+    pub(super) fn into_settings(self) -> (DeliverySettings, ElasticsearchSettings) {
+        let delivery = self.transport.delivery((&self.delivery).into(), CONCURRENCY);
+        let auth = self.auth.map(AuthSettings::from);
+        let settings = ElasticsearchSettings {
+            transport: self.transport.into_settings(auth, self.compression.into(), without_slash),
+            data_stream: self.data_stream,
+        };
+        (delivery, settings)
+    }
+}
+
+impl SplunkHecSink {
+    /// Delivery and destination.
+    pub(super) fn into_settings(self) -> (DeliverySettings, SplunkHecSettings) {
+        let concurrency = if self.acknowledgement { CONCURRENCY_ACKNOWLEDGED } else { CONCURRENCY };
+        let delivery = self.transport.delivery((&self.delivery()).into(), concurrency);
+        let auth = Some(AuthSettings::Splunk(self.token));
+        let settings = SplunkHecSettings {
+            transport: self.transport.into_settings(auth, self.compression.into(), without_slash),
+            index: self.index,
+            source: self.source,
+            sourcetype: self.sourcetype,
+            acknowledgement: self.acknowledgement,
+        };
+        (delivery, settings)
+    }
+
+    /// What every sink has.
+    fn delivery(&self) -> Delivery {
+        let SplunkHecBatch { events, bytes, linger } = self.batch;
+        Delivery {
+            batch: Batch { events, bytes, linger },
+            retry: self.retry.clone(),
+            filter: self.filter,
+            quarantine: self.quarantine.clone(),
+        }
+    }
+}
+
+impl Transport {
+    /// With the concurrency and the limits that were written, or this concurrency.
+    fn delivery(&self, delivery: DeliverySettings, concurrency: u32) -> DeliverySettings {
+        DeliverySettings {
+            concurrency: Concurrency::Adaptive(self.concurrency.unwrap_or(concurrency) as usize),
+            rate_limit: RateLimit {
+                requests: self.rate_limit.requests,
+                bytes: self.rate_limit.bytes.map(|size| size.0),
+            },
+            ..delivery
+        }
+    }
+
+    fn into_settings(
+        self,
+        auth: Option<AuthSettings>,
+        compression: HttpCompression,
+        address: fn(String) -> String,
+    ) -> TransportSettings {
+        TransportSettings {
+            // The check lets through one of the two.
+            urls: self.url.into_iter().chain(self.urls).map(address).collect(),
+            auth,
+            compression,
+            tls: self.tls.map(HttpTlsSettings::from),
+            proxy: self.proxy.into(),
+            connect_timeout: self.timeouts.connect.0,
+            request_timeout: self.timeouts.request.0,
+            idle_timeout: self.timeouts.idle.0,
+        }
+    }
+}
+
+/// To be followed by a path.
+fn without_slash(url: String) -> String {
+    url.trim_end_matches('/').to_owned()
+}
+
+/// As it is to be asked for. Only where there is no path, the slash means nothing.
+fn with_its_slash(url: String) -> String {
+    let host = url.split_once("://").and_then(|(_, rest)| rest.strip_suffix('/'));
+    if host.is_some_and(|host| !host.contains(['/', '?'])) { without_slash(url) } else { url }
+}
+
+impl From<GzipCompression> for HttpCompression {
+    fn from(compression: GzipCompression) -> Self {
+        match compression {
+            GzipCompression::None => HttpCompression::None,
+            GzipCompression::Gzip => HttpCompression::Gzip,
+        }
+    }
+}
+
+impl From<HttpAuth> for AuthSettings {
+    fn from(auth: HttpAuth) -> Self {
+        match auth {
+            HttpAuth::Basic(login) => login.into(),
+            HttpAuth::Bearer(token) => AuthSettings::Bearer(token),
+            HttpAuth::Header(header) => {
+                AuthSettings::Header { name: header.name, value: header.value }
+            }
+        }
+    }
+}
+
+impl From<ElasticsearchAuth> for AuthSettings {
+    fn from(auth: ElasticsearchAuth) -> Self {
+        match auth {
+            ElasticsearchAuth::ApiKey(key) => AuthSettings::ApiKey(key),
+            ElasticsearchAuth::Basic(login) => login.into(),
+            ElasticsearchAuth::Bearer(token) => AuthSettings::Bearer(token),
+        }
+    }
+}
+
+impl From<Login> for AuthSettings {
+    fn from(Login { username, password }: Login) -> Self {
+        AuthSettings::Basic { username, password }
+    }
+}
+
+impl From<HttpTls> for HttpTlsSettings {
+    fn from(tls: HttpTls) -> Self {
+        let HttpTls { ca_file, cert_file, key_file, key_password, server_name } = tls;
+        let files = TlsSettings { ca_file, cert_file, key_file, key_password };
+        HttpTlsSettings { files, server_name }
+    }
+}
+
+impl From<Proxy> for ProxySettings {
+    fn from(proxy: Proxy) -> Self {
+        match proxy {
+            Proxy::Environment => ProxySettings::Environment,
+            Proxy::None => ProxySettings::None,
+            Proxy::Url { url, username, password } => {
+                ProxySettings::Url { url, login: username.zip(password) }
+            }
+        }
+    }
 }

@@ -9,6 +9,7 @@ use common::limits::ARGV_BYTES_MAX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::http::model::{ElasticsearchSink, HttpSink, SplunkHecSink};
 use super::kafka::model::KafkaSink;
 use super::units::{ByteSize, FreeSpace, Span};
 
@@ -43,13 +44,13 @@ const SPOOL_BYTES_MIN: u64 = 16 << 20;
 const SPOOL_BYTES_MAX: u64 = 1 << 50;
 
 /// Most events of a batch: a batch is in memory as a whole.
-const BATCH_EVENTS_MAX: u32 = 100_000;
+pub(super) const BATCH_EVENTS_MAX: u32 = 100_000;
 
 /// Least bytes of a batch: some events are larger, and then are a batch of their own.
-const BATCH_BYTES_MIN: u64 = 1 << 10;
+pub(super) const BATCH_BYTES_MIN: u64 = 1 << 10;
 
 /// Most bytes of a batch: a batch is in memory as a whole.
-const BATCH_BYTES_MAX: u64 = 64 << 20;
+pub(super) const BATCH_BYTES_MAX: u64 = 64 << 20;
 
 /// Least quarantine: less would hold up the sink at the first refused event.
 const QUARANTINE_BYTES_MIN: u64 = 64 << 10;
@@ -238,7 +239,7 @@ pub enum Compression {
 
 /// One sink.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Sink {
     /// NDJSON files on this machine, rotated.
     File(FileSink),
@@ -246,6 +247,12 @@ pub enum Sink {
     Console(ConsoleSink),
     /// A topic of Apache Kafka.
     Kafka(Box<KafkaSink>),
+    /// Any HTTP collector that takes lines or arrays of JSON.
+    Http(Box<HttpSink>),
+    /// Elasticsearch or OpenSearch.
+    Elasticsearch(Box<ElasticsearchSink>),
+    /// Splunk's HTTP event collector.
+    SplunkHec(Box<SplunkHecSink>),
 }
 
 /// What every sink has beside its name. It is flattened into each, which serde cannot do and refuse unknown keys: the

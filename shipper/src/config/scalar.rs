@@ -6,6 +6,7 @@ use std::fmt::Display;
 use serde_json::Value as Json;
 
 use super::check::{Check, outside, range};
+use super::http::text::Text;
 use super::kafka::check::{is_broker, is_line, is_token_url, topic_problem};
 use super::kafka::model::{
     BROKER_FORMAT, LINE_FORMAT, OPTION_FORMAT, OptionValue, TOKEN_URL_FORMAT, TOPIC_FORMAT,
@@ -35,6 +36,7 @@ pub(super) enum Scalar {
     TokenUrl,
     Line,
     OptionValue,
+    Http(Text),
     VariableName,
     Integer,
     Boolean,
@@ -43,6 +45,9 @@ pub(super) enum Scalar {
 impl Scalar {
     /// `None` for what has parts, or is not known here.
     pub(super) fn of(schema: &Json) -> Option<Scalar> {
+        if let Some(text) = schema["format"].as_str().and_then(Text::of) {
+            return Some(Scalar::Http(text));
+        }
         match (schema["format"].as_str(), schema["type"].as_str()) {
             (Some(BYTE_SIZE_FORMAT), _) => Some(Scalar::ByteSize),
             (Some(FREE_SPACE_FORMAT), _) => Some(Scalar::FreeSpace),
@@ -85,6 +90,7 @@ impl Check<'_> {
                 self.named(node, path, is_line, "1 to 1024 bytes of text on one line")
             }
             Some(Scalar::OptionValue) => self.option_value(node, path),
+            Some(Scalar::Http(text)) => self.http_text(node, text, path),
             Some(Scalar::Boolean) => self.boolean(node, path),
             // Checked with the secret it belongs to.
             Some(Scalar::VariableName) | None => {}
@@ -186,6 +192,16 @@ impl Check<'_> {
     fn option_value(&mut self, node: &Node, path: &str) {
         if OptionValue::of(&node.to_json()).is_none() {
             self.say(node, &format!("`{path}` must be text, a number, `true` or `false`"));
+        }
+    }
+
+    /// What stands here may have a secret in it.
+    fn http_text(&mut self, node: &Node, expected: Text, path: &str) {
+        let Some(text) = node.text() else {
+            return self.say(node, &format!("`{path}` must be text; put it in quotes"));
+        };
+        if let Some(problem) = expected.problem(text) {
+            self.say(node, &format!("`{path}` {problem}"));
         }
     }
 

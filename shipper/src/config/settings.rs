@@ -230,6 +230,21 @@ impl From<Sink> for SinkSettings {
                 },
                 kind: SinkKind::Kafka(Box::new(KafkaSettings::from(*kafka))),
             },
+            Sink::Http(http) => {
+                let name = http.name.clone();
+                let (delivery, settings) = http.into_settings();
+                SinkSettings { name, delivery, kind: SinkKind::Http(Box::new(settings)) }
+            }
+            Sink::Elasticsearch(elastic) => {
+                let name = elastic.name.clone();
+                let (delivery, settings) = elastic.into_settings();
+                SinkSettings { name, delivery, kind: SinkKind::Elasticsearch(Box::new(settings)) }
+            }
+            Sink::SplunkHec(splunk) => {
+                let name = splunk.name.clone();
+                let (delivery, settings) = splunk.into_settings();
+                SinkSettings { name, delivery, kind: SinkKind::SplunkHec(Box::new(settings)) }
+            }
         }
     }
 }

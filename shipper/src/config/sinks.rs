@@ -36,8 +36,13 @@ pub(super) fn check(root: &Node, problems: &mut Problems) {
         let Some((kind_node, kind)) = text(sink, "type") else {
             continue;
         };
-        if kind == "kafka" {
-            super::kafka::check::check(sink, &format!("sinks[{index}]"), problems);
+        let path = format!("sinks[{index}]");
+        match kind {
+            "kafka" => super::kafka::check::check(sink, &path, problems),
+            "http" | "elasticsearch" | "splunk_hec" => {
+                super::http::check::check(sink, kind, &path, problems);
+            }
+            _ => {}
         }
         // Paths are equal to the standard library when their components are: `a//b` is `a/b`.
         if kind == "file"

@@ -1,6 +1,7 @@
 //! The configuration as a user meets it: the files in `config/`, what is said about broken ones,
 //! and that no text whatever brings the reader down.
 
+mod http;
 mod kafka;
 
 use std::path::{Path, PathBuf};
@@ -270,7 +271,7 @@ fn sinks_are_told_what_is_wrong_with_them() {
         (
             "sinks: [{ name: a, type: fil, path: /x, outptu: json }]",
             &[
-                "1:26: `sinks[0].type` must be one of file, console, kafka, but is `fil`; did you \
+                "1:26: `sinks[0].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `fil`; did you \
                  mean `file`?",
                 "1:41: unknown key `outptu`; the keys here are type, name, path, rotate, \
                  compress, keep, batch, retry, filter, quarantine",
@@ -280,7 +281,7 @@ fn sinks_are_told_what_is_wrong_with_them() {
             "sinks: [{ name: a b, type: carbon, brokers: 7, pth: x }]",
             &[
                 "1:17: `sinks[0].name` must be 1 to 64 letters, digits, `-` or `_`, but is `a b`",
-                "1:28: `sinks[0].type` must be one of file, console, kafka, but is `carbon`",
+                "1:28: `sinks[0].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `carbon`",
                 "1:45: `sinks[0].brokers` must be a list (`- …`), but is the number 7",
             ],
         ),
@@ -423,7 +424,7 @@ outputs: []
             "14:29: `sinks[0].keep.age` must be a length of time such as `500ms`, `20s`, `24h` or \
              `30d`, but is `30`; add a unit",
             "15:11: `sinks[1].name` must be unique, but the sink in line 10 is `local` too",
-            "16:11: `sinks[1].type` must be one of file, console, kafka, but is `konsole`; did you \
+            "16:11: `sinks[1].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `konsole`; did you \
              mean `console`?",
             "17:1: unknown key `outputs`; the keys here are capture, enrich, spool, shutdown_timeout, sinks",
             "18:1: the key `1` must be text; put it in quotes",
