@@ -165,7 +165,7 @@ fn deliver(dir: &Path, pool: &Pool) -> anyhow::Result<Run> {
     let (sink, _housekeeper) = FileSink::new(file);
     let dir = dir.path().join("spool");
     let (writer, spool) = open(options(&dir, Compression::Lz4, Fsync::Interval(FSYNC)))?;
-    let line = line(&spool, Box::new(sink), settings.delivery, dir)?;
+    let line = line(&spool, SINK, Box::new(sink), settings.delivery, dir)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (_control, watched) = watch::channel(Control::default());
@@ -193,18 +193,19 @@ fn deliver(dir: &Path, pool: &Pool) -> anyhow::Result<Run> {
 /// The line of the daemon over a spool, to this sink.
 pub fn line(
     spool: &Spool,
+    name: &str,
     sink: Box<dyn Sink>,
     settings: DeliverySettings,
     spool_dir: PathBuf,
 ) -> anyhow::Result<Line> {
-    let (reader, cursor) = spool.cursor(SINK)?;
+    let (reader, cursor) = spool.cursor(name)?;
     Ok(Line {
-        name: SINK.to_owned(),
+        name: name.to_owned(),
         sink,
         reader,
         cursor,
-        replay: spool.replay(SINK)?,
-        quarantine: spool.quarantine(SINK, settings.quarantine_bytes_max)?,
+        replay: spool.replay(name)?,
+        quarantine: spool.quarantine(name, settings.quarantine_bytes_max)?,
         settings,
         status_dir: Some(spool_dir),
     })

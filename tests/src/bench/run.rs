@@ -10,7 +10,7 @@ use shipper::sink::Sink;
 use shipper::spool::{Compression, Fsync};
 use tokio::sync::watch;
 
-use super::append::{fill, median, open, options};
+use super::append::{SINK, fill, median, open, options};
 use super::drain::line;
 use super::process;
 use super::synthetic::Pool;
@@ -47,7 +47,7 @@ impl Run {
         let spool_dir = dir.path().join("spool");
         let (writer, spool) = open(options(&spool_dir, Compression::Lz4, Fsync::Never))?;
         fill(writer, pool, events)?;
-        let line = line(&spool, sink, settings, spool_dir)?;
+        let line = line(&spool, SINK, sink, settings, spool_dir)?;
         let runtime = runtime()?;
         let (_control, watched) = watch::channel(Control::default());
         Run::measure(|| {

@@ -1,6 +1,7 @@
 //! HTTP: the line of the daemon beside a bare loop of the same client library that posts the same
 //! bodies to the same server, in turn; and what it costs that one of several sinks is dead.
 
+mod fan_out;
 mod server;
 
 use std::io::Write as _;
@@ -100,6 +101,9 @@ pub fn run(dir: &Path, pool: &Pool) -> anyhow::Result<(Vec<Figure>, Value)> {
             json!({ "shipper": runs(&ours), "bare": runs(&bare) }),
         );
     }
+    let (more, detail) = fan_out::run(dir, pool)?;
+    figures.extend(more);
+    details.insert("fan_out".to_owned(), detail);
     Ok((figures, details.into()))
 }
 
