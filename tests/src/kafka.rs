@@ -32,8 +32,6 @@ pub mod delivery;
 mod kcat;
 mod message;
 mod owned;
-mod pki;
-pub mod ports;
 mod properties;
 mod tokens;
 
@@ -44,11 +42,12 @@ use anyhow::{Context as _, ensure};
 use owned::Directory;
 use properties::Node;
 
+pub use crate::pki::{Certificate, Pair, Pki};
+pub use crate::ports;
 pub use admin::{Acl, Admin, Partition, Resource, Topic};
 pub use broker::Broker;
 pub use kcat::{consume_with_kcat, kcat};
 pub use message::Message;
-pub use pki::{Certificate, Pair, Pki};
 pub use properties::{Listener, Mechanism, PLAIN_PASSWORD, PLAIN_USER, Plan};
 pub use tokens::{CLIENT_ID, CLIENT_SECRET, TokenEndpoint};
 

@@ -9,6 +9,8 @@ pub mod kafka;
 pub mod mounted;
 pub mod opensearch;
 pub mod outcome;
+pub mod pki;
+pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod site;

@@ -1,4 +1,5 @@
-//! Certificates: an authority, what brokers present, what clients present; good ones and bad ones.
+//! Certificates: an authority, what brokers and collectors present, what clients present; good ones
+//! and bad ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ pub enum Certificate {
     Expired,
     /// Another authority signed it, which nobody trusts.
     OtherAuthority,
-    /// A broker's: it is for another host. A client's has no host, so it is like a valid one.
+    /// A server's: it is for another host. A client's has no host, so it is like a valid one.
     OtherHost,
 }
 
@@ -30,7 +31,7 @@ pub struct Pair {
     pub key_file: PathBuf,
 }
 
-/// The certificates of a cluster, in a directory.
+/// The certificates of a cluster or a collector, in a directory.
 pub struct Pki {
     directory: PathBuf,
     authority: CertifiedIssuer<'static, KeyPair>,
@@ -38,8 +39,8 @@ pub struct Pki {
 }
 
 impl Pki {
-    /// Makes the authorities, and a valid certificate for the brokers.
-    pub(super) fn new(directory: &Path) -> anyhow::Result<Pki> {
+    /// Makes the authorities, and a valid certificate for the servers.
+    pub(crate) fn new(directory: &Path) -> anyhow::Result<Pki> {
         fs::create_dir_all(directory)?;
         let pki = Pki {
             directory: directory.into(),
@@ -58,7 +59,7 @@ impl Pki {
         self.directory.join("ca.pem")
     }
 
-    /// The certificate of the authority that signed nothing of the brokers'.
+    /// The certificate of the authority that signed nothing of the servers'.
     #[must_use]
     pub fn other_ca_file(&self) -> PathBuf {
         self.directory.join("other-ca.pem")
@@ -77,18 +78,18 @@ impl Pki {
         Ok(pair)
     }
 
-    /// What the brokers present: key and certificate in one file, as Kafka reads a PEM key store.
-    pub(super) fn server_file(&self) -> PathBuf {
+    /// What the servers present: key and certificate in one file, as Kafka reads a PEM key store.
+    pub(crate) fn server_file(&self) -> PathBuf {
         self.directory.join("server.pem")
     }
 
-    pub(super) fn present(&self, certificate: Certificate) -> anyhow::Result<()> {
+    pub(crate) fn present(&self, certificate: Certificate) -> anyhow::Result<()> {
         let hosts = match certificate {
-            Certificate::OtherHost => vec!["kafka.example.com".to_owned()],
+            Certificate::OtherHost => vec!["other.example.com".to_owned()],
             _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         };
         let mut params = CertificateParams::new(hosts)?;
-        params.distinguished_name.push(DnType::CommonName, "broker");
+        params.distinguished_name.push(DnType::CommonName, "server");
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
         let (cert, key) = self.sign(params, certificate)?;
         // A broker that reads it meanwhile sees the old one or the new one.
