@@ -2,6 +2,7 @@
 //! under `tests/tests/`.
 
 pub mod bench;
+pub mod collector;
 pub mod daemon;
 pub mod ecs;
 pub mod guest;

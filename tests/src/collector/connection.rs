@@ -1,0 +1,165 @@
+//! The threads of a collector: one that accepts, and one for each connection.
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::account::Seen;
+use super::answer::{self, Answer, Next};
+use super::fault::Fault;
+use super::plan::Dialect;
+use super::request::{Inbox, ReadError, Request};
+use super::state::Shared;
+use super::stream::Stream;
+use super::{elasticsearch, generic, hec};
+
+/// How long a client that was told that its request is no good may take to read that.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Accepts until the collector dies.
+pub fn accept(shared: &Arc<Shared>, listener: &Arc<TcpListener>) {
+    loop {
+        let accepted = listener.accept();
+        let mut state = shared.lock();
+        let Ok((socket, _)) = accepted else {
+            let is_current =
+                state.listener.as_ref().is_some_and(|current| Arc::ptr_eq(current, listener));
+            drop(state);
+            if !is_current {
+                return;
+            }
+            // Too many files, or a client that is gone already.
+            std::thread::sleep(crate::process::LOOK_INTERVAL);
+            continue;
+        };
+        let socket = Arc::new(socket);
+        let Some(id) = state.connect(listener, Arc::clone(&socket)) else { return };
+        drop(state);
+        let shared = Arc::clone(shared);
+        std::thread::spawn(move || {
+            // Whatever ends a connection, the client sees it closed.
+            let _ = serve(&shared, id, socket);
+            shared.lock().at_work -= 1;
+            shared.changed.notify_all();
+        });
+    }
+}
+
+/// Answers the requests of a connection until it ends, and closes it.
+fn serve(shared: &Shared, id: u64, socket: Arc<TcpStream>) -> io::Result<()> {
+    // Answers are written whole; holding them back only costs time.
+    socket.set_nodelay(true)?;
+    let (tls, mute) = {
+        let state = shared.lock();
+        (state.tls.clone(), state.mute)
+    };
+    let outcome = if mute {
+        Stream::open(socket, None).and_then(|stream| stream.await_end(None)).map(|_| None)
+    } else {
+        match Stream::open(socket, tls) {
+            Ok(mut stream) => {
+                let outcome = answer_all(shared, &mut stream);
+                outcome.map(|()| Some(stream))
+            }
+            Err(error) => {
+                shared.lock().account.failed_handshakes += 1;
+                Err(error)
+            }
+        }
+    };
+    // Before the stream is let go, so that it is the last owner, and closing closes.
+    shared.lock().disconnect(id);
+    outcome.map(drop)
+}
+
+fn answer_all(shared: &Shared, stream: &mut Stream) -> io::Result<()> {
+    let mut inbox = Inbox::new(stream);
+    loop {
+        let next = match inbox.await_request() {
+            Ok(target) => {
+                let fault = shared.lock().begin(&target);
+                let next = answer_one(shared, &mut inbox, &fault);
+                shared.lock().end();
+                next
+            }
+            Err(error) => refuse(shared, &mut inbox, error),
+        };
+        match next? {
+            Next::Request => {}
+            Next::Finish => {
+                inbox.stream().finish();
+                inbox.stream().await_end(Some(LAST_WORDS))?;
+                return Ok(());
+            }
+            Next::Close => return Ok(()),
+        }
+    }
+}
+
+fn answer_one(shared: &Shared, inbox: &mut Inbox<'_>, fault: &Fault) -> io::Result<Next> {
+    let request = match inbox.read_request(fault.request_bytes()) {
+        Ok(request) => request,
+        Err(ReadError::Enough) => {
+            return answer::send(inbox.stream(), fault, None, ("", false));
+        }
+        Err(error) => return refuse(shared, inbox, error),
+    };
+    if let Some(key) = request.header("idempotency-key") {
+        shared.lock().account.note_key(key, &request.body);
+    }
+    let well = if fault.takes() {
+        by_dialect(&request, *fault == Fault::Lost, shared)
+    } else {
+        Answer::new(200, "")
+    };
+    let answer = answer::with_fault(fault, well);
+    let (method, keep_alive) = (request.method.clone(), request.keep_alive);
+    note(shared, Some(request), answer.as_ref());
+    answer::send(inbox.stream(), fault, answer.as_ref(), (&method, keep_alive))
+}
+
+/// Answers what did not come whole.
+fn refuse(shared: &Shared, inbox: &mut Inbox<'_>, error: ReadError) -> io::Result<Next> {
+    match error {
+        ReadError::Malformed(what) => {
+            let answer = shared.lock().refuse_malformed(what);
+            note(shared, None, Some(&answer));
+            answer::send(inbox.stream(), &Fault::Well, Some(&answer), ("", false))
+        }
+        ReadError::Io(error) => Err(error),
+        ReadError::Enough | ReadError::Closed => Ok(Next::Close),
+    }
+}
+
+/// Enters a request into the account, before its answer goes out: who has that, finds it there.
+fn note(shared: &Shared, request: Option<Request>, answer: Option<&Answer>) {
+    let mut state = shared.lock();
+    let status = answer.map(|answer| answer.status);
+    if let Some(status) = status {
+        *state.account.statuses.entry(status).or_default() += 1;
+    }
+    if let Some(request) = request {
+        let Request { method, target, headers, body_bytes, body, .. } = request;
+        state.recent.push(Seen { method, path: target, headers, body_bytes, body, status });
+    }
+    drop(state);
+    // Who waits for an account looks at it now.
+    shared.changed.notify_all();
+}
+
+fn by_dialect(request: &Request, lost: bool, shared: &Shared) -> Answer {
+    let (dialect, stranger) = {
+        let state = shared.lock();
+        let given = request.header("authorization");
+        let stranger = state.token.as_ref().is_some_and(|token| given != Some(token));
+        (Arc::clone(&state.dialect), stranger)
+    };
+    match &*dialect {
+        // It has codes for that.
+        Dialect::Hec(plan) => hec::answer(plan, request, lost, shared),
+        _ if stranger => Answer::new(401, "").with("WWW-Authenticate", "Bearer"),
+        Dialect::Generic(plan) => generic::answer(plan, request, lost, shared),
+        Dialect::Elasticsearch(plan) => elasticsearch::answer(plan, request, lost, shared),
+    }
+}
