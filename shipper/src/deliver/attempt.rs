@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use super::ack::Ack;
 use super::batch::Gathered;
-use super::gate::{Down, Gate};
+use super::gate::{Down, Gate, Place};
 use super::locked;
 use crate::enrich::clock::wall_now;
 use crate::event::shorten;
@@ -100,13 +100,14 @@ impl Attempt<'_> {
     async fn run(&mut self) {
         loop {
             while let Some(part) = self.parts.pop_front() {
-                self.outlet.gate.pass(self.order).await;
+                let buffer = part.buffer.as_deref().unwrap_or(&self.gathered.buffer);
+                let batch = Batch::new(buffer, &part.items);
+                let place = self.outlet.gate.pass(self.order, batch.bytes().len()).await;
                 if self.parts.is_empty() {
                     self.outlet.gate.sent(self.order);
                 }
-                let buffer = part.buffer.as_deref().unwrap_or(&self.gathered.buffer);
-                let outcome = self.outlet.sink.send(Batch::new(buffer, &part.items)).await;
-                self.settle(part, outcome).await;
+                let outcome = self.outlet.sink.send(batch).await;
+                self.settle(part, outcome, place);
             }
             if !self.held.is_empty() && self.refused.is_empty() {
                 // The probe was accepted.
@@ -125,19 +126,20 @@ impl Attempt<'_> {
     }
 
     /// The sink answered. That ends no hold: it would go on with what is refused again.
-    fn reached(&self) {
+    fn reached(&self, place: &Place<'_>) {
         if self.held.is_empty() {
-            self.outlet.gate.reached();
+            self.outlet.gate.reached(place);
         }
     }
 
-    async fn settle(&mut self, part: Part, outcome: Outcome) {
+    fn settle(&mut self, part: Part, outcome: Outcome, place: Place<'_>) {
         let gate = self.outlet.gate;
         match outcome {
             Outcome::Sent { position } => {
                 self.sent += part.items.len() as u64;
                 self.position = Some(position);
-                gate.up();
+                gate.up(&place);
+                place.went_well();
                 self.tell_shortened(&part);
             }
             Outcome::Checkpoint { position } => {
@@ -148,15 +150,17 @@ impl Attempt<'_> {
                 self.parts.push_front(part);
             }
             Outcome::Retry { cause, after } => {
+                place.failed();
                 gate.down(self.order, Down::Retry, &cause, after);
                 self.parts.push_front(part);
             }
             Outcome::Blocked { cause } => {
+                place.failed();
                 gate.down(self.order, Down::Blocked, &cause, None);
                 self.parts.push_front(part);
             }
             Outcome::TooLarge { cause, bytes_max } => {
-                self.reached();
+                self.reached(&place);
                 match &part.items[..] {
                     [item] => match bytes_max.and_then(|max| self.shortened(item, max)) {
                         Some(part) => self.parts.push_front(part),
@@ -166,14 +170,14 @@ impl Attempt<'_> {
                 }
             }
             Outcome::Refused { cause } => {
-                self.reached();
+                self.reached(&place);
                 match &part.items[..] {
                     [item] => self.refused.push((*item, cause)),
                     _ => self.halve(part),
                 }
             }
             Outcome::Mixed { rejected, again, cause, after } => {
-                self.settle_each(&part, rejected, again, &cause, after);
+                self.settle_each(&part, rejected, again, &cause, after, place);
             }
         }
     }
@@ -185,21 +189,24 @@ impl Attempt<'_> {
         again: Vec<usize>,
         cause: &str,
         after: Option<std::time::Duration>,
+        place: Place<'_>,
     ) {
         let named = rejected.len() + again.len();
         let accepted = part.items.len().saturating_sub(named);
         self.sent += accepted as u64;
         if accepted > 0 {
-            self.outlet.gate.up();
+            self.outlet.gate.up(&place);
         } else {
-            self.reached();
+            self.reached(&place);
         }
-        let item = |place: usize| part.items.get(place).copied();
-        self.refused.extend(
-            rejected.into_iter().filter_map(|(place, reason)| Some((item(place)?, reason))),
-        );
+        let item = |at: usize| part.items.get(at).copied();
+        self.refused
+            .extend(rejected.into_iter().filter_map(|(at, reason)| Some((item(at)?, reason))));
         let again: Vec<Item> = again.into_iter().filter_map(item).collect();
-        if !again.is_empty() {
+        if again.is_empty() {
+            place.went_well();
+        } else {
+            place.failed();
             self.outlet.gate.down(self.order, Down::Retry, cause, after);
             let again = self.part_of(&again);
             self.parts.push_front(again);
@@ -321,7 +328,7 @@ impl Attempt<'_> {
             let done = action(&mut locked(self.outlet.quarantine));
             let Err(error) = done else { return };
             self.outlet.gate.down(self.order, Down::Blocked, &error.to_string(), None);
-            self.outlet.gate.pass(self.order).await;
+            drop(self.outlet.gate.pass(self.order, 0).await);
         }
     }
 }

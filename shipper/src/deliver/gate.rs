@@ -1,6 +1,6 @@
 //! Whether a sink is up, and whose turn it is. While it is down only one batch, the oldest, tries it,
 //! with growing pauses; all others wait. Batches are given to the sink in their order, after a
-//! failure too.
+//! failure too, no more at once than there are places, and no more in a second than the rate allows.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::pauses::Pauses;
+use super::limit::{Begun, Limit};
+use super::pauses::{ASKED_MAX, Pauses};
+use super::rate::Rate;
 use super::status::{State, Status};
 use crate::config::settings::DeliverySettings;
 use crate::enrich::clock::wall_now;
@@ -33,9 +35,15 @@ pub struct Gate {
 struct Inner {
     /// When the next try may be made; `None` while the sink is up.
     down_until: Option<Instant>,
+    /// The other side asked for the pause: answers to what was sent before do not end it.
+    is_asked: bool,
     pauses: Pauses,
     /// Tries that failed since it was up.
     failures: u64,
+    /// Counts the failures, those of an earlier downtime and those that did not count included.
+    failures_ever: u64,
+    limit: Limit,
+    rate: Rate,
     /// Order of the oldest batch in flight.
     oldest: u64,
     /// Batches of which something is not with the sink: no later one goes before them.
@@ -47,14 +55,50 @@ struct Inner {
     changes: u64,
 }
 
+/// A batch's place at the sink, given back when it is dropped.
+pub struct Place<'a> {
+    gate: &'a Gate,
+    begun: Begun,
+    bytes: usize,
+    /// Failures before that.
+    failures_ever: u64,
+}
+
+impl Place<'_> {
+    /// The other side took all there was.
+    pub fn went_well(self) {
+        self.gate.inner().limit.went_well(self.begun, self.bytes, Instant::now());
+    }
+
+    /// The other side could not take it, or asked to wait. To be told before [`Gate::down`]: while a
+    /// sink is down another failure says nothing new.
+    pub fn failed(self) {
+        let mut inner = self.gate.inner();
+        if inner.down_until.is_none() {
+            inner.limit.failed(self.begun);
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.gate.inner().limit.give_back();
+        self.gate.changed.notify_waiters();
+    }
+}
+
 impl Gate {
     /// A sink is up until it proves otherwise.
     #[must_use]
     pub fn new(sink: &str, settings: &DeliverySettings) -> Gate {
         let inner = Inner {
             down_until: None,
+            is_asked: false,
             pauses: Pauses::new(settings.retry_initial, settings.retry_max),
             failures: 0,
+            failures_ever: 0,
+            limit: Limit::new(settings.concurrency),
+            rate: Rate::new(settings.rate_limit),
             oldest: 0,
             unsent: BTreeSet::new(),
             refused_in_a_row: 0,
@@ -68,31 +112,56 @@ impl Gate {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the batch of this order may be tried: when all before it are with the sink, while
-    /// that is up; else only the oldest, when its pause is over. Later ones wait from now on until
-    /// [`Gate::sent`].
-    pub async fn pass(&self, order: u64) {
+    /// Waits until so many bytes of the batch of this order may be tried: when all before it are with
+    /// the sink and there is a place, while that is up; else only the oldest, when its pause is over.
+    /// The oldest needs no free place: it must not wait for those that were tried after it. Later ones
+    /// wait from now on until [`Gate::sent`]. Cancel-safe.
+    pub async fn pass(&self, order: u64, bytes: usize) -> Place<'_> {
         self.inner().unsent.insert(order);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let until = {
-                let inner = self.inner();
-                match inner.down_until {
-                    None if inner.unsent.first() == Some(&order) => return,
-                    None => None,
-                    Some(until) => (order == inner.oldest).then_some(until),
-                }
-            };
-            match until {
-                None => changed.await,
-                Some(until) => {
-                    if tokio::time::timeout_at(until, changed).await.is_err() {
-                        return;
-                    }
-                }
+            match self.try_pass(order, bytes) {
+                Ok(place) => return place,
+                Err(None) => changed.await,
+                // Whichever comes first: it looks again.
+                Err(Some(until)) => drop(tokio::time::timeout_at(until, changed).await),
             }
+        }
+    }
+
+    /// Gives the time at which to look again, where that is known.
+    fn try_pass(&self, order: u64, bytes: usize) -> Result<Place<'_>, Option<Instant>> {
+        let mut inner = self.inner();
+        let now = Instant::now();
+        let (is_oldest, down_until) = (order == inner.oldest, inner.down_until);
+        match down_until {
+            None if inner.unsent.first() != Some(&order) => return Err(None),
+            None if !is_oldest && !inner.limit.is_free() => return Err(None),
+            Some(_) if !is_oldest => return Err(None),
+            Some(until) if until > now => return Err(Some(until)),
+            _ => {}
+        }
+        let ready_at = inner.rate.ready_at(bytes, now);
+        if ready_at > now {
+            return Err(Some(ready_at));
+        }
+        inner.rate.take(bytes, now);
+        let begun = inner.limit.take(now);
+        Ok(Place { gate: self, begun, bytes, failures_ever: inner.failures_ever })
+    }
+
+    /// Waits until no batch waits for its turn: what else is gathered only takes memory.
+    pub async fn is_wanted(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.inner().unsent.is_empty() {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -103,21 +172,25 @@ impl Gate {
         }
     }
 
-    /// The sink took events.
-    pub fn up(&self) {
+    /// The sink took events of the batch at this place.
+    pub fn up(&self, place: &Place<'_>) {
         let mut inner = self.inner();
         inner.refused_in_a_row = 0;
         inner.status.last_success_unix_ns = Some(wall_now().0);
-        self.answered(&mut inner);
+        self.answered(&mut inner, place);
     }
 
     /// The sink answered, if only to refuse.
-    pub fn reached(&self) {
-        self.answered(&mut self.inner());
+    pub fn reached(&self, place: &Place<'_>) {
+        self.answered(&mut self.inner(), place);
     }
 
-    fn answered(&self, inner: &mut Inner) {
+    fn answered(&self, inner: &mut Inner, place: &Place<'_>) {
         inner.changes += 1;
+        if inner.is_asked && place.failures_ever != inner.failures_ever {
+            return;
+        }
+        inner.is_asked = false;
         inner.status.state = State::Delivering;
         if inner.down_until.take().is_some() {
             tracing::info!(sink = self.sink, failures = inner.failures, "delivering again");
@@ -127,24 +200,44 @@ impl Gate {
         }
     }
 
-    /// A try failed. Those that were under way when another one failed first do not count.
-    pub fn down(&self, order: u64, why: Down, cause: &str, after: Option<Duration>) {
+    /// A try failed. Those that were under way when another one failed first do not count; but no
+    /// try is made before the time for which any of them asked.
+    pub fn down(&self, order: u64, why: Down, cause: &str, asked: Option<Duration>) {
         let mut inner = self.inner();
-        if inner.down_until.is_some() && order != inner.oldest {
+        let now = Instant::now();
+        inner.failures_ever += 1;
+        inner.is_asked |= asked.is_some();
+        if let Some(until) = inner.down_until
+            && order != inner.oldest
+        {
+            if asked.is_some() {
+                inner.down_until = Some(until.max(now + inner.pauses.last(asked)));
+            }
             return;
         }
-        let pause = inner.pauses.next(after);
-        inner.down_until = Some(Instant::now() + pause);
+        let pause = inner.pauses.next(asked);
+        let until = inner.down_until.map_or(now + pause, |until| until.max(now + pause));
+        let pause = until - now;
+        inner.down_until = Some(until);
         inner.failures += 1;
         inner.changes += 1;
         let sink = &self.sink;
+        let asked = match asked {
+            Some(asked) if asked > ASKED_MAX => {
+                format!(", not in the {asked:.0?} it asked for, which is too long for an audit log")
+            }
+            _ => String::new(),
+        };
         inner.status.state = match why {
             Down::Retry => {
-                tracing::warn!(sink, "cannot deliver: {cause}; trying again in {pause:.1?}");
+                tracing::warn!(sink, "cannot deliver: {cause}; trying again in {pause:.1?}{asked}");
                 State::Retrying
             }
             Down::Blocked => {
-                tracing::error!(sink, "cannot deliver: {cause}; trying again in {pause:.1?}");
+                tracing::error!(
+                    sink,
+                    "cannot deliver: {cause}; trying again in {pause:.1?}{asked}"
+                );
                 State::Blocked
             }
         };
@@ -179,6 +272,12 @@ impl Gate {
             *until = Instant::now();
         }
         self.changed.notify_waiters();
+    }
+
+    /// How many batches may be with the sink at once, where that changes.
+    #[must_use]
+    pub fn concurrency_limit(&self) -> Option<usize> {
+        self.inner().limit.adaptive()
     }
 
     /// What an operator is told, and which change of it that is.

@@ -5,17 +5,21 @@
 //! - `attempt`: one batch until it is done: retry, split, find the event at fault, put it aside
 //! - `gate`: whether the sink is up; a single batch tries while it is not
 //! - `pauses`: how long to wait before the next try
+//! - `limit`: how many batches may be with the sink at once
+//! - `rate`: how much it is sent in a second
 //! - `ack`: what is done with, and the durable cursor
 //! - `report`, `status`: what is said about it to the operator
 //!
-//! Several batches may be in flight, as many as the sink allows; they are acknowledged in order. The
-//! cursor is saved behind the acknowledgement, so after a crash events come again, never not at all.
+//! Several batches may be in flight, as many as the sink allows; they are acknowledged in order. No
+//! more than one is gathered ahead of its turn. The cursor is saved behind the acknowledgement, so after a crash events come again, never not at all.
 
 mod ack;
 mod attempt;
-mod pauses;
 mod batch;
 mod gate;
+mod limit;
+mod pauses;
+mod rate;
 mod report;
 pub mod status;
 
@@ -181,7 +185,7 @@ impl Flow<'_> {
                     gate.set_oldest(finished);
                 }
                 () = until(due), if due.is_some() => save(name, ack),
-                gathered = gatherer.next(*sink), if !ended && in_flight.len() < settings.concurrency.max() => {
+                gathered = next_wanted(gate, &mut gatherer, *sink), if !ended && in_flight.len() < settings.concurrency.max() => {
                     match gathered {
                         Some(gathered) => {
                             in_flight.push_back(attempt::deliver(&outlet, started, gathered));
@@ -207,6 +211,16 @@ impl Flow<'_> {
         drop(in_flight);
         save(name, ack);
     }
+}
+
+/// The next batch, once there is use for it. Cancel-safe.
+async fn next_wanted(
+    gate: &Gate,
+    gatherer: &mut Gatherer<'_>,
+    sink: &dyn Sink,
+) -> Option<batch::Gathered> {
+    gate.is_wanted().await;
+    gatherer.next(sink).await
 }
 
 /// None of the values behind these locks is left half changed by a panic.

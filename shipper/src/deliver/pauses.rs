@@ -6,12 +6,17 @@ use std::time::Duration;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
 
+/// Longest time that the other side may ask for. A server that is wrong about its clock, or means ill,
+/// must not silence an audit log for longer.
+pub const ASKED_MAX: Duration = Duration::from_secs(3600);
+
 /// Pauses whose upper bound doubles from try to try up to a limit, without end. Each is drawn evenly
 /// between nothing and its bound ("full jitter"), so that a thousand hosts whose collector failed do
 /// not come back in step.
 pub struct Pauses {
     backoff: ExponentialBackoff,
     max: Duration,
+    last: Duration,
 }
 
 impl Pauses {
@@ -30,17 +35,25 @@ impl Pauses {
             max_elapsed_time: None,
             ..ExponentialBackoff::default()
         };
-        Pauses { backoff, max }
+        Pauses { backoff, max, last: Duration::ZERO }
     }
 
-    /// The next pause, not shorter than the other side asked for.
+    /// The next pause, on top of what the other side asked for, up to [`ASKED_MAX`]: it asks all at
+    /// once, and they must not come back at once.
     pub fn next(&mut self, asked: Option<Duration>) -> Duration {
         #[cfg(test)]
         let seeded = tests::seeded(2 * self.backoff.current_interval);
         let own = self.backoff.next_backoff().unwrap_or(self.max).min(self.max);
         #[cfg(test)]
         let own = seeded.unwrap_or(own);
-        asked.map_or(own, |asked| own.max(asked))
+        self.last = own;
+        self.last(asked)
+    }
+
+    /// The pause given last, on top of what the other side asked for now.
+    #[must_use]
+    pub fn last(&self, asked: Option<Duration>) -> Duration {
+        self.last + asked.unwrap_or_default().min(ASKED_MAX)
     }
 
     /// The next pause is a first one again.
@@ -88,8 +101,15 @@ pub mod tests {
     }
 
     #[test]
-    fn a_pause_is_never_shorter_than_asked_for() {
+    fn what_was_asked_for_is_kept_up_to_an_hour_and_nobody_comes_back_in_step() {
         let asked = Duration::from_secs(300);
-        assert_eq!(Pauses::new(INITIAL, MAX).next(Some(asked)), asked);
+        let pauses: Vec<Duration> =
+            (0..100).map(|_| Pauses::new(INITIAL, MAX).next(Some(asked))).collect();
+        assert!(pauses.iter().all(|pause| (asked..=asked + INITIAL).contains(pause)));
+        assert!(pauses.iter().any(|pause| *pause < asked + INITIAL / 4), "full jitter");
+        assert!(pauses.iter().any(|pause| *pause > asked + INITIAL * 3 / 4));
+        let day = Duration::from_secs(24 * 3600);
+        let pause = Pauses::new(INITIAL, MAX).next(Some(day));
+        assert!((ASKED_MAX..=ASKED_MAX + INITIAL).contains(&pause), "{pause:?}");
     }
 }

@@ -42,8 +42,9 @@ impl Reporter {
     pub fn write(&mut self, gate: &Gate, sink: &dyn Sink) {
         let Some(spool_dir) = &self.spool_dir else { return };
         let (change, mut status) = gate.status();
-        status.figures =
-            sink.figures().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let limit = gate.concurrency_limit().map(|limit| ("concurrency_limit", limit as u64));
+        let figures = sink.figures().into_iter().chain(limit);
+        status.figures = figures.map(|(name, value)| (name.to_owned(), value)).collect();
         // A failure shows in what matters: the spool is on the same disk.
         if let Err(error) = status::write(spool_dir, &self.sink, &status) {
             tracing::debug!(%error, sink = self.sink, "the status cannot be written");

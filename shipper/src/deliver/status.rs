@@ -27,7 +27,8 @@ pub struct Status {
     pub last_error: Option<String>,
     /// When, in nanoseconds since 1970.
     pub last_error_unix_ns: Option<u64>,
-    /// What its client library counts; see [`crate::sink::Sink::figures`].
+    /// What its client library counts, see [`crate::sink::Sink::figures`]; and `concurrency_limit`, how
+    /// many batches may be with it at once, where that adapts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<String, u64>,
 }
