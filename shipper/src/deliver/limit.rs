@@ -10,7 +10,9 @@
 //!   had to wait for a place meanwhile, there is one place more. Without anybody waiting more places
 //!   would tell nothing.
 //! - A failure halves it, once: sends that were under way at that moment were sent under the old
-//!   limit, so neither their failures nor their successes count.
+//!   limit, so neither their failures nor their successes count. The limit at which it happened is a
+//!   *ceiling*: it is tried again only after a number of windows, twice as many each time it fails
+//!   again. Without that a server with a firm bound would be driven into it every few windows.
 //! - Rising latency means a queue at the other side; it takes a quarter away. The window is compared
 //!   with what came before, not with any fixed time: a server that acknowledges after 30 s, always, is
 //!   not slow in this sense. After that the next window is what later ones are compared with. Where
@@ -29,6 +31,10 @@ use crate::config::settings::Concurrency;
 /// What a failure leaves of the limit: half, as TCP does. A server that takes N at once and fails above
 /// is then used with N/2 to N.
 const FAILED_FACTOR: f64 = 0.5;
+/// Windows below a ceiling before it is tried again, at first: a failure by chance costs little.
+const CEILING_WINDOWS: u32 = 16;
+/// ... and at most. With 50 ms a window that is once a minute, which a server with a bound can bear.
+const CEILING_WINDOWS_MAX: u32 = 1024;
 /// What rising latency leaves. It is a softer sign than a failure, and comes before one.
 const RISEN_FACTOR: f64 = 0.75;
 /// Latency must rise by this share. With N requests served at once, N + 1 take 1/N longer: less would
@@ -55,6 +61,7 @@ pub struct Limit {
     /// Counts the decreases.
     decreases: u64,
     window: Window,
+    ceiling: Option<Ceiling>,
     past: Option<Past>,
     noise: Noise,
 }
@@ -63,8 +70,17 @@ pub struct Limit {
 #[derive(Clone, Copy, Debug)]
 pub struct Begun {
     at: Instant,
-    /// Decreases before that.
+    /// The limit, and its decreases, before that.
+    limit: usize,
     decreases: u64,
+}
+
+/// A limit at which a send failed.
+struct Ceiling {
+    limit: usize,
+    /// Windows before it is tried again: in all, and still to come.
+    windows: u32,
+    windows_left: u32,
 }
 
 /// Sends that came back well since the limit last changed.
@@ -104,6 +120,7 @@ impl Limit {
             taken: 0,
             decreases: 0,
             window: Window::default(),
+            ceiling: None,
             past: None,
             noise: Noise::default(),
         }
@@ -125,7 +142,7 @@ impl Limit {
     /// Takes a place, free or not.
     pub fn take(&mut self, now: Instant) -> Begun {
         self.taken += 1;
-        Begun { at: now, decreases: self.decreases }
+        Begun { at: now, limit: self.now, decreases: self.decreases }
     }
 
     /// Gives a place back.
@@ -154,9 +171,17 @@ impl Limit {
 
     /// A send failed, or the other side asked to wait.
     pub fn failed(&mut self, begun: Begun) {
-        if self.is_adaptive && begun.decreases == self.decreases {
-            self.decrease(FAILED_FACTOR);
+        if !self.is_adaptive || begun.decreases != self.decreases {
+            return;
         }
+        let windows = match &self.ceiling {
+            Some(ceiling) if ceiling.limit == begun.limit => {
+                CEILING_WINDOWS_MAX.min(ceiling.windows * 2)
+            }
+            _ => CEILING_WINDOWS,
+        };
+        self.ceiling = Some(Ceiling { limit: begun.limit, windows, windows_left: windows });
+        self.decrease(FAILED_FACTOR);
     }
 
     fn judge(&mut self, window: &Window) {
@@ -164,7 +189,7 @@ impl Limit {
         let (seconds, bytes) = (window.seconds / sends, window.bytes / sends);
         let Some(past) = &mut self.past else {
             self.past = Some(Past { seconds, bytes });
-            self.now = self.max.min(self.now + 1);
+            self.increase();
             return;
         };
         if past.is_exceeded(seconds, bytes, &self.noise) {
@@ -174,6 +199,20 @@ impl Limit {
         }
         past.seconds += (seconds - past.seconds) * WINDOW_WEIGHT;
         past.bytes += (bytes - past.bytes) * WINDOW_WEIGHT;
+        self.increase();
+    }
+
+    fn increase(&mut self) {
+        if let Some(ceiling) = &mut self.ceiling {
+            if self.now + 1 == ceiling.limit && ceiling.windows_left > 0 {
+                ceiling.windows_left -= 1;
+                return;
+            }
+            if self.now >= ceiling.limit {
+                // A whole window went well there.
+                self.ceiling = None;
+            }
+        }
         self.now = self.max.min(self.now + 1);
     }
 
@@ -202,5 +241,161 @@ impl Noise {
             None => seconds / 2.0,
             Some(deviation) => deviation + ((seconds - last).abs() - deviation) * DEVIATION_WEIGHT,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A line with an endless backlog to a server on a clock of its own.
+    struct Bench {
+        limit: Limit,
+        now: Instant,
+        /// End, place, bytes, whether it went well.
+        under_way: Vec<(Instant, Begun, usize, bool)>,
+    }
+
+    /// What a server does with a request: how long it takes, and whether it goes well.
+    type Answer = (Duration, bool);
+
+    const MAX: usize = 16;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let limit = Limit::new(Concurrency::Adaptive(MAX));
+            Bench { limit, now: Instant::now(), under_way: Vec::new() }
+        }
+
+        /// Sends so many batches of so many bytes; `server` is given how many are under way with a new
+        /// one, and its number. Gives the limit after each.
+        fn send(
+            &mut self,
+            sends: usize,
+            bytes: usize,
+            mut server: impl FnMut(usize, usize) -> Answer,
+        ) -> Vec<usize> {
+            let (mut begun, mut limits) = (0, Vec::new());
+            while limits.len() < sends {
+                while self.limit.is_free() {
+                    let place = self.limit.take(self.now);
+                    let (takes, is_well) = server(self.under_way.len() + 1, begun);
+                    begun += 1;
+                    self.under_way.push((self.now + takes, place, bytes, is_well));
+                }
+                let ends = (0..self.under_way.len()).min_by_key(|&at| self.under_way[at].0);
+                let (end, place, bytes, is_well) = self.under_way.remove(ends.unwrap());
+                self.now = end;
+                match is_well {
+                    true => self.limit.went_well(place, bytes, end),
+                    false => self.limit.failed(place),
+                }
+                self.limit.give_back();
+                limits.push(self.limit.now);
+            }
+            limits
+        }
+    }
+
+    fn mean(limits: &[usize]) -> f64 {
+        limits.iter().sum::<usize>() as f64 / limits.len() as f64
+    }
+
+    #[test]
+    fn a_fixed_limit_never_moves() {
+        let mut bench = Bench { limit: Limit::new(Concurrency::Fixed(3)), ..Bench::new() };
+        let limits = bench.send(500, 100, |_, number| (ms(number as u64), number % 3 == 0));
+        assert!(limits.iter().all(|limit| *limit == 3));
+        assert_eq!(bench.limit.adaptive(), None);
+    }
+
+    #[test]
+    fn a_steady_server_gets_as_many_as_allowed_however_long_it_takes() {
+        for takes in [ms(0), ms(1), ms(40), ms(30_000)] {
+            let mut bench = Bench::new();
+            let limits = bench.send(400, 100, |_, _| (takes, true));
+            assert_eq!(limits[0], 2, "it begins with one");
+            assert!(limits.windows(2).all(|pair| pair[0] <= pair[1]), "{takes:?}");
+            assert_eq!(limits[1 + (2..MAX).sum::<usize>()], MAX, "one more each window");
+        }
+    }
+
+    #[test]
+    fn answers_that_vary_are_no_slow_server() {
+        // A wait for an acknowledgement that is asked for each second: between 1 and 10 s.
+        let mut bench = Bench::new();
+        let limits =
+            bench.send(3_000, 100, |_, number| (ms(1_000 * (1 + number as u64 * 7 % 10)), true));
+        assert!(mean(&limits[500..]) > 0.9 * MAX as f64, "{}", mean(&limits[500..]));
+    }
+
+    #[test]
+    fn with_a_server_that_fails_above_some_number_it_settles_at_that() {
+        let mut bench = Bench::new();
+        let mut failed = 0;
+        let limits = bench.send(10_000, 100, |at_once, _| {
+            failed += usize::from(at_once > 6);
+            (ms(50), at_once <= 6)
+        });
+        assert!(limits[100..].iter().all(|limit| (3..=7).contains(limit)));
+        assert!(mean(&limits[5_000..]) > 5.8, "{}", mean(&limits[5_000..]));
+        assert!(failed < 10_000 / 100, "{failed} failed");
+        // It can do more now.
+        let limits = bench.send(10_000, 100, |_, _| (ms(50), true));
+        assert_eq!(limits.last(), Some(&MAX));
+    }
+
+    #[test]
+    fn sends_that_were_under_way_at_a_failure_do_not_count() {
+        let mut bench = Bench::new();
+        bench.send(400, 100, |_, _| (ms(50), true));
+        let limits = bench.send(MAX, 100, |_, _| (ms(50), false));
+        assert_eq!(limits.last(), Some(&(MAX / 2)), "sixteen failures halve it once");
+    }
+
+    #[test]
+    fn a_server_that_has_to_queue_is_not_sent_more_and_more() {
+        // Four at once; what is more waits for the others.
+        let mut bench = Bench::new();
+        let limits =
+            bench.send(5_000, 100, |at_once, _| (ms(50 * at_once.max(4) as u64 / 4), true));
+        let (low, high) = (limits[100..].iter().min(), limits[100..].iter().max());
+        assert!(low >= Some(&3) && high <= Some(&9), "{low:?} to {high:?}");
+    }
+
+    #[test]
+    fn a_rise_that_fewer_requests_do_not_cure_costs_a_quarter_and_no_more() {
+        let mut bench = Bench::new();
+        bench.send(1_000, 100, |_, _| (ms(50), true));
+        let limits = bench.send(1_000, 100, |_, _| (ms(200), true));
+        assert_eq!(limits.iter().min(), Some(&(MAX * 3 / 4)));
+        assert_eq!(limits.last(), Some(&MAX));
+    }
+
+    #[test]
+    fn larger_batches_may_take_longer() {
+        let mut bench = Bench::new();
+        bench.send(1_000, 100, |_, _| (ms(50), true));
+        let limits = bench.send(1_000, 1_000, |_, _| (ms(400), true));
+        assert_eq!(limits.iter().min(), Some(&MAX));
+    }
+
+    #[test]
+    fn without_a_batch_that_waits_there_is_nothing_to_learn() {
+        let mut limit = Limit::new(Concurrency::Adaptive(MAX));
+        let now = Instant::now();
+        for _ in 0..100 {
+            assert!(limit.is_free());
+            let place = limit.take(now);
+            limit.went_well(place, 100, now + ms(50));
+            limit.give_back();
+        }
+        assert_eq!(limit.adaptive(), Some(1));
     }
 }
