@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Longest name of a host in DNS.
 const HOST_BYTES_MAX: usize = 253;
 
+/// Longest part of such a name.
+const LABEL_BYTES_MAX: usize = 63;
+
 /// Longest URL: no server takes a longer line.
 const URL_BYTES_MAX: usize = 2048;
 
@@ -113,7 +116,14 @@ impl<'a> HttpUrl<'a> {
 
 /// Whether it is the name or the address of a host, an IPv6 address without brackets.
 pub(super) fn is_host(text: &str) -> bool {
-    text.parse::<IpAddr>().is_ok() || host_alone(text).is_some_and(is_host_of_url)
+    !text.starts_with('[')
+        && (text.contains(':') || host_alone(text).is_some())
+        && is_host_of_url(text)
+}
+
+/// A part of a name in DNS.
+fn is_label(label: &str) -> bool {
+    (1..=LABEL_BYTES_MAX).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 /// URLs take a name that ends in a number for an IPv4 address, in forms that nobody means.
@@ -124,6 +134,5 @@ fn is_host_of_url(host: &str) -> bool {
         digits(label) || label.to_ascii_lowercase().starts_with("0x")
     };
     let last = name.rsplit('.').next().unwrap_or_default();
-    host.parse::<IpAddr>().is_ok()
-        || !numeric(last) && name.split('.').all(|label| !label.is_empty())
+    host.parse::<IpAddr>().is_ok() || !numeric(last) && name.split('.').all(is_label)
 }

@@ -50,6 +50,8 @@ struct Fields<'a> {
     required: Vec<&'a str>,
     /// Keys beside the known ones are not reported.
     open: bool,
+    /// What is written here may be a secret, even as a key.
+    holds_secrets: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -60,13 +62,15 @@ impl<'a> Fields<'a> {
             known: known.map(|(key, schema)| (key.as_str(), schema)).collect(),
             required: required.filter_map(Json::as_str).collect(),
             open: false,
+            holds_secrets: schema["x-holds-secrets"] == true,
         }
     }
 
     /// What can be said when it is not known which of the branches is meant: a key may be from any,
     /// and only those must be there that every branch wants.
     fn of_any(branches: &'a [Json], open: bool) -> Self {
-        let mut any = Fields { known: Vec::new(), required: Vec::new(), open };
+        let mut any =
+            Fields { known: Vec::new(), required: Vec::new(), open, holds_secrets: false };
         let all: Vec<Fields<'a>> = branches.iter().map(Fields::of).collect();
         for (key, schema) in all.iter().flat_map(|fields| &fields.known) {
             if any.get(key).is_none() {
@@ -107,7 +111,9 @@ impl<'a> Check<'a> {
                 }
                 (Some(_), _) if words.is_empty() => self.keyed(node, branches, schema, path),
                 (Some(mapping), Value::Map(entries)) => {
-                    self.object(node, entries, &Fields::of(mapping), path);
+                    let holds_secrets = schema["x-holds-secrets"] == true;
+                    let fields = Fields { holds_secrets, ..Fields::of(mapping) };
+                    self.object(node, entries, &fields, path);
                 }
                 (Some(mapping), _) => {
                     let keys = Fields::of(mapping).required.join(", ");
@@ -126,7 +132,10 @@ impl<'a> Check<'a> {
         match (schema["type"].as_str(), &node.value) {
             (Some("object"), Value::Map(entries)) if schema["additionalProperties"].is_object() => {
                 for Entry { key, value, .. } in entries {
-                    let path = format!("{path}.{}", quote(key).trim_matches('`'));
+                    // `"X-Api-Key: ..."` in quotes is a key as a whole.
+                    let hidden = schema["x-holds-secrets"] == true && !is_plain(key);
+                    let key = if hidden { "…".to_owned() } else { quote(key) };
+                    let path = format!("{path}.{}", key.trim_matches('`'));
                     self.value(value, &schema["additionalProperties"], &path);
                 }
             }
@@ -165,7 +174,12 @@ impl<'a> Check<'a> {
                         format!("the keys here are {}", known.join(", "))
                     }
                 };
-                self.problems.add(*at, format!("unknown key {}; {advice}", quote(key)));
+                let shown = if fields.holds_secrets && (nearest.is_none() || !is_plain(key)) {
+                    String::new()
+                } else {
+                    format!(" {}", quote(key))
+                };
+                self.problems.add(*at, format!("unknown key{shown}; {advice}"));
                 meant.extend(nearest);
             }
         }
@@ -211,7 +225,8 @@ impl<'a> Check<'a> {
         let Value::Map(entries) = &node.value else {
             return self.no_mapping(node, schema, path);
         };
-        let fields = Fields::of_any(branches, false);
+        let holds_secrets = schema["x-holds-secrets"] == true;
+        let fields = Fields { holds_secrets, ..Fields::of_any(branches, false) };
         self.object(node, entries, &fields, path);
         let given = entries.iter().filter(|entry| fields.get(&entry.key).is_some()).count();
         // A key that is not known was reported.
@@ -307,6 +322,11 @@ impl<'a> Check<'a> {
             }
         }
     }
+}
+
+/// Whether it may be a key, and no line of something else.
+fn is_plain(key: &str) -> bool {
+    key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
 }
 
 /// The key that tells the kind of a mapping in this branch, and its word.

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use super::model::HEADERS_MAX;
-use super::text::added_header_problem;
+use super::text::{HEADER_NAME_EXPECTED, added_header_problem, is_header_name};
 use crate::config::address::{HttpUrl, is_loopback};
 use crate::config::kafka::check::pairs;
-use crate::config::problem::{Problems, sanitize};
+use crate::config::problem::Problems;
 use crate::config::tree::{Entry, Node, Value};
 
 /// Adds what is wrong between the settings of a sink of this type. `path` is where it stands.
@@ -151,6 +151,12 @@ fn headers(sink: &Node, path: &str, problems: &mut Problems) {
     let mut seen = HashMap::new();
     for Entry { key, at, .. } in headers {
         let lower = key.to_ascii_lowercase();
+        if !is_header_name(key) {
+            // `"X-Api-Key: ..."` in quotes is a key as a whole, and not shown.
+            let message = format!("`{path}.headers` has a key that {HEADER_NAME_EXPECTED}");
+            problems.add(*at, message);
+            continue;
+        }
         let problem = if let Some(problem) = added_header_problem(key) {
             problem.to_owned()
         } else if secret.is_some_and(|name| name.eq_ignore_ascii_case(key)) {
@@ -160,6 +166,6 @@ fn headers(sink: &Node, path: &str, problems: &mut Problems) {
         } else {
             continue;
         };
-        problems.add(*at, format!("`{path}.headers.{}` {problem}", sanitize(key)));
+        problems.add(*at, format!("`{path}.headers.{key}` {problem}"));
     }
 }

@@ -14,6 +14,10 @@ use crate::format::template::{Template, TemplateError};
 /// Longest name of a header.
 const HEADER_NAME_BYTES_MAX: usize = 128;
 
+/// What a name must be that `is_header_name` does not take.
+pub(super) const HEADER_NAME_EXPECTED: &str =
+    "must be the name of a header: 1 to 128 letters, digits, `-` or `_`";
+
 /// Longest name of a data stream that Elasticsearch takes.
 const DATA_STREAM_BYTES_MAX: usize = 255;
 
@@ -49,7 +53,7 @@ impl Text {
         match self {
             Text::Url => url_problem(text, "write them under `auth`"),
             Text::ProxyUrl => proxy_problem(text),
-            Text::HeaderName => header_name_problem(text).map(str::to_owned),
+            Text::HeaderName => header_name_problem(text),
             Text::HeaderValue => header_value_problem(text),
             Text::Username => (!is_line(text) || text.contains(':'))
                 .then(|| "must be 1 to 1024 bytes of text on one line, without a colon".to_owned()),
@@ -80,18 +84,20 @@ fn proxy_problem(text: &str) -> Option<String> {
     url_problem(text, "write them beside it, as `username` and `password`")
 }
 
-fn is_token(text: &str) -> bool {
+/// Whether HTTP allows it as the name of a header.
+pub(super) fn is_header_name(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(known)
+    (1..=HEADER_NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(known)
 }
 
 /// Why no header with a secret can have this name.
-fn header_name_problem(name: &str) -> Option<&'static str> {
-    match added_header_problem(name) {
-        // A scheme of its own is a reason to write it out.
-        Some(_) if name.eq_ignore_ascii_case("authorization") => None,
-        problem => problem,
+fn header_name_problem(name: &str) -> Option<String> {
+    if !is_header_name(name) {
+        return Some(HEADER_NAME_EXPECTED.to_owned());
     }
+    // A scheme of its own is a reason to write it out.
+    let may = name.eq_ignore_ascii_case("authorization");
+    added_header_problem(name).filter(|_| !may).map(str::to_owned)
 }
 
 /// Why no header can be added by this name, to follow it.
@@ -108,9 +114,7 @@ pub(super) fn added_header_problem(name: &str) -> Option<&'static str> {
         "upgrade",
     ];
     let lower = name.to_ascii_lowercase();
-    if !is_token(name) || name.len() > HEADER_NAME_BYTES_MAX {
-        Some("must be the name of a header: up to 128 letters, digits, `-` or `_`")
-    } else if lower == "authorization" {
+    if lower == "authorization" {
         Some("proves who shipper is; write it under `auth`, its value in a file")
     } else if lower.starts_with("proxy-") {
         Some("is for the proxy; write name and password under `proxy`")
