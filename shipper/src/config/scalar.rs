@@ -197,10 +197,12 @@ impl Check<'_> {
 
     /// What stands here may have a secret in it.
     fn http_text(&mut self, node: &Node, expected: Text, path: &str) {
-        let Some(text) = node.text() else {
-            return self.say(node, &format!("`{path}` must be text; put it in quotes"));
+        let problem = match &node.value {
+            Value::Text(text) => expected.problem(text),
+            Value::Null => Some("must be text, but is empty".to_owned()),
+            _ => Some("must be text; put it in quotes".to_owned()),
         };
-        if let Some(problem) = expected.problem(text) {
+        if let Some(problem) = problem {
             self.say(node, &format!("`{path}` {problem}"));
         }
     }

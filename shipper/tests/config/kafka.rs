@@ -17,11 +17,15 @@ fn sink(rest: &str) -> String {
     format!("sinks: [{{ name: a, type: kafka, brokers: ['k1:9093'], topic: t,\n {rest} }}]\n")
 }
 
-/// The settings of the last sink.
+/// The settings of the sink that is one of Kafka.
 fn kafka(text: &str) -> KafkaSettings {
-    let sink = config::parse("f", text).expect("valid").sinks.pop().expect("a sink");
-    assert_eq!(sink.delivery.concurrency, Concurrency::Fixed(8));
-    let SinkKind::Kafka(kafka) = sink.kind else { unreachable!("a Kafka sink") };
+    let sinks = config::parse("f", text).expect("valid").sinks;
+    let kafka = sinks.into_iter().find_map(|sink| match sink.kind {
+        SinkKind::Kafka(kafka) => Some((sink.delivery, kafka)),
+        _ => None,
+    });
+    let (delivery, kafka) = kafka.expect("a Kafka sink");
+    assert_eq!(delivery.concurrency, Concurrency::Fixed(8));
     *kafka
 }
 

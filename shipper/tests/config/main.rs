@@ -107,7 +107,7 @@ fn whole_example() -> String {
 fn the_example_is_valid_with_its_commented_sinks() {
     let settings = config::parse("example", &whole_example()).expect("valid");
     let names: Vec<&str> = settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
-    assert_eq!(names, ["local", "console", "siem"]);
+    assert_eq!(names, ["local", "console", "siem", "collector", "elastic", "splunk"]);
 }
 
 #[test]
