@@ -1,0 +1,259 @@
+//! The daemon's line of delivery through a script, killed and started again, and what must hold.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, ensure};
+use shipper::config::model::Filter;
+use shipper::config::settings::{
+    Concurrency, DeliverySettings, HttpCompression, HttpEncoding, HttpSettings, HttpTlsSettings,
+    ProxySettings, RateLimit, TlsSettings, TransportSettings,
+};
+use shipper::deliver::{Control, Delivered, Line};
+use shipper::event::codec::Decoder;
+use shipper::event::{Event, Host, Id, Loss, LossKind, LossStage, WallTime, codec};
+use shipper::sink::Sink;
+use shipper::sink::http::HttpSink;
+use shipper::spool::disk::{Disk, RealDisk};
+use shipper::spool::inspect::{self, Piece};
+use shipper::spool::{
+    self, Compression, Entry, FreeMin, Fsync, Now, Options, Spool, WhenFull, Writer,
+    quarantine_directory,
+};
+use shipper_tests::collector::{Collector, Dialect, GenericPlan, Plan};
+use shipper_tests::pki::Certificate;
+use shipper_tests::process::LIMIT;
+use tokio::sync::watch;
+
+use super::script::{Kind, Script, Stretch};
+
+const NAME: &str = "collector";
+
+/// How long an answer may take, long enough for a busy machine and short enough for a stall.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// How often the requests are counted.
+const LOOK: Duration = Duration::from_millis(1);
+
+pub struct Life {
+    script: Script,
+    collector: Collector,
+    dir: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+    /// In the order of the spool.
+    ids: Vec<String>,
+    /// Number of the first record.
+    first: u64,
+}
+
+impl Life {
+    pub fn new(script: Script) -> anyhow::Result<Life> {
+        let Kind::Http { tls, .. } = script.kind;
+        let plan = Plan { tls: tls.then_some(Certificate::Valid), ..Plan::default() };
+        let dialect = Dialect::Generic(GenericPlan { dedup: script.dedup, ..GenericPlan::default() });
+        let collector = Collector::start(dialect, plan)?;
+        let dir = tempfile::Builder::new().prefix("shipper-scripts-").tempdir()?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let (mut writer, spool) = open(dir.path())?;
+        let first = spool.cursor(NAME)?.0.position();
+        let mut ids = Vec::new();
+        for number in 0..script.events {
+            let event = event(number);
+            ids.push(String::from_utf8(event.id().hex().to_vec())?);
+            let mut record = Vec::new();
+            codec::encode(&event, &mut record);
+            writer.append(&record);
+        }
+        writer.write(&[], now()?);
+        writer.close(now()?)?;
+        Ok(Life { script, collector, dir, runtime, ids, first })
+    }
+
+    /// All lives one after the other, then one in which all is well.
+    pub fn run(mut self) -> anyhow::Result<()> {
+        for stretch in std::mem::take(&mut self.script.lives) {
+            self.stretch(&stretch)?;
+            if self.script.lives.is_empty() {
+                // What `keeps_batches` looks at.
+                self.script.lives.push(stretch);
+            } else {
+                self.script.lives.push(stretch);
+            }
+        }
+        self.collector.script([]);
+        let (complete, delivered) = self.live(usize::MAX, None)?;
+        ensure!(complete, "it came to no end");
+        self.nothing_is_claimed().context("at the end")?;
+        let account = self.collector.account();
+        let quarantined = self.quarantined()?;
+        let taken: HashSet<&String> = account.events.iter().collect();
+        for id in &self.ids {
+            ensure!(taken.contains(id) || quarantined.contains(id), "{id} is nowhere; {delivered:?}");
+        }
+        ensure!(account.events.len() <= self.ids.len(), "events that there never were");
+        ensure!(account.key_violations.is_empty(), "keys: {:?}", account.key_violations);
+        ensure!(account.malformed == 0, "malformed: {:?}", account.complaints);
+        if self.script.dedup && self.script.keeps_batches() && self.script.lives.len() == 1 {
+            ensure!(account.repeated() == 0, "{} events were taken twice", account.repeated());
+        }
+        if self.script.concurrency == 1 {
+            let order: Vec<&String> = self.ids.iter().filter(|id| taken.contains(id)).collect();
+            let came: Vec<&String> = account.events.iter().collect();
+            // An event that is put aside may have been taken before, by a request of which the answer
+            // was lost; then it is where it was.
+            ensure!(order == came, "not in order");
+        }
+        Ok(())
+    }
+
+    fn stretch(&self, stretch: &Stretch) -> anyhow::Result<()> {
+        self.collector.script(stretch.faults.iter().cloned());
+        self.live(stretch.killed_after, stretch.dies_after)?;
+        self.nothing_is_claimed()
+    }
+
+    /// Delivers until all is delivered, or for so many requests; whether all is, and what was.
+    fn live(
+        &self,
+        requests: usize,
+        dies_after: Option<usize>,
+    ) -> anyhow::Result<(bool, Delivered)> {
+        let (writer, spool) = open(self.dir.path())?;
+        writer.close(now()?)?;
+        let (control, watched) = watch::channel(Control::default());
+        let line = self.line(&spool)?;
+        let begun = self.collector.look(|account| account.requests);
+        let deadline = Instant::now() + LIMIT;
+        let running = self.runtime.spawn(line.run(watched));
+        let mut dies_after = dies_after;
+        while !running.is_finished() {
+            let came = self.collector.look(|account| account.requests) - begun;
+            if dies_after.is_some_and(|after| came >= after) {
+                dies_after = None;
+                self.collector.die();
+                self.collector.revive()?;
+            }
+            if came >= requests {
+                break;
+            }
+            ensure!(Instant::now() < deadline, "it comes to no end");
+            std::thread::sleep(LOOK);
+        }
+        let now = tokio::time::Instant::now();
+        control.send_modify(|control| control.deadline = Some(now));
+        let delivered = self.runtime.block_on(running)?;
+        Ok((delivered.complete, delivered))
+    }
+
+    fn line(&self, spool: &Spool) -> anyhow::Result<Line> {
+        let settings = DeliverySettings {
+            batch_events_max: self.script.batch_events,
+            batch_bytes_max: 1 << 20,
+            linger: Duration::ZERO,
+            retry_initial: Duration::from_millis(1),
+            retry_max: Duration::from_millis(4),
+            concurrency: Concurrency::Adaptive(self.script.concurrency),
+            rate_limit: RateLimit::default(),
+            filter: Filter::All,
+            quarantine_bytes_max: 64 << 20,
+        };
+        let (reader, cursor) = spool.cursor(NAME)?;
+        Ok(Line {
+            name: NAME.to_owned(),
+            sink: self.sink()?,
+            reader,
+            cursor,
+            replay: None,
+            quarantine: spool.quarantine(NAME, settings.quarantine_bytes_max)?,
+            settings,
+            status_dir: None,
+        })
+    }
+
+    fn sink(&self) -> anyhow::Result<Box<dyn Sink>> {
+        let files = TlsSettings { ca_file: Some(self.collector.ca_file()), ..TlsSettings::default() };
+        let transport = TransportSettings {
+            urls: vec![self.collector.url()],
+            auth: None,
+            compression: HttpCompression::Gzip,
+            tls: Some(HttpTlsSettings { files, server_name: None }),
+            proxy: ProxySettings::None,
+            connect_timeout: PATIENCE,
+            request_timeout: PATIENCE,
+            idle_timeout: Duration::from_secs(60),
+        };
+        let Kind::Http { array, .. } = self.script.kind;
+        let encoding = if array { HttpEncoding::Json } else { HttpEncoding::Ndjson };
+        let settings = HttpSettings { transport, encoding, headers: Vec::new() };
+        Ok(Box::new(HttpSink::new(&settings)?))
+    }
+
+    /// What the cursor has passed was taken, or is in the quarantine.
+    fn nothing_is_claimed(&self) -> anyhow::Result<()> {
+        let (writer, spool) = open(self.dir.path())?;
+        writer.close(now()?)?;
+        let passed = spool.cursor(NAME)?.0.position() - self.first;
+        let quarantined = self.quarantined()?;
+        self.collector.look(|account| {
+            for id in &self.ids[..passed as usize] {
+                let is_there = account.taken.contains_key(id) || quarantined.contains(id);
+                ensure!(is_there, "{id} counts as delivered, but is nowhere");
+            }
+            Ok(())
+        })
+    }
+
+    fn quarantined(&self) -> anyhow::Result<HashSet<String>> {
+        let dir = quarantine_directory(&self.dir.path().join("spool"), NAME);
+        let mut ids = HashSet::new();
+        if !dir.exists() {
+            return Ok(ids);
+        }
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        for piece in inspect::walk(&disk, &dir, 0)? {
+            let Piece::Block { block, .. } = piece? else { continue };
+            for (_, record) in block.records() {
+                let entry = Entry::decode(record).context("an entry")?;
+                let event = Decoder::new().decode(entry.payload)?;
+                ids.insert(String::from_utf8(event.id().hex().to_vec())?);
+            }
+        }
+        Ok(ids)
+    }
+}
+
+fn open(dir: &Path) -> anyhow::Result<(Writer, Spool)> {
+    let bytes_max = 64 << 20;
+    let options = Options {
+        dir: dir.join("spool"),
+        bytes_max,
+        disk_free_min: FreeMin::Bytes(0),
+        when_full: WhenFull::Block,
+        fsync: Fsync::Never,
+        compression: Compression::None,
+        segment_bytes: Options::segment_bytes_for(bytes_max),
+    };
+    Ok(spool::open(options, Arc::new(RealDisk), &[NAME.to_owned()])?)
+}
+
+fn now() -> anyhow::Result<Now> {
+    let wall_ns = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
+    Ok(Now { monotonic: Duration::ZERO, wall_ns: u64::try_from(wall_ns)? })
+}
+
+fn event(number: u64) -> Event {
+    Event::Loss(Loss {
+        id: Id(u128::from(number + 1).to_be_bytes()),
+        time: WallTime(1_795_500_000_000_000_000 + number),
+        host: Arc::new(Host { name: "a-host".to_owned(), ..Host::default() }),
+        stage: LossStage::RingFull,
+        kind: LossKind::Exec,
+        sink: None,
+        count: number + 1,
+        first: WallTime(0),
+        last: WallTime(0),
+    })
+}

@@ -1,0 +1,39 @@
+//! Random faults of a collector, over the real line of delivery and the real sinks: whatever goes
+//! wrong, in the end each event was taken, and nothing counts as delivered that was not.
+//!
+//! `SHIPPER_TORTURE=1` tries fifty times as many. `SHIPPER_SEED=N` tries one again.
+
+mod life;
+mod script;
+
+use life::Life;
+use script::{Kind, Script};
+
+/// Scripts of each kind of sink.
+fn seeds() -> std::ops::Range<u64> {
+    if let Some(seed) = std::env::var("SHIPPER_SEED").ok().and_then(|text| text.parse().ok()) {
+        return seed..seed + 1;
+    }
+    0..if std::env::var_os("SHIPPER_TORTURE").is_some() { 2_000 } else { 40 }
+}
+
+/// Runs each script; the first that fails is told with its seed.
+fn try_all(kind: Kind) {
+    for seed in seeds() {
+        let script = Script::new(kind, seed);
+        let shown = format!("{script:?}");
+        if let Err(error) = Life::new(script).and_then(|life| life.run()) {
+            panic!("SHIPPER_SEED={seed}: {error:?}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_collector_gets_every_event_over_http_whatever_goes_wrong() {
+    try_all(Kind::Http { tls: false, array: false });
+}
+
+#[test]
+fn a_collector_gets_every_event_over_https_whatever_goes_wrong() {
+    try_all(Kind::Http { tls: true, array: true });
+}

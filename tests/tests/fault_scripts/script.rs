@@ -1,0 +1,124 @@
+//! What goes wrong, drawn from a seed.
+
+use shipper_tests::collector::{Fault, RetryAfter};
+
+/// Which sink is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The generic one, over TLS or not, with arrays or lines.
+    Http { tls: bool, array: bool },
+}
+
+/// A life of a sink.
+#[derive(Debug)]
+pub struct Script {
+    pub kind: Kind,
+    /// Events in the spool.
+    pub events: u64,
+    /// Most events of a batch.
+    pub batch_events: usize,
+    /// Most batches in flight.
+    pub concurrency: usize,
+    /// The collector takes no request twice that has the same idempotency key.
+    pub dedup: bool,
+    /// One life of the daemon after the other; after the last one all is well.
+    pub lives: Vec<Stretch>,
+}
+
+/// What happens until the daemon is killed, or the end comes.
+#[derive(Debug)]
+pub struct Stretch {
+    /// To the requests, one after the other.
+    pub faults: Vec<Fault>,
+    /// After so many requests of this life the collector dies, and comes back.
+    pub dies_after: Option<usize>,
+    /// After so many requests of this life the daemon is gone.
+    pub killed_after: usize,
+}
+
+/// Splitmix64.
+pub struct Dice(pub u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    /// One of `0..end`.
+    fn below(&mut self, end: u64) -> u64 {
+        self.roll() % end
+    }
+
+    fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize].clone()
+    }
+}
+
+impl Script {
+    pub fn new(kind: Kind, seed: u64) -> Script {
+        let mut dice = Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
+        let lives = 1 + dice.below(3);
+        Script {
+            kind,
+            events: 1 + dice.below(60),
+            batch_events: 1 + dice.below(9) as usize,
+            concurrency: dice.pick(&[1, 1, 2, 4]),
+            dedup: dice.one_in(2),
+            lives: (0..lives).map(|_| Stretch::new(&mut dice)).collect(),
+        }
+    }
+
+    /// No fault of it lets a request be taken in parts, or again with other bounds.
+    pub fn keeps_batches(&self) -> bool {
+        self.lives.len() == 1
+            && !self.lives[0].faults.iter().any(|fault| match fault {
+                Fault::Status(status) | Fault::HugeAnswer { status, .. } => {
+                    matches!(status, 400 | 413 | 422)
+                }
+                _ => false,
+            })
+    }
+}
+
+impl Stretch {
+    fn new(dice: &mut Dice) -> Stretch {
+        let faults = dice.below(25);
+        Stretch {
+            faults: (0..faults).map(|_| fault(dice)).collect(),
+            dies_after: dice.one_in(4).then(|| dice.below(10) as usize),
+            killed_after: 1 + dice.below(30) as usize,
+        }
+    }
+}
+
+fn fault(dice: &mut Dice) -> Fault {
+    let taken = dice.one_in(2);
+    match dice.below(20) {
+        0 | 1 => Fault::Status(dice.pick(&[408, 409, 425, 429, 500, 502, 503, 504, 507, 599])),
+        2 => Fault::Status(dice.pick(&[401, 403, 404, 405, 406, 410, 415, 418, 431, 499])),
+        3 => Fault::Status(dice.pick(&[400, 413, 422])),
+        4 => Fault::Status(dice.pick(&[200, 201, 202, 204])),
+        5 => Fault::RetryAfter(dice.pick(&[429, 503]), RetryAfter::Seconds(0)),
+        6 => Fault::RetryAfter(503, RetryAfter::Date(-3)),
+        7 => Fault::Redirect(dice.pick(&[301, 302, 307, 308]), "https://example.invalid/".into()),
+        8 => Fault::CloseAtRequestByte(dice.below(3_000) as usize),
+        9 => Fault::CloseBeforeAnswer { taken },
+        10 => Fault::Reset { taken },
+        11 => Fault::CloseAtAnswerByte(dice.below(120) as usize),
+        12 => Fault::Garbage { taken },
+        13 => Fault::HugeAnswer { status: dice.pick(&[200, 400, 401, 503]), bytes: 1 << 20 },
+        14 => Fault::Trickle(0),
+        15 if dice.one_in(4) => Fault::Stall { taken },
+        16 if dice.one_in(4) => Fault::StallAtRequestByte(dice.below(3_000) as usize),
+        17 => Fault::EndlessHeaders,
+        _ => Fault::Well,
+    }
+}
