@@ -116,9 +116,8 @@ impl<'a> HttpUrl<'a> {
 
 /// Whether it is the name or the address of a host, an IPv6 address without brackets.
 pub(super) fn is_host(text: &str) -> bool {
-    !text.starts_with('[')
-        && (text.contains(':') || host_alone(text).is_some())
-        && is_host_of_url(text)
+    let is_name = |text| host_alone(text).is_some() && is_host_of_url(text);
+    text.parse::<IpAddr>().is_ok() || !text.starts_with('[') && is_name(text)
 }
 
 /// A part of a name in DNS.

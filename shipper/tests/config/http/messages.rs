@@ -257,6 +257,19 @@ fn each_setting_is_told_what_is_wrong_with_it() {
 }
 
 #[test]
+fn the_name_in_a_certificate_is_the_one_of_a_host() {
+    let told = |name: &str| problems(&sink("http", &format!("tls: {{ server_name: '{name}' }}")));
+    for name in ["h", "collector.example.com", "a_b.c", "10.0.0.1", "2001:db8::1"] {
+        assert_eq!(told(name), [""; 0], "{name}");
+    }
+    for name in ["", "h:80", "https://h", "*.example.com", "a b", "a..b", "1.2.3", "[::1]", ":a:"] {
+        let expected = "2:22: `sinks[0].tls.server_name` must be the name or the address of a \
+                        host, such as `collector.example.com`";
+        assert_eq!(told(name), [expected], "{name}");
+    }
+}
+
+#[test]
 fn headers_are_told_what_is_wrong_with_them() {
     let own = "is set by shipper itself; leave it out";
     let proxy = "is for the proxy; write name and password under `proxy`";
