@@ -211,7 +211,7 @@ impl Collector {
         look(&self.shared.lock().account)
     }
 
-    /// Waits until the account is so, looking after each request. Fails after [`LIMIT`], naming what
+    /// Waits until the account is so, looking whenever something was counted. Fails after [`LIMIT`], naming what
     /// was waited for.
     pub fn wait(&self, what: &str, is_so: impl Fn(&Account) -> bool) -> anyhow::Result<()> {
         let deadline = Instant::now() + LIMIT;

@@ -16,8 +16,7 @@ const COMPLAINTS_MAX: usize = 100;
 pub struct Account {
     /// The ids of the events that were taken, each once, in the order in which they first were.
     pub events: Vec<String>,
-    /// How often each event was taken: a hash of its body each time is not kept, so two events must
-    /// not share an id.
+    /// How often each event was taken.
     pub taken: HashMap<String, usize>,
     /// Splunk: the events of which an answer with `ack: true` was made (not that it arrived).
     pub acked: HashSet<String>,
@@ -29,7 +28,8 @@ pub struct Account {
     pub complaints: Vec<String>,
     /// Connections accepted.
     pub connections: usize,
-    /// Connections whose TLS handshake failed, for whatever reason of whichever side.
+    /// Connections whose TLS handshake failed, for whatever reason of whichever side. A client may
+    /// also find fault with a certificate only after the handshake.
     pub failed_handshakes: usize,
     /// How many answers had each status; those that were cut as well.
     pub statuses: BTreeMap<u16, usize>,

@@ -10,7 +10,7 @@ use super::answer::{self, Answer, Next};
 use super::fault::Fault;
 use super::plan::Dialect;
 use super::request::{Inbox, ReadError, Request};
-use super::state::Shared;
+use super::state::{Connection, Shared};
 use super::stream::Stream;
 use super::{elasticsearch, generic, hec};
 
@@ -34,12 +34,13 @@ pub fn accept(shared: &Arc<Shared>, listener: &Arc<TcpListener>) {
             continue;
         };
         let socket = Arc::new(socket);
-        let Some(id) = state.connect(listener, Arc::clone(&socket)) else { return };
+        let Some(connection) = state.connect(listener, &socket) else { return };
         drop(state);
+        shared.changed.notify_all();
         let shared = Arc::clone(shared);
         std::thread::spawn(move || {
             // Whatever ends a connection, the client sees it closed.
-            let _ = serve(&shared, id, socket);
+            let _ = serve(&shared, connection, socket);
             shared.lock().at_work -= 1;
             shared.changed.notify_all();
         });
@@ -47,30 +48,29 @@ pub fn accept(shared: &Arc<Shared>, listener: &Arc<TcpListener>) {
 }
 
 /// Answers the requests of a connection until it ends, and closes it.
-fn serve(shared: &Shared, id: u64, socket: Arc<TcpStream>) -> io::Result<()> {
+fn serve(shared: &Shared, connection: Connection, socket: Arc<TcpStream>) -> io::Result<()> {
+    let outcome = open_and_answer(shared, &connection, socket);
+    // Before the stream is let go, so that it is the last owner, and closing closes.
+    shared.lock().disconnect(connection.id);
+    outcome.map(drop)
+}
+
+fn open_and_answer(
+    shared: &Shared,
+    connection: &Connection,
+    socket: Arc<TcpStream>,
+) -> io::Result<Stream> {
     // Answers are written whole; holding them back only costs time.
     socket.set_nodelay(true)?;
-    let (tls, mute) = {
-        let state = shared.lock();
-        (state.tls.clone(), state.mute)
-    };
-    let outcome = if mute {
-        Stream::open(socket, None).and_then(|stream| stream.await_end(None)).map(|_| None)
-    } else {
-        match Stream::open(socket, tls) {
-            Ok(mut stream) => {
-                let outcome = answer_all(shared, &mut stream);
-                outcome.map(|()| Some(stream))
-            }
-            Err(error) => {
-                shared.lock().account.failed_handshakes += 1;
-                Err(error)
-            }
-        }
-    };
-    // Before the stream is let go, so that it is the last owner, and closing closes.
-    shared.lock().disconnect(id);
-    outcome.map(drop)
+    if connection.mute {
+        let stream = Stream::open(socket, None)?;
+        stream.await_end(None)?;
+        return Ok(stream);
+    }
+    let mut stream = Stream::open(socket, connection.tls.clone())
+        .inspect_err(|_| shared.lock().account.failed_handshakes += 1)?;
+    answer_all(shared, &mut stream)?;
+    Ok(stream)
 }
 
 fn answer_all(shared: &Shared, stream: &mut Stream) -> io::Result<()> {
@@ -79,6 +79,7 @@ fn answer_all(shared: &Shared, stream: &mut Stream) -> io::Result<()> {
         let next = match inbox.await_request() {
             Ok(target) => {
                 let fault = shared.lock().begin(&target);
+                shared.changed.notify_all();
                 let next = answer_one(shared, &mut inbox, &fault);
                 shared.lock().end();
                 next

@@ -44,6 +44,13 @@ pub struct State {
     pub at_work: usize,
 }
 
+/// What was in force when a connection was made.
+pub struct Connection {
+    pub id: u64,
+    pub tls: Option<Arc<ServerConfig>>,
+    pub mute: bool,
+}
+
 /// What the protocols remember.
 #[derive(Default)]
 pub struct Store {
@@ -99,15 +106,19 @@ impl State {
     }
 
     /// Enters a connection. `None` when the collector died meanwhile.
-    pub fn connect(&mut self, listener: &Arc<TcpListener>, socket: Arc<TcpStream>) -> Option<u64> {
+    pub fn connect(
+        &mut self,
+        listener: &Arc<TcpListener>,
+        socket: &Arc<TcpStream>,
+    ) -> Option<Connection> {
         if !self.listener.as_ref().is_some_and(|current| Arc::ptr_eq(current, listener)) {
             return None;
         }
         self.account.connections += 1;
         self.at_work += 1;
         let id = self.account.connections as u64;
-        self.connections.insert(id, socket);
-        Some(id)
+        self.connections.insert(id, Arc::clone(socket));
+        Some(Connection { id, tls: self.tls.clone(), mute: self.mute })
     }
 
     pub fn disconnect(&mut self, id: u64) {
