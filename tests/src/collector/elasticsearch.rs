@@ -51,7 +51,6 @@ pub fn answer(plan: &ElasticsearchPlan, request: &Request, lost: bool, shared: &
         let status = match (plan.items.get(&state.store.items), refusal) {
             (Some(status), _) => *status,
             (None, Some((_, status))) => *status,
-            // Of what is there already, it is noted that it came again.
             (None, None) if state.account.taken.contains_key(&item.id) => 409,
             (None, None) => 201,
         };

@@ -28,7 +28,7 @@ impl Answer {
     }
 
     fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+        serde_json::from_str(&self.body).expect("an answer of JSON")
     }
 }
 
