@@ -160,6 +160,12 @@ impl Collector {
         self.shared.lock().only = Some(path.into());
     }
 
+    /// Answers 429 to each request that comes while so many others are at work; it uses up no fault.
+    /// `None`: there may be any number. [`Fault::Slow`] has them stay at work.
+    pub fn limit_in_flight(&self, max: Option<usize>) {
+        self.shared.lock().in_flight_max = max;
+    }
+
     /// Accepts connections made from now on and says nothing, not even in a handshake; or serves
     /// them again. Those that were not served stay so until the client goes.
     pub fn mute(&self, mute: bool) {

@@ -146,13 +146,6 @@ pub fn send(
             }
             Ok(next)
         }
-        Fault::Slow(millis) => {
-            if stream.await_end(Some(Duration::from_millis((*millis).into())))? == Ended::Yes {
-                return Ok(Next::Close);
-            }
-            write(stream, &answer.bytes(method, keep_alive))?;
-            Ok(next)
-        }
         Fault::HugeAnswer { bytes, .. } => {
             let head = answer.head() + "Transfer-Encoding: chunked\r\n\r\n";
             write(stream, head.as_bytes())?;

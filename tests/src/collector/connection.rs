@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::plan::Dialect;
 use super::request::{Inbox, ReadError, Request};
 use super::state::{Connection, Shared};
-use super::stream::Stream;
+use super::stream::{Ended, Stream};
 use super::{elasticsearch, generic, hec};
 
 /// How long a client that was told that its request is no good may take to read that.
@@ -78,11 +78,8 @@ fn answer_all(shared: &Shared, stream: &mut Stream) -> io::Result<()> {
     loop {
         let next = match inbox.await_request() {
             Ok(target) => {
-                let fault = shared.lock().begin(&target);
-                shared.changed.notify_all();
-                let next = answer_one(shared, &mut inbox, &fault);
-                shared.lock().end();
-                next
+                let (in_flight, fault) = InFlight::begin(shared, &target);
+                answer_one(shared, &mut inbox, &fault, in_flight)
             }
             Err(error) => refuse(shared, &mut inbox, error),
         };
@@ -98,7 +95,29 @@ fn answer_all(shared: &Shared, stream: &mut Stream) -> io::Result<()> {
     }
 }
 
-fn answer_one(shared: &Shared, inbox: &mut Inbox<'_>, fault: &Fault) -> io::Result<Next> {
+/// A request that is at work, until it is dropped.
+struct InFlight<'a>(&'a Shared);
+
+impl<'a> InFlight<'a> {
+    fn begin(shared: &'a Shared, target: &str) -> (InFlight<'a>, Fault) {
+        let fault = shared.lock().begin(target);
+        shared.changed.notify_all();
+        (InFlight(shared), fault)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.lock().end();
+    }
+}
+
+fn answer_one(
+    shared: &Shared,
+    inbox: &mut Inbox<'_>,
+    fault: &Fault,
+    in_flight: InFlight<'_>,
+) -> io::Result<Next> {
     let request = match inbox.read_request(fault.request_bytes()) {
         Ok(request) => request,
         Err(ReadError::Enough) => {
@@ -117,6 +136,13 @@ fn answer_one(shared: &Shared, inbox: &mut Inbox<'_>, fault: &Fault) -> io::Resu
     let answer = answer::with_fault(fault, well);
     let (method, keep_alive) = (request.method.clone(), request.keep_alive);
     note(shared, Some(request), answer.as_ref());
+    if let Fault::Slow(millis) = fault
+        && inbox.stream().await_end(Some(Duration::from_millis((*millis).into())))? == Ended::Yes
+    {
+        return Ok(Next::Close);
+    }
+    // A client that has its answer may send the next request before this thread goes on.
+    let _in_flight = fault.answer_lasts().then_some(in_flight);
     answer::send(inbox.stream(), fault, answer.as_ref(), (&method, keep_alive))
 }
 

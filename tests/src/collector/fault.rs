@@ -73,7 +73,7 @@ pub enum Fault {
 pub enum RetryAfter {
     /// After so many seconds.
     Seconds(u64),
-    /// At the time so many seconds from when it is answered, as a date; not negative is later.
+    /// At the time so many seconds after it is answered, as a date; a negative one is past.
     Date(i64),
 }
 
@@ -92,6 +92,17 @@ impl Fault {
             Fault::CloseAtRequestByte(bytes) | Fault::StallAtRequestByte(bytes) => Some(*bytes),
             _ => None,
         }
+    }
+
+    /// Whether the request is still at work while it is answered.
+    pub(super) fn answer_lasts(&self) -> bool {
+        matches!(
+            self,
+            Fault::Stall { .. }
+                | Fault::Trickle(_)
+                | Fault::HugeAnswer { .. }
+                | Fault::EndlessHeaders
+        )
     }
 
     /// Whether the dialect gets the request.

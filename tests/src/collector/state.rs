@@ -35,6 +35,8 @@ pub struct State {
     pub always: Fault,
     /// The beginning of the paths that faults are for.
     pub only: Option<String>,
+    /// More requests at once are answered 429.
+    pub in_flight_max: Option<usize>,
     pub account: Account,
     pub recent: Recent,
     pub store: Store,
@@ -73,6 +75,7 @@ impl State {
             script: VecDeque::new(),
             always: Fault::Well,
             only: None,
+            in_flight_max: None,
             account: Account::default(),
             recent: Recent::default(),
             store: Store::default(),
@@ -87,6 +90,9 @@ impl State {
         self.account.requests += 1;
         self.in_flight += 1;
         self.account.in_flight_max = self.account.in_flight_max.max(self.in_flight);
+        if self.in_flight_max.is_some_and(|max| self.in_flight > max) {
+            return Fault::Status(429);
+        }
         if self.only.as_ref().is_some_and(|only| !path.starts_with(only.as_str())) {
             return Fault::Well;
         }

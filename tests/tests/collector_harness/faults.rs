@@ -210,6 +210,28 @@ fn faults_happen_always_or_only_to_some_paths() -> anyhow::Result<()> {
 }
 
 #[test]
+fn requests_above_a_limit_are_told_that_they_are_too_many() -> anyhow::Result<()> {
+    let collector = start()?;
+    collector.limit_in_flight(Some(2));
+    collector.script([Fault::Stall { taken: true }, Fault::Stall { taken: true }]);
+    let mut at_work = Vec::new();
+    for number in 1..=2 {
+        let mut socket = connect(&collector)?;
+        socket.write_all(&post(&number.to_string()))?;
+        collector.wait("the request", |account| account.events.len() == number)?;
+        at_work.push(socket);
+    }
+    for _ in 0..3 {
+        assert_eq!(parse(&send(&collector, &post("3"))?)?.status, 429);
+    }
+    assert_eq!(collector.account().in_flight_max, 3);
+    collector.limit_in_flight(None);
+    assert_eq!(parse(&send(&collector, &post("3"))?)?.status, 200);
+    assert!(collector.account().has_exactly(["1", "2", "3"]));
+    Ok(())
+}
+
+#[test]
 fn it_dies_and_returns_at_the_same_port_with_its_memory() -> anyhow::Result<()> {
     let collector = start()?;
     send(&collector, &post("1"))?;
