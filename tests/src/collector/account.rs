@@ -38,8 +38,7 @@ pub struct Account {
     /// Keys that came with different bodies, and bodies that came with different keys: the keys, each
     /// time.
     pub key_violations: Vec<String>,
-    /// The most requests at work at once: from their first line until their answer goes
-    /// out.
+    /// The most requests at work at once: from their first line until their answer goes out.
     pub in_flight_max: usize,
 
     body_of_key: HashMap<String, u64>,
