@@ -148,6 +148,8 @@ impl Gate {
             return Err(Some(ready_at));
         }
         inner.rate.take(bytes, now);
+        #[cfg(test)]
+        tests::tell(&self.sink, inner.limit.now());
         let begun = inner.limit.take(now);
         Ok(Place { gate: self, begun, bytes, failures_ever: inner.failures_ever })
     }
@@ -277,7 +279,8 @@ impl Gate {
     /// How many batches may be with the sink at once, where that changes.
     #[must_use]
     pub fn concurrency_limit(&self) -> Option<usize> {
-        self.inner().limit.adaptive()
+        let inner = self.inner();
+        inner.limit.is_adaptive().then(|| inner.limit.now())
     }
 
     /// What an operator is told, and which change of it that is.
@@ -303,9 +306,27 @@ impl Gate {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::config::settings::Concurrency;
     use crate::deliver::tests::Setup;
+
+    thread_local! {
+        static LIMITS: RefCell<BTreeMap<String, usize>> = const { RefCell::new(BTreeMap::new()) };
+    }
+
+    /// The limit with which a batch passes.
+    pub(super) fn tell(sink: &str, limit: usize) {
+        LIMITS.with_borrow_mut(|limits| limits.insert(sink.to_owned(), limit));
+    }
+
+    /// The limit with which the last batch of this sink passed.
+    pub fn told(sink: &str) -> usize {
+        LIMITS.with_borrow(|limits| limits[sink])
+    }
 
     #[tokio::test]
     async fn a_sink_that_goes_down_wakes_who_waits_for_a_change() {
@@ -317,5 +338,65 @@ mod tests {
         gate.down(0, Down::Blocked, "no right", None);
         waiting.await;
         assert_eq!(gate.status().1.state, State::Blocked);
+    }
+
+    fn gate(concurrency: Concurrency) -> Gate {
+        Gate::new("a", &DeliverySettings { concurrency, ..Setup::new(0).settings })
+    }
+
+    /// How long a batch waits until it may be tried; `None` when nothing brings its turn.
+    async fn waits(gate: &Gate, order: u64) -> Option<Duration> {
+        let start = Instant::now();
+        let passed = tokio::time::timeout(Duration::from_secs(1 << 20), gate.pass(order, 1)).await;
+        passed.ok().map(|_| start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_comes_free_when_a_send_is_dropped_and_the_oldest_needs_none() {
+        let gate = gate(Concurrency::Adaptive(4));
+        let first = gate.pass(0, 1).await;
+        gate.sent(0);
+        assert_eq!(waits(&gate, 1).await, None, "it begins with one place");
+        drop(first);
+        let _second = gate.pass(1, 1).await;
+        gate.sent(1);
+        assert_eq!(waits(&gate, 2).await, None);
+        gate.sent(2);
+        assert_eq!(waits(&gate, 0).await, Some(Duration::ZERO), "it has to go again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_other_side_asked_for_outlasts_answers_to_what_was_sent_before() {
+        let gate = gate(Concurrency::Fixed(2));
+        let minute = Duration::from_secs(60);
+        let places = [gate.pass(0, 1).await, {
+            gate.sent(0);
+            gate.pass(1, 1).await
+        }];
+        gate.sent(1);
+        gate.down(1, Down::Retry, "429", Some(minute));
+        gate.up(&places[0]);
+        gate.set_oldest(1);
+        assert!(waits(&gate, 1).await >= Some(minute));
+        gate.up(&gate.pass(1, 1).await);
+        assert_eq!(waits(&gate, 1).await, Some(Duration::ZERO), "that was a new answer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_try_is_made_before_the_time_for_which_any_answer_asked() {
+        let gate = gate(Concurrency::Fixed(2));
+        let minute = Duration::from_secs(60);
+        gate.down(0, Down::Retry, "timed out", None);
+        gate.down(1, Down::Retry, "429", Some(minute));
+        assert!(waits(&gate, 0).await >= Some(minute));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_without_such_a_wish_ends_a_pause() {
+        let gate = gate(Concurrency::Fixed(2));
+        let place = gate.pass(0, 1).await;
+        gate.down(1, Down::Retry, "timed out", None);
+        gate.up(&place);
+        assert_eq!(waits(&gate, 0).await, Some(Duration::ZERO));
     }
 }

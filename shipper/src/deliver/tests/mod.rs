@@ -5,6 +5,7 @@
 mod kafka;
 mod large;
 mod order;
+mod pace;
 mod refused;
 mod retry;
 mod simulation;

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::dice::Dice;
 use super::record::{self, Key, REPORTS};
-use crate::config::settings::DeliverySettings;
+use crate::config::settings::{DeliverySettings, RateLimit};
+use crate::deliver::gate;
 use crate::event::{Event, Loss};
 use crate::sink::{Batch, Outcome, Sink};
 use crate::spool::disk::sim::SimDisk;
@@ -63,19 +64,29 @@ struct Inner {
     asks_for_checkpoints: bool,
     /// Longest time that an answer takes, in ms.
     slow_ms: u64,
-    settings: Option<DeliverySettings>,
+    connected: Option<Connected>,
     /// What it has, in order.
     has: Vec<Key>,
     seen: BTreeSet<Key>,
     /// The highest record of the ring, whether they came in order, repeats left out.
     highest: Key,
     is_ordered: bool,
-    under_way: usize,
+    /// The first number of each call that is under way.
+    under_way: BTreeSet<u64>,
     /// Numbers of records that it did not take and that have not come again.
     turned_away: BTreeSet<u64>,
     calls: u64,
     /// Sums up all that happened, in order.
     digest: u64,
+}
+
+/// A daemon that is connected, and what it has sent.
+struct Connected {
+    name: &'static str,
+    settings: DeliverySettings,
+    since: Instant,
+    calls: u64,
+    bytes: u64,
 }
 
 impl Remote {
@@ -90,12 +101,12 @@ impl Remote {
             dice,
             moods,
             slow_ms,
-            settings: None,
+            connected: None,
             has: Vec::new(),
             seen: BTreeSet::new(),
             highest: 0,
             is_ordered: true,
-            under_way: 0,
+            under_way: BTreeSet::new(),
             turned_away: BTreeSet::new(),
             calls: 0,
             digest: 0,
@@ -109,10 +120,11 @@ impl Remote {
     }
 
     /// A daemon connects.
-    pub fn begin(&self, settings: &DeliverySettings) {
+    pub fn begin(&self, name: &'static str, settings: &DeliverySettings) {
         let inner = &mut *self.inner();
-        inner.settings = Some(settings.clone());
-        inner.under_way = 0;
+        let (settings, since) = (settings.clone(), Instant::now());
+        inner.connected = Some(Connected { name, settings, since, calls: 0, bytes: 0 });
+        inner.under_way.clear();
         inner.turned_away.clear();
     }
 
@@ -230,9 +242,23 @@ impl Inner {
         self.has.push(key);
     }
 
-    fn check(&self, batch: &Batch<'_>) {
-        let settings = self.settings.as_ref().expect("a daemon is connected");
-        assert!(self.under_way <= settings.concurrency.max(), "more calls than allowed");
+    fn check(&mut self, batch: &Batch<'_>) {
+        let connected = self.connected.as_mut().expect("a daemon is connected");
+        let Connected { name, settings, since, .. } = connected;
+        // Only the oldest needs no free place.
+        let (under_way, limit) = (self.under_way.len(), gate::tests::told(name));
+        let is_oldest = self.under_way.first().copied() == batch.numbers().next();
+        assert!(limit <= settings.concurrency.max(), "the limit is {limit}");
+        assert!(under_way <= limit || is_oldest, "{under_way} calls, the limit is {limit}");
+        assert!(under_way <= settings.concurrency.max(), "more calls than allowed");
+        // One second's worth is saved up, and the last batch may leave a debt.
+        let seconds = 1.0 + since.elapsed().as_secs_f64();
+        let is_within = |count: u64, rate: f64| count as f64 <= rate * seconds + 1.0;
+        let RateLimit { requests, bytes } = settings.rate_limit;
+        connected.calls += 1;
+        assert!(requests.is_none_or(|rate| is_within(connected.calls, rate.into())));
+        assert!(bytes.is_none_or(|rate| is_within(connected.bytes, rate as f64)));
+        connected.bytes += batch.bytes().len() as u64;
         assert!(batch.len() <= settings.batch_events_max, "{} events", batch.len());
         let bytes = batch.bytes().len();
         assert!(batch.len() == 1 || bytes <= settings.batch_bytes_max, "{bytes} bytes");
@@ -291,7 +317,7 @@ impl Sink for Near {
             .collect();
         let (mut outcome, kept, is_early, takes) = {
             let inner = &mut *self.0.inner();
-            inner.under_way += 1;
+            inner.under_way.extend(batch.numbers().next());
             inner.calls += 1;
             inner.check(&batch);
             for number in batch.numbers() {
@@ -325,7 +351,7 @@ impl Sink for Near {
             keep();
         }
         let inner = &mut *self.0.inner();
-        inner.under_way -= 1;
+        inner.under_way.retain(|&number| Some(number) != batch.numbers().next());
         if !matches!(outcome, Outcome::Sent { .. } | Outcome::Mixed { .. }) {
             inner.turned_away.extend(batch.numbers());
         }

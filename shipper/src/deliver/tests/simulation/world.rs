@@ -188,7 +188,7 @@ impl World {
     fn line(&self, spool: &Spool, at: usize) -> Option<Line> {
         let (name, settings) = (SINKS[at], &self.settings[at]);
         let (reader, cursor) = spool.cursor(name).expect("a sink of the spool");
-        self.remotes[at].begin(settings);
+        self.remotes[at].begin(name, settings);
         Some(Line {
             name: name.to_owned(),
             sink: Box::new(Near(Arc::clone(&self.remotes[at]))),
@@ -415,12 +415,17 @@ fn settings(dice: &mut Dice, kind: Kind) -> DeliverySettings {
         linger: Duration::from_millis(dice.pick(&[0, 50, 2_000])),
         retry_initial: Duration::from_millis(dice.pick(&[10, 500])),
         retry_max: Duration::from_secs(dice.pick(&[1, 60, 3_600])),
-        concurrency: Concurrency::Fixed(if kind == Kind::Positioned {
-            1
-        } else {
-            dice.within(1..=4) as usize
-        }),
-        rate_limit: RateLimit::default(),
+        concurrency: match kind {
+            Kind::Positioned => Concurrency::Fixed(1),
+            Kind::Plain => {
+                let max = dice.within(1..=4) as usize;
+                dice.pick(&[Concurrency::Fixed(max), Concurrency::Adaptive(max)])
+            }
+        },
+        rate_limit: RateLimit {
+            requests: dice.pick(&[None, None, None, Some(1), Some(50)]),
+            bytes: dice.pick(&[None, None, None, Some(1_000), Some(20_000)]),
+        },
         filter: dice.pick(&[Filter::All, Filter::NotRootOwned]),
         quarantine_bytes_max: dice.pick(&[1_000, 64 << 20]),
     }
