@@ -36,7 +36,7 @@ pub enum Outcome {
     Retry {
         /// What happened, and on what, in the operator's words.
         cause: String,
-        /// Not before this long, when the other side said so.
+        /// Not before this long, when the other side said so. At most an hour of it is kept.
         after: Option<Duration>,
     },
     /// Somebody has to mend something (rights, a path that is a directory, credentials). The batch
@@ -68,7 +68,7 @@ pub enum Outcome {
         again: Vec<usize>,
         /// Why those are to be sent again.
         cause: String,
-        /// Not before this long.
+        /// As in [`Outcome::Retry`].
         after: Option<Duration>,
     },
 }
