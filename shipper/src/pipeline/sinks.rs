@@ -9,6 +9,7 @@ use crate::config::units::FreeSpace;
 use crate::deliver::Line;
 use crate::sink::Sink;
 use crate::sink::console::ConsoleSink;
+use crate::sink::elasticsearch::ElasticsearchSink;
 use crate::sink::file::{FileSink, Housekeeper};
 use crate::sink::http::HttpSink;
 use crate::sink::kafka::KafkaSink;
@@ -73,7 +74,11 @@ pub fn open(
             let sink = HttpSink::new(http).map_err(|error| refused(&name, error))?;
             (Box::new(sink), None)
         }
-        SinkKind::Elasticsearch(_) | SinkKind::SplunkHec(_) => {
+        SinkKind::Elasticsearch(elasticsearch) => {
+            let sink = ElasticsearchSink::new(elasticsearch);
+            (Box::new(sink.map_err(|error| refused(&name, error))?), None)
+        }
+        SinkKind::SplunkHec(_) => {
             unreachable!("no configuration leads here yet")
         }
     };

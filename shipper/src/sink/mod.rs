@@ -3,6 +3,7 @@
 
 mod batch;
 pub mod console;
+pub mod elasticsearch;
 pub mod file;
 pub mod http;
 pub mod kafka;

@@ -159,6 +159,16 @@ impl Transport {
         self.endpoints.urls().map(client::shown)
     }
 
+    /// A text of the other side without the secrets that were sent to it, which it may repeat.
+    #[must_use]
+    pub fn without_secrets(&self, text: &str) -> String {
+        let held = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*held {
+            Some(fresh) => fresh.clients.credentials.without(text),
+            None => text.to_owned(),
+        }
+    }
+
     /// What is counted; see [`crate::sink::Sink::figures`].
     #[must_use]
     pub fn figures(&self) -> Vec<(&'static str, u64)> {
