@@ -3,6 +3,7 @@
 mod doctor;
 mod run;
 mod schema;
+mod setup;
 mod spool;
 pub mod tail;
 mod unpin;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
+use crate::sink::{Finding, Grade};
 
 /// Where the configuration is looked for.
 const CONFIG_DEFAULT: &str = "/etc/shipper/shipper.yaml";
@@ -26,6 +28,7 @@ Examples:
   sudo shipper run                     with the configuration in /etc/shipper/shipper.yaml
   shipper validate --config new.yaml   everything that is wrong with a configuration
   shipper validate --connect           and whether each sink would take events
+  shipper setup elasticsearch          install pipeline and templates in the cluster of a sink
   sudo shipper doctor                  what this machine allows, and which mode would be used
   shipper tail --tree                  follow the events as a process tree
   sudo shipper spool status            how far each sink has got
@@ -48,6 +51,8 @@ enum Command {
     Run(run::RunArgs),
     /// Check a configuration and say everything that is wrong with it
     Validate(validate::ValidateArgs),
+    /// Install in a SIEM what it needs to take events
+    Setup(setup::SetupArgs),
     /// Show what this machine allows, and which capture mode would be used
     Doctor(doctor::DoctorArgs),
     /// Remove the programs and the ring that `capture.pin: true` left in the kernel
@@ -74,6 +79,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Setup(args) => setup::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Unpin(args) => unpin::run(args),
         Command::Schema(args) => schema::run(args),
@@ -112,4 +118,18 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Says on a line of its own what was found about a sink.
+fn show(sink: &str, Finding { grade, text }: &Finding) {
+    use anstyle::AnsiColor::{Green, Red, Yellow};
+    let (word, colour) = match grade {
+        Grade::Good => ("ok", Green),
+        Grade::Note => ("note", Yellow),
+        Grade::Bad => ("FAIL", Red),
+    };
+    let style = colour.on_default();
+    let line = format!("{style}{word:4}{style:#}  {sink}: {text}\n");
+    // A reader that has gone away wants nothing more.
+    let _ = std::io::Write::write_all(&mut anstream::stdout(), line.as_bytes());
 }

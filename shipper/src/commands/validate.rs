@@ -1,6 +1,5 @@
 //! `shipper validate`: the configuration, and with `--connect` what is behind it.
 
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -8,7 +7,7 @@ use anyhow::Context as _;
 use super::ConfigArg;
 use crate::config;
 use crate::config::settings::{SinkKind, SinkSettings};
-use crate::sink::{Finding, Grade, http, kafka};
+use crate::sink::{Finding, Grade, elasticsearch, http, kafka};
 
 /// Check a configuration and say everything that is wrong with it.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,7 +39,7 @@ pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     for sink in &settings.sinks {
         let findings = runtime.block_on(look(sink));
         is_good &= findings.iter().all(|finding| finding.grade != Grade::Bad);
-        show(&sink.name, &findings);
+        findings.iter().for_each(|finding| super::show(&sink.name, finding));
     }
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -50,23 +49,8 @@ async fn look(sink: &SinkSettings) -> Vec<Finding> {
         SinkKind::Kafka(settings) => kafka::check_connection(settings).await,
         SinkKind::File(file) => vec![Finding::good(format!("writes {}", file.path.display()))],
         SinkKind::Http(settings) => http::check_connection(settings).await,
-        SinkKind::Elasticsearch(_) | SinkKind::SplunkHec(_) => Vec::new(),
+        SinkKind::Elasticsearch(settings) => elasticsearch::check_connection(settings).await,
+        SinkKind::SplunkHec(_) => Vec::new(),
         SinkKind::Console(_) => vec![Finding::good("writes to standard output".to_owned())],
     }
-}
-
-fn show(name: &str, findings: &[Finding]) {
-    use anstyle::AnsiColor::{Green, Red, Yellow};
-    let mut text = String::new();
-    for Finding { grade, text: said } in findings {
-        let (word, colour) = match grade {
-            Grade::Good => ("ok", Green),
-            Grade::Note => ("note", Yellow),
-            Grade::Bad => ("FAIL", Red),
-        };
-        let style = colour.on_default();
-        let _ = writeln!(text, "{style}{word:4}{style:#}  {name}: {said}");
-    }
-    // A reader that has gone away wants nothing more.
-    let _ = std::io::Write::write_all(&mut anstream::stdout(), text.as_bytes());
 }

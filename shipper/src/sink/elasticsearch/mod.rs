@@ -2,12 +2,18 @@
 //! answered for.
 //!
 //! - `answer`: what the answer says of each event
+//! - `setup`: what is installed in the cluster, for `shipper setup elasticsearch`
+//! - `connect`: `shipper validate --connect`
+//! - `cluster`: the requests of these two
 //!
 //! The id of a document is the id of its event, and it is only ever created: an event that comes again
 //! is there already, which counts as delivered. That goes for one index; a data stream that was rolled
 //! over meanwhile takes it a second time, under the same id.
 
 mod answer;
+mod cluster;
+mod connect;
+mod setup;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +23,9 @@ use super::{Batch, Outcome, Sink};
 use crate::config::settings::ElasticsearchSettings;
 use crate::event::Event;
 use crate::format::ecs;
+
+pub use self::connect::check as check_connection;
+pub use self::setup::{Setup, Step};
 
 /// No more of the answer than what is read of it. `items.*.error` as a whole may hold the cause of a
 /// cause; without `items.*.status` the places of events would be lost.

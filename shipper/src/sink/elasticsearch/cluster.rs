@@ -1,0 +1,113 @@
+//! Requests to the cluster beside those with events: for setting it up, and for looking at it.
+
+use serde_json::Value;
+
+use crate::sink::transport::{Failure, Method, Request, Transport};
+
+/// Most bytes of an answer: the largest template has a tenth of that.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// One URL of a cluster.
+pub struct Cluster<'a> {
+    transport: &'a Transport,
+    endpoint: usize,
+}
+
+/// An answer of it.
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Its body; null where that is no JSON.
+    pub body: Value,
+    /// Who answered what.
+    pub words: String,
+}
+
+/// What the name in the configuration stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Nothing yet.
+    Missing,
+    /// A data stream; its newest backing index.
+    DataStream(String),
+    /// An index.
+    Index,
+    /// Another name of some indices.
+    Alias,
+    /// These credentials may not know.
+    Hidden,
+}
+
+impl<'a> Cluster<'a> {
+    /// The cluster at the URL of this place in the settings.
+    #[must_use]
+    pub fn new(transport: &'a Transport, endpoint: usize) -> Cluster<'a> {
+        Cluster { transport, endpoint }
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&self, path: &str) -> Result<Reply, Failure> {
+        self.request(Method::GET, path, None).await
+    }
+
+    /// Makes a request with a body of JSON.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&str>,
+    ) -> Result<Reply, Failure> {
+        let request = Request {
+            method,
+            path,
+            headers: &[],
+            body: body.map(|body| ("application/json", body.as_bytes())),
+            endpoint: Some(self.endpoint),
+            answer_bytes_max: ANSWER_BYTES_MAX,
+        };
+        let answer = self.transport.request(request).await?;
+        let body = serde_json::from_slice(&answer.body).unwrap_or_default();
+        Ok(Reply { status: answer.status.as_u16(), body, words: answer.words })
+    }
+
+    /// What stands behind a name.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn target(&self, name: &str) -> Result<Target, Failure> {
+        let reply = self.get(&format!("/_resolve/index/{name}")).await?;
+        let found = |list: &str| reply.body[list].as_array().and_then(|list| list.first());
+        Ok(match reply.status {
+            404 => Target::Missing,
+            200 => {
+                if let Some(stream) = found("data_streams") {
+                    // A single one comes without a list from some versions. The last is written to.
+                    let backing = &stream["backing_indices"];
+                    let newest = backing.as_array().and_then(|all| all.last()).unwrap_or(backing);
+                    Target::DataStream(newest.as_str().unwrap_or_default().to_owned())
+                } else if found("indices").is_some() {
+                    Target::Index
+                } else if found("aliases").is_some() {
+                    Target::Alias
+                } else {
+                    Target::Missing
+                }
+            }
+            _ => Target::Hidden,
+        })
+    }
+}
+
+impl Reply {
+    /// Whether the status is one of success.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
