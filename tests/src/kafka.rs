@@ -31,7 +31,7 @@ mod broker;
 pub mod delivery;
 mod kcat;
 mod message;
-mod owned;
+pub(crate) mod owned;
 mod properties;
 mod tokens;
 

@@ -1,9 +1,9 @@
 //! The benchmark, in parts: the daemon of the release build under a known load, and the spool and
 //! the line to a sink as fast as they go. No figure makes it fail; it fails when it cannot be run.
 
-mod append;
+pub mod append;
 mod backlog;
-mod drain;
+pub mod drain;
 mod http;
 mod kafka;
 mod kernel;
@@ -14,7 +14,7 @@ mod process;
 mod report;
 mod run;
 mod steady;
-mod synthetic;
+pub mod synthetic;
 
 use anyhow::Context as _;
 use serde_json::Value;

@@ -113,15 +113,11 @@ async fn installed(
     name: &str,
     target: &Target,
 ) -> Result<Vec<Finding>, Failure> {
-    let mut findings = Vec::new();
+    let (mut findings, mut missing) = (Vec::new(), Vec::new());
     for step in setup::steps(name, target) {
         let reply = cluster.get(&step.path).await?;
         if reply.status == 404 {
-            // An index of the operator's may have mappings of its own; a data stream has none without.
-            let is_needed = matches!(target, Target::Missing | Target::DataStream(_));
-            let text =
-                format!("{} is not in the cluster; run `shipper setup elasticsearch`", step.path);
-            findings.push(if is_needed { Finding::bad(text) } else { Finding::note(text) });
+            missing.push(step.path);
         } else if !reply.is_good() {
             findings.push(Finding::note(format!(
                 "whether {} is there is not known: {}",
@@ -136,6 +132,15 @@ async fn installed(
                 )));
             }
         }
+    }
+    if !missing.is_empty() {
+        let text = format!(
+            "not in the cluster: {}; run `shipper setup elasticsearch`",
+            missing.join(", ")
+        );
+        // An index of the operator's may have mappings of its own; a data stream has none without.
+        let is_needed = matches!(target, Target::Missing | Target::DataStream(_));
+        findings.push(if is_needed { Finding::bad(text) } else { Finding::note(text) });
     }
     if findings.is_empty() {
         findings.push(Finding::good(
