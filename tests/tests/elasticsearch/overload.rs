@@ -20,14 +20,14 @@ fn a_full_queue_costs_no_event_and_doubles_none() -> anyhow::Result<()> {
     let Some(server) = weak()? else { return Ok(()) };
     let name = "audit-queue";
     set_up(&server, name)?;
-    let events = events(5000)?;
+    let events = events(2000)?;
     let spooled = Spooled::new(&events)?;
-    let more = "    batch: { events: 100 }\n    concurrency: 16\n";
+    let more = "    batch: { events: 50 }\n    concurrency: 8\n";
     let (settings, delivery) = settings(server.url(), name, more)?;
     let delivered = spooled.deliver(&settings, &delivery)?;
-    assert_eq!(delivered.sent, 5000);
+    assert_eq!(delivered.sent, 2000);
     assert!(refused(&server)? > 0, "the queue was never full");
-    assert_eq!(documents::all(&server, name)?.len(), 5000);
+    assert_eq!(documents::all(&server, name)?.len(), 2000);
     Ok(())
 }
 

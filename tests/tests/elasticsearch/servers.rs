@@ -17,11 +17,9 @@ pub fn weak() -> anyhow::Result<Option<Weak>> {
     static SERVER: Mutex<Option<OpenSearch>> = Mutex::new(None);
     let mut held = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
     match &mut *held {
-        Some(server) => {
-            // However the test before ended.
-            server.kill();
-            server.begin()?;
-        }
+        Some(server) if server.is_running() => {}
+        // The test before ended while it was killed.
+        Some(server) => server.begin()?,
         None => {
             let settings = ["thread_pool.write.size=1", "thread_pool.write.queue_size=1"];
             *held = OpenSearch::start_with(&settings)?;

@@ -16,7 +16,7 @@ struct Rule {
     except: &'static [&'static str],
 }
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 16] = [
     Rule { name: "spool", inside: "shipper/src/sink", except: &[] },
     Rule { name: "deliver", inside: "shipper/src/sink", except: &[] },
     Rule { name: "event", inside: "shipper/src/spool", except: &[] },
@@ -34,6 +34,8 @@ const RULES: [Rule; 14] = [
     },
     Rule { name: "aya", inside: "shipper/src", except: &["shipper/src/capture/"] },
     Rule { name: "backoff", inside: "shipper/src", except: &["shipper/src/deliver/pauses.rs"] },
+    Rule { name: "reqwest", inside: "shipper/src", except: &["shipper/src/sink/transport/"] },
+    Rule { name: "rustls", inside: "shipper/src", except: &["shipper/src/sink/transport/"] },
     Rule {
         name: "anyhow",
         inside: "shipper/src",
