@@ -89,7 +89,7 @@ impl Spooled {
         writer.close(Now { monotonic: Duration::ZERO, wall_ns: 0 })?;
         let sink = ElasticsearchSink::new(settings)?;
         let dir = self.dir.path().to_owned();
-        let line = line(&spool, Box::new(sink), delivery.clone(), dir)?;
+        let line = line(&spool, SINK, Box::new(sink), delivery.clone(), dir)?;
         let (_control, watched) = watch::channel(Control::default());
         let runtime = tokio::runtime::Runtime::new()?;
         let delivered = runtime.block_on(async { runtime.spawn(line.run(watched)).await })?;

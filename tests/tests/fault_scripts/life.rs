@@ -52,7 +52,8 @@ impl Life {
     pub fn new(script: Script) -> anyhow::Result<Life> {
         let Kind::Http { tls, .. } = script.kind;
         let plan = Plan { tls: tls.then_some(Certificate::Valid), ..Plan::default() };
-        let dialect = Dialect::Generic(GenericPlan { dedup: script.dedup, ..GenericPlan::default() });
+        let dialect =
+            Dialect::Generic(GenericPlan { dedup: script.dedup, ..GenericPlan::default() });
         let collector = Collector::start(dialect, plan)?;
         let dir = tempfile::Builder::new().prefix("shipper-scripts-").tempdir()?;
         let runtime =
@@ -85,7 +86,10 @@ impl Life {
         let quarantined = self.quarantined()?;
         let taken: HashSet<&String> = account.events.iter().collect();
         for id in &self.ids {
-            ensure!(taken.contains(id) || quarantined.contains(id), "{id} is nowhere; {delivered:?}");
+            ensure!(
+                taken.contains(id) || quarantined.contains(id),
+                "{id} is nowhere; {delivered:?}"
+            );
         }
         ensure!(account.events.len() <= self.ids.len(), "events that there never were");
         ensure!(account.key_violations.is_empty(), "keys: {:?}", account.key_violations);
@@ -166,7 +170,8 @@ impl Life {
     }
 
     fn sink(&self) -> anyhow::Result<Box<dyn Sink>> {
-        let files = TlsSettings { ca_file: Some(self.collector.ca_file()), ..TlsSettings::default() };
+        let files =
+            TlsSettings { ca_file: Some(self.collector.ca_file()), ..TlsSettings::default() };
         let transport = TransportSettings {
             urls: vec![self.collector.url()],
             auth: None,
