@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::ConfigArg;
 use crate::config;
 use crate::config::settings::{SinkKind, SinkSettings};
-use crate::sink::{Finding, Grade, elasticsearch, http, kafka};
+use crate::sink::{Finding, Grade, elasticsearch, http, kafka, splunk_hec};
 
 /// Check a configuration and say everything that is wrong with it.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,7 +50,7 @@ async fn look(sink: &SinkSettings) -> Vec<Finding> {
         SinkKind::File(file) => vec![Finding::good(format!("writes {}", file.path.display()))],
         SinkKind::Http(settings) => http::check_connection(settings).await,
         SinkKind::Elasticsearch(settings) => elasticsearch::check_connection(settings).await,
-        SinkKind::SplunkHec(_) => Vec::new(),
+        SinkKind::SplunkHec(settings) => splunk_hec::check_connection(settings).await,
         SinkKind::Console(_) => vec![Finding::good("writes to standard output".to_owned())],
     }
 }

@@ -13,6 +13,7 @@ use crate::sink::elasticsearch::ElasticsearchSink;
 use crate::sink::file::{FileSink, Housekeeper};
 use crate::sink::http::HttpSink;
 use crate::sink::kafka::KafkaSink;
+use crate::sink::splunk_hec::SplunkHecSink;
 use crate::spool::{self, Spool};
 
 /// A sink with its line from the spool.
@@ -78,8 +79,9 @@ pub fn open(
             let sink = ElasticsearchSink::new(elasticsearch);
             (Box::new(sink.map_err(|error| refused(&name, error))?), None)
         }
-        SinkKind::SplunkHec(_) => {
-            unreachable!("no configuration leads here yet")
+        SinkKind::SplunkHec(splunk) => {
+            let sink = SplunkHecSink::new(splunk).map_err(|error| refused(&name, error))?;
+            (Box::new(sink), None)
         }
     };
     let (reader, cursor) = spool.cursor(&name)?;

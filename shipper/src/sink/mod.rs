@@ -7,6 +7,7 @@ pub mod elasticsearch;
 pub mod file;
 pub mod http;
 pub mod kafka;
+pub mod splunk_hec;
 pub mod transport;
 #[cfg(test)]
 mod testing;

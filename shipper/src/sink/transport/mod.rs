@@ -83,6 +83,13 @@ impl Transport {
         })
     }
 
+    /// The place of the URL to be asked now, for a request that depends on it. One that was picked is
+    /// asked.
+    #[must_use]
+    pub fn pick(&self) -> usize {
+        self.endpoints.pick()
+    }
+
     /// Makes a request, once.
     ///
     /// # Errors
