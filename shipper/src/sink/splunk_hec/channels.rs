@@ -88,6 +88,7 @@ impl Channels {
         let mut state = self.state();
         state.is_proven = false;
         state.current = Uuid::new_v4();
+        state.tidy();
     }
 
     /// The next batch begins a new channel, if this is still the current one.
@@ -140,6 +141,12 @@ impl Channels {
         }
     }
 
+    /// How many channels are remembered.
+    #[cfg(test)]
+    pub fn kept(&self) -> usize {
+        self.state().channels.len()
+    }
+
     /// How many batches wait for their acknowledgement.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -151,6 +158,7 @@ impl State {
     fn leave(&mut self, id: Uuid) {
         if self.current == id {
             self.current = Uuid::new_v4();
+            self.tidy();
         }
     }
 

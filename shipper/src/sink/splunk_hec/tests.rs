@@ -1,1 +1,0 @@
-//! What the sink makes of answers.
