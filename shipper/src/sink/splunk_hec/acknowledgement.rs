@@ -102,7 +102,7 @@ impl SplunkHecSink {
             return sent();
         }
         let cause = format!(
-            "{} has forgotten what it had taken, since it began anew to number; it is sent again, \
+            "{} was restarted, as it seems, and has forgotten what it had taken; it is sent again, \
              with the same event ids",
             self.shown[place]
         );
