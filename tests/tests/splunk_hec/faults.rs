@@ -7,7 +7,7 @@ use shipper_tests::collector::{Fault, HecPlan};
 
 use super::line::{Delivery, Given, collector};
 
-const SEEDS: std::ops::Range<u64> = 0..8;
+const SEEDS: std::ops::Range<u64> = 0..5;
 
 /// Some questions fit into it. What is acknowledged later is sent twice, which is allowed.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -46,12 +46,12 @@ fn nothing_is_confirmed_that_no_indexer_acknowledged_whatever_fails() -> anyhow:
     for seed in SEEDS {
         println!("seed {seed}");
         let mut dice = Dice(seed);
-        let plan = HecPlan { ack: true, false_polls: dice.below(3) as u32, ..HecPlan::default() };
+        let plan = HecPlan { ack: true, false_polls: dice.below(2) as u32, ..HecPlan::default() };
         let collector = collector(plan)?;
-        collector.script((0..40).map(|_| dice.fault()).collect::<Vec<_>>());
+        collector.script((0..30).map(|_| dice.fault()).collect::<Vec<_>>());
         let given = Given {
             events: 60,
-            batch_events: 5,
+            batch_events: 10,
             concurrency: 1 + dice.below(5) as usize,
             acknowledgement: Some(PATIENCE),
             ..Given::default()
