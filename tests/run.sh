@@ -54,7 +54,7 @@ all)
 torture)
     export SHIPPER_TORTURE=1
     "$CARGO" test --locked --package shipper --lib -- --nocapture model simulation
-    "$CARGO" test --locked --package shipper-tests --test crash -- --nocapture
+    "$CARGO" test --locked --package shipper-tests --test crash --test fault_scripts -- --nocapture
     ;;
 *)
     echo "usage: run.sh all|kernel|torture" >&2

@@ -1,28 +1,32 @@
 //! The daemon's line of delivery through a script, killed and started again, and what must hold.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use shipper::config::model::Filter;
 use shipper::config::settings::{
-    Concurrency, DeliverySettings, HttpCompression, HttpEncoding, HttpSettings, HttpTlsSettings,
-    ProxySettings, RateLimit, TlsSettings, TransportSettings,
+    AuthSettings, Concurrency, DeliverySettings, ElasticsearchSettings, HttpCompression,
+    HttpEncoding, HttpSettings, HttpTlsSettings, ProxySettings, RateLimit, Secret,
+    SplunkHecSettings, TlsSettings, TransportSettings,
 };
 use shipper::deliver::{Control, Delivered, Line};
 use shipper::event::codec::Decoder;
 use shipper::event::{Event, Host, Id, Loss, LossKind, LossStage, WallTime, codec};
 use shipper::sink::Sink;
+use shipper::sink::elasticsearch::ElasticsearchSink;
 use shipper::sink::http::HttpSink;
+use shipper::sink::splunk_hec::SplunkHecSink;
 use shipper::spool::disk::{Disk, RealDisk};
 use shipper::spool::inspect::{self, Piece};
 use shipper::spool::{
     self, Compression, Entry, FreeMin, Fsync, Now, Options, Spool, WhenFull, Writer,
     quarantine_directory,
 };
-use shipper_tests::collector::{Collector, Dialect, GenericPlan, Plan};
+use shipper_tests::collector::{Collector, Dialect, GenericPlan, HecPlan, Plan};
 use shipper_tests::pki::Certificate;
 use shipper_tests::process::LIMIT;
 use tokio::sync::watch;
@@ -41,6 +45,8 @@ pub struct Life {
     script: Script,
     collector: Collector,
     dir: tempfile::TempDir,
+    /// The file with what Splunk wants to hear.
+    token: PathBuf,
     runtime: tokio::runtime::Runtime,
     /// In the order of the spool.
     ids: Vec<String>,
@@ -50,12 +56,22 @@ pub struct Life {
 
 impl Life {
     pub fn new(script: Script) -> anyhow::Result<Life> {
-        let Kind::Http { tls, .. } = script.kind;
-        let plan = Plan { tls: tls.then_some(Certificate::Valid), ..Plan::default() };
-        let dialect =
-            Dialect::Generic(GenericPlan { dedup: script.dedup, ..GenericPlan::default() });
+        let tls = matches!(script.kind, Kind::Http { tls: true, .. }).then_some(Certificate::Valid);
+        let plan = Plan { tls, ..Plan::default() };
+        let dialect = match script.kind {
+            Kind::Http { .. } => {
+                Dialect::Generic(GenericPlan { dedup: script.dedup, ..GenericPlan::default() })
+            }
+            Kind::Elasticsearch => Dialect::elasticsearch(),
+            Kind::Splunk { acknowledgement: ack } => {
+                Dialect::Hec(HecPlan { ack, false_polls: 1, ..HecPlan::default() })
+            }
+        };
         let collector = Collector::start(dialect, plan)?;
         let dir = tempfile::Builder::new().prefix("shipper-scripts-").tempdir()?;
+        let token = dir.path().join("token");
+        std::fs::write(&token, "a token that anybody may have")?;
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600))?;
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (mut writer, spool) = open(dir.path())?;
@@ -70,7 +86,7 @@ impl Life {
         }
         writer.write(&[], now()?);
         writer.close(now()?)?;
-        Ok(Life { script, collector, dir, runtime, ids, first })
+        Ok(Life { script, collector, dir, token, runtime, ids, first })
     }
 
     /// All lives one after the other, then one in which all is well.
@@ -84,7 +100,10 @@ impl Life {
         self.nothing_is_claimed().context("at the end")?;
         let account = self.collector.account();
         let quarantined = self.quarantined()?;
-        let taken: HashSet<&String> = account.events.iter().collect();
+        let taken: HashSet<&String> = match self.script.kind {
+            Kind::Splunk { acknowledgement: true } => account.acked.iter().collect(),
+            _ => account.events.iter().collect(),
+        };
         for id in &self.ids {
             ensure!(
                 taken.contains(id) || quarantined.contains(id),
@@ -94,12 +113,21 @@ impl Life {
         ensure!(account.events.len() <= self.ids.len(), "events that there never were");
         ensure!(account.key_violations.is_empty(), "keys: {:?}", account.key_violations);
         ensure!(account.malformed == 0, "malformed: {:?}", account.complaints);
-        if self.script.dedup && self.script.keeps_batches() {
+        let is_once = match self.script.kind {
+            Kind::Http { .. } => {
+                // Another life may put other events together.
+                self.script.dedup && self.script.lives.len() == 1 && !self.script.refuses()
+            }
+            Kind::Elasticsearch => true,
+            Kind::Splunk { .. } => false,
+        };
+        if is_once {
             ensure!(account.repeated() == 0, "{} events were taken twice", account.repeated());
         }
-        if self.script.concurrency == 1 {
+        if self.script.concurrency == 1 && !self.script.refuses() {
             let order: Vec<&String> = self.ids.iter().filter(|id| taken.contains(id)).collect();
-            let came: Vec<&String> = account.events.iter().collect();
+            let came = account.events.iter().filter(|id| taken.contains(id));
+            let came: Vec<&String> = came.collect();
             ensure!(order == came, "not in order");
         }
         Ok(())
@@ -174,7 +202,7 @@ impl Life {
             TlsSettings { ca_file: Some(self.collector.ca_file()), ..TlsSettings::default() };
         let transport = TransportSettings {
             urls: vec![self.collector.url()],
-            auth: None,
+            auth: Some(AuthSettings::Splunk(Secret::File(self.token.clone()))),
             compression: HttpCompression::Gzip,
             tls: Some(HttpTlsSettings { files, server_name: None }),
             proxy: ProxySettings::None,
@@ -182,10 +210,28 @@ impl Life {
             request_timeout: PATIENCE,
             idle_timeout: Duration::from_secs(60),
         };
-        let Kind::Http { array, .. } = self.script.kind;
-        let encoding = if array { HttpEncoding::Json } else { HttpEncoding::Ndjson };
-        let settings = HttpSettings { transport, encoding, headers: Vec::new() };
-        Ok(Box::new(HttpSink::new(&settings)?))
+        Ok(match self.script.kind {
+            Kind::Http { array, .. } => {
+                let encoding = if array { HttpEncoding::Json } else { HttpEncoding::Ndjson };
+                let settings = HttpSettings { transport, encoding, headers: Vec::new() };
+                Box::new(HttpSink::new(&settings)?)
+            }
+            Kind::Elasticsearch => {
+                let data_stream = "logs-shipper.process-default".to_owned();
+                let settings = ElasticsearchSettings { transport, data_stream };
+                Box::new(ElasticsearchSink::new(&settings)?)
+            }
+            Kind::Splunk { acknowledgement } => {
+                let settings = SplunkHecSettings {
+                    transport,
+                    index: None,
+                    source: "shipper".to_owned(),
+                    sourcetype: "shipper:exec".to_owned(),
+                    acknowledgement,
+                };
+                Box::new(SplunkHecSink::with_patience(&settings, PATIENCE)?)
+            }
+        })
     }
 
     /// What the cursor has passed was taken, or is in the quarantine.
@@ -196,7 +242,11 @@ impl Life {
         let quarantined = self.quarantined()?;
         self.collector.look(|account| {
             for id in &self.ids[..passed as usize] {
-                let is_there = account.taken.contains_key(id) || quarantined.contains(id);
+                let is_taken = match self.script.kind {
+                    Kind::Splunk { acknowledgement: true } => account.acked.contains(id),
+                    _ => account.taken.contains_key(id),
+                };
+                let is_there = is_taken || quarantined.contains(id);
                 ensure!(is_there, "{id} counts as delivered, but is nowhere");
             }
             Ok(())

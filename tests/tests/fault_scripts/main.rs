@@ -9,17 +9,19 @@ mod script;
 use life::Life;
 use script::{Kind, Script};
 
-/// Scripts of each kind of sink.
-fn seeds() -> std::ops::Range<u64> {
+/// Scripts of a kind of sink.
+fn seeds(kind: Kind) -> std::ops::Range<u64> {
     if let Some(seed) = std::env::var("SHIPPER_SEED").ok().and_then(|text| text.parse().ok()) {
         return seed..seed + 1;
     }
-    0..if std::env::var_os("SHIPPER_TORTURE").is_some() { 2_000 } else { 40 }
+    let times = if std::env::var_os("SHIPPER_TORTURE").is_some() { 50 } else { 1 };
+    // Each question for an acknowledgement takes its time.
+    0..times * if kind == (Kind::Splunk { acknowledgement: true }) { 8 } else { 40 }
 }
 
 /// Runs each script; the first that fails is told with its seed.
 fn try_all(kind: Kind) {
-    for seed in seeds() {
+    for seed in seeds(kind) {
         let script = Script::new(kind, seed);
         let shown = format!("{script:?}");
         if let Err(error) = Life::new(script).and_then(|life| life.run()) {
@@ -36,4 +38,19 @@ fn a_collector_gets_every_event_over_http_whatever_goes_wrong() {
 #[test]
 fn a_collector_gets_every_event_over_https_whatever_goes_wrong() {
     try_all(Kind::Http { tls: true, array: true });
+}
+
+#[test]
+fn elasticsearch_gets_every_event_once_whatever_goes_wrong() {
+    try_all(Kind::Elasticsearch);
+}
+
+#[test]
+fn splunk_gets_every_event_whatever_goes_wrong() {
+    try_all(Kind::Splunk { acknowledgement: false });
+}
+
+#[test]
+fn splunk_has_acknowledged_what_counts_as_delivered_whatever_goes_wrong() {
+    try_all(Kind::Splunk { acknowledgement: true });
 }

@@ -2,11 +2,18 @@
 
 use shipper_tests::collector::{Fault, RetryAfter};
 
+/// How an answer of Splunk has a code that nobody knows.
+const UNKNOWN_CODE: &str = "\"code\":99";
+
 /// Which sink is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The generic one, over TLS or not, with arrays or lines.
     Http { tls: bool, array: bool },
+    /// The one for Elasticsearch.
+    Elasticsearch,
+    /// The one for Splunk.
+    Splunk { acknowledgement: bool },
 }
 
 /// A life of a sink.
@@ -72,35 +79,61 @@ impl Script {
             batch_events: 1 + dice.below(9) as usize,
             concurrency: dice.pick(&[1, 1, 2, 4]),
             dedup: dice.one_in(2),
-            lives: (0..lives).map(|_| Stretch::new(&mut dice)).collect(),
+            lives: (0..lives).map(|_| Stretch::new(&mut dice, kind)).collect(),
         }
     }
 
-    /// No fault of it lets a request be taken in parts, or again with other bounds.
-    pub fn keeps_batches(&self) -> bool {
-        self.lives.len() == 1
-            && !self.lives[0].faults.iter().any(|fault| match fault {
-                Fault::Status(status) | Fault::HugeAnswer { status, .. } => {
-                    matches!(status, 400 | 413 | 422)
-                }
-                _ => false,
-            })
+    /// A fault of it refuses what is in a request: that comes again in parts, and what seems to be
+    /// at fault later than the rest.
+    pub fn refuses(&self) -> bool {
+        self.lives.iter().flat_map(|stretch| &stretch.faults).any(|fault| match fault {
+            Fault::Status(status) | Fault::HugeAnswer { status, .. } => {
+                matches!(status, 400 | 413 | 422)
+            }
+            Fault::StatusWith(400, body) => body.contains(UNKNOWN_CODE),
+            _ => false,
+        })
     }
 }
 
 impl Stretch {
-    fn new(dice: &mut Dice) -> Stretch {
+    fn new(dice: &mut Dice, kind: Kind) -> Stretch {
         let faults = dice.below(25);
         Stretch {
-            faults: (0..faults).map(|_| fault(dice)).collect(),
+            faults: (0..faults).map(|_| fault(dice, kind)).collect(),
             dies_after: dice.one_in(4).then(|| dice.below(10) as usize),
             killed_after: 1 + dice.below(30) as usize,
         }
     }
 }
 
-fn fault(dice: &mut Dice) -> Fault {
+fn fault(dice: &mut Dice, kind: Kind) -> Fault {
     let taken = dice.one_in(2);
+    if matches!(kind, Kind::Http { .. }) || dice.one_in(2) {
+        return any_fault(dice, taken);
+    }
+    match (kind, dice.below(5)) {
+        (_, 0) => Fault::OkWith(
+            dice.pick(&["", "{}", "null", "{\"errors\":true}", "{\"code\":1}"]).into(),
+        ),
+        (Kind::Elasticsearch, _) => Fault::OkWith(
+            dice.pick(&[
+                "{\"errors\":false,\"items\":[]}",
+                "{\"errors\":false,\"items\":[{\"create\":{\"status\":503}}]}",
+                "{\"errors\":true,\"items\":[{\"create\":{\"status\":429}}]}",
+            ])
+            .into(),
+        ),
+        // Without acknowledgement nobody could know.
+        (Kind::Splunk { acknowledgement: true }, 1) => Fault::Lost,
+        _ => Fault::hec(
+            dice.pick(&[1, 2, 3, 4, 7, 8, 9, 10, 11, 14, 16, 18, 19, 20, 21, 22, 23, 26, 27, 99]),
+        ),
+    }
+}
+
+/// One that any collector may have.
+fn any_fault(dice: &mut Dice, taken: bool) -> Fault {
     match dice.below(20) {
         0 | 1 => Fault::Status(dice.pick(&[408, 409, 425, 429, 500, 502, 503, 504, 507, 599])),
         2 => Fault::Status(dice.pick(&[401, 403, 404, 405, 406, 410, 415, 418, 431, 499])),

@@ -5,5 +5,4 @@
 mod line;
 mod plain;
 mod acknowledged;
-mod faults;
 mod connect;
