@@ -246,7 +246,8 @@ pub fn missing_privilege(data_stream: &str) -> String {
 }
 
 /// The first characters, on one line.
-fn shorten(text: &str) -> String {
+#[must_use]
+pub fn shorten(text: &str) -> String {
     let mut short: String = text.chars().take(REASON_CHARS_MAX).collect();
     if short.len() < text.len() {
         short.push('…');

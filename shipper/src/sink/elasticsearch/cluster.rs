@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::answer::shorten;
 use crate::sink::transport::{Failure, Method, Request, Transport};
 
 /// Most bytes of an answer: the largest template has a tenth of that.
@@ -72,8 +73,16 @@ impl<'a> Cluster<'a> {
             answer_bytes_max: ANSWER_BYTES_MAX,
         };
         let answer = self.transport.request(request).await?;
-        let body = serde_json::from_slice(&answer.body).unwrap_or_default();
-        Ok(Reply { status: answer.status.as_u16(), body, words: answer.words })
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let words = match body["error"]["reason"].as_str() {
+            Some(reason) => {
+                let shown = self.transport.shown().nth(self.endpoint).unwrap_or_default();
+                let reason = shorten(&self.transport.without_secrets(reason));
+                format!("{shown} answered {}: {reason}", answer.status)
+            }
+            None => answer.words,
+        };
+        Ok(Reply { status: answer.status.as_u16(), body, words })
     }
 
     /// What stands behind a name.

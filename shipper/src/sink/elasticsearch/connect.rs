@@ -48,8 +48,8 @@ async fn who(
             let server = if is_opensearch { "OpenSearch" } else { "Elasticsearch" };
             Finding::good(format!("{shown} is {server} {number}"))
         }
-        // An API key that may only write may not know the version.
-        (403, _) => Finding::good(format!("{shown} answers and knows these credentials")),
+        // Credentials that may only write, or a proxy that lets through nothing else.
+        (403..=405, _) => Finding::good(format!("{shown} answers, and does not tell its version")),
         (200, None) => Finding::bad(format!(
             "{shown} answers, but not as Elasticsearch or OpenSearch do; is it another service?"
         )),
@@ -113,16 +113,13 @@ async fn installed(
     name: &str,
     target: &Target,
 ) -> Result<Vec<Finding>, Failure> {
-    let (mut findings, mut missing) = (Vec::new(), Vec::new());
+    let (mut findings, mut missing, mut hidden) = (Vec::new(), Vec::new(), None);
     for step in setup::steps(name, target) {
         let reply = cluster.get(&step.path).await?;
         if reply.status == 404 {
             missing.push(step.path);
         } else if !reply.is_good() {
-            findings.push(Finding::note(format!(
-                "whether {} is there is not known: {}",
-                step.path, reply.words
-            )));
+            hidden = hidden.or(Some(reply.words));
         } else if !step.is_operators {
             let ours: Value = serde_json::from_str(&step.body).expect("our own JSON");
             if !found(&reply.body).is_some_and(|theirs| has(theirs, &ours)) {
@@ -141,6 +138,11 @@ async fn installed(
         // An index of the operator's may have mappings of its own; a data stream has none without.
         let is_needed = matches!(target, Target::Missing | Target::DataStream(_));
         findings.push(if is_needed { Finding::bad(text) } else { Finding::note(text) });
+    }
+    if let Some(words) = hidden {
+        findings.push(Finding::note(format!(
+            "whether pipeline and templates are there is not told to these credentials: {words}"
+        )));
     }
     if findings.is_empty() {
         findings.push(Finding::good(

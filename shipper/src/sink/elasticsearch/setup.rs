@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, Target};
+use super::cluster::{Cluster, Reply, Target};
 use crate::config::settings::ElasticsearchSettings;
 use crate::sink::Finding;
 use crate::sink::transport::{Failure, Method, Transport, TransportError};
@@ -119,19 +119,21 @@ impl Setup {
         tell: &mut impl FnMut(Finding),
     ) -> Result<(), Failure> {
         for Step { path, body, is_operators } in steps(&self.data_stream, target) {
-            if is_operators && cluster.get(&path).await?.is_good() {
-                tell(Finding::good(format!("{path} is there already and is left as it is")));
-                continue;
+            if is_operators {
+                let reply = cluster.get(&path).await?;
+                if reply.is_good() {
+                    tell(Finding::good(format!("{path} is there already and is left as it is")));
+                    continue;
+                }
+                // Where it cannot be seen it may be there.
+                if reply.status != 404 {
+                    tell(Finding::bad(refused(&format!("GET {path}"), &reply)));
+                    return Ok(());
+                }
             }
             let reply = cluster.request(Method::PUT, &path, Some(&body)).await?;
             if !reply.is_good() {
-                let need = match reply.status {
-                    401 | 403 => {
-                        "; these credentials need the cluster privileges `manage_index_templates` and `manage_ingest_pipelines`, or the action groups of the same purpose of OpenSearch"
-                    }
-                    _ => "",
-                };
-                tell(Finding::bad(format!("PUT {path}: {}{need}", reply.words)));
+                tell(Finding::bad(refused(&format!("PUT {path}"), &reply)));
                 return Ok(());
             }
             if reply.body["acknowledged"] != true {
@@ -147,6 +149,17 @@ impl Setup {
         }
         Ok(())
     }
+}
+
+/// What was refused, and with which rights it would not be.
+fn refused(request: &str, reply: &Reply) -> String {
+    let need = match reply.status {
+        403 => {
+            "; this needs the cluster privileges `manage_index_templates` and `manage_ingest_pipelines`, which a sink does not need: run it with a copy of the configuration that has other credentials"
+        }
+        _ => "",
+    };
+    format!("{request}: {}{need}", reply.words)
 }
 
 /// From when on what was installed counts, where that is not from the first event on.
