@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::channels::{Channels, Waiting};
-use super::reply::{self, Reply, Sent};
+use super::reply::{self, Reply};
 use super::{ANSWER_BYTES_MAX, JSON, SplunkHecSink, sent};
 use crate::sink::Outcome;
 use crate::sink::transport::{Answer, Failure, Method, Request};
@@ -146,14 +146,7 @@ impl SplunkHecSink {
         if let Some(told) = told(&answer) {
             return Asked::Told(told);
         }
-        let question = Sent {
-            events: 0,
-            bytes: 0,
-            index: None,
-            acknowledgement: true,
-            shown: &self.shown[place],
-        };
-        let outcome = match reply::outcome(reply.as_ref(), &answer, &question) {
+        let outcome = match reply::outcome(reply.as_ref(), &answer, &self.context(&answer)) {
             // No event is to blame for how a question is answered.
             Outcome::Refused { cause } | Outcome::TooLarge { cause, .. } => {
                 Outcome::Blocked { cause }

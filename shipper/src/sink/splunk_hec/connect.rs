@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::acknowledgement::told;
 use super::code::{self, Meaning};
-use super::reply::{Reply, Sent, words};
+use super::reply::{Reply, words};
 use super::{ANSWER_BYTES_MAX, CHANNEL, EVENT_PATH, SplunkHecSink, header};
 use crate::config::settings::SplunkHecSettings;
 use crate::sink::Finding;
@@ -108,13 +108,6 @@ impl Look<'_> {
     }
 
     fn words(&self, answer: &Answer, reply: Option<&Reply>) -> String {
-        let sent = Sent {
-            events: 0,
-            bytes: 0,
-            index: self.sink.metadata.index.as_deref(),
-            acknowledgement: self.sink.channels.is_some(),
-            shown: self.shown(),
-        };
-        words(reply, answer, &sent)
+        words(reply, answer, &self.sink.context(answer))
     }
 }

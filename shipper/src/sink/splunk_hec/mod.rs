@@ -23,7 +23,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use self::channels::{Channels, Waiting};
-use self::reply::{Reply, Sent};
+use self::reply::{Context, Reply};
 use super::transport::{Answer, Failure, HeaderName, HeaderValue, Method, Request, Transport};
 use super::{Batch, Outcome, Sink};
 use crate::config::settings::SplunkHecSettings;
@@ -177,14 +177,19 @@ impl SplunkHecSink {
 
     /// What became of a batch that was not taken as a whole.
     fn outcome(&self, batch: Batch<'_>, answer: &Answer, reply: Option<&Reply>) -> Outcome {
-        let sent = Sent {
-            events: batch.len(),
-            bytes: batch.bytes().len(),
+        let (events, bytes) = (batch.len(), batch.bytes().len());
+        reply::outcome(reply, answer, &Context { events, bytes, ..self.context(answer) })
+    }
+
+    /// Of a request without events.
+    fn context(&self, answer: &Answer) -> Context<'_> {
+        Context {
+            events: 0,
+            bytes: 0,
             index: self.metadata.index.as_deref(),
             acknowledgement: self.channels.is_some(),
             shown: &self.shown[answer.endpoint],
-        };
-        reply::outcome(reply, answer, &sent)
+        }
     }
 }
 

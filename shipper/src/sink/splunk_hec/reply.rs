@@ -19,10 +19,10 @@ pub struct Reply {
     pub invalid_event_number: Option<u64>,
 }
 
-/// What was sent, as far as the outcome depends on it.
+/// What was sent and whereto, as far as the meaning of the answer depends on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent<'a> {
-    /// Events of the batch.
+pub struct Context<'a> {
+    /// Events of the batch; 0 for a request without any.
     pub events: usize,
     /// Its bytes before compression.
     pub bytes: usize,
@@ -53,8 +53,8 @@ impl Reply {
 
 /// What the answer says, in words with what to do.
 #[must_use]
-pub fn words(reply: Option<&Reply>, answer: &Answer, sent: &Sent<'_>) -> String {
-    let shown = sent.shown;
+pub fn words(reply: Option<&Reply>, answer: &Answer, context: &Context<'_>) -> String {
+    let shown = context.shown;
     let Some(reply) = reply else {
         return if answer.class() == Class::Done {
             format!(
@@ -71,7 +71,7 @@ pub fn words(reply: Option<&Reply>, answer: &Answer, sent: &Sent<'_>) -> String 
     };
     let mut words = format!("{shown} answered {}, code {number}, {}", answer.status, code.name);
     if number == code::INCORRECT_INDEX {
-        words = match sent.index {
+        words = match context.index {
             Some(index) => format!("{words}, which is {index:?}"),
             None => format!("{words}, which is the default index of the token"),
         };
@@ -85,8 +85,8 @@ pub fn words(reply: Option<&Reply>, answer: &Answer, sent: &Sent<'_>) -> String 
 /// What became of a batch that was not taken as a whole: by the code of the answer, and where there
 /// is none that is known, by its status.
 #[must_use]
-pub fn outcome(reply: Option<&Reply>, answer: &Answer, sent: &Sent<'_>) -> Outcome {
-    let cause = words(reply, answer, sent);
+pub fn outcome(reply: Option<&Reply>, answer: &Answer, context: &Context<'_>) -> Outcome {
+    let cause = words(reply, answer, context);
     let known = reply.and_then(|reply| code::known(reply.code));
     // What is too large says so by its status, whatever stands beside it.
     let known = known.filter(|_| answer.class() != Class::TooLarge);
@@ -94,12 +94,12 @@ pub fn outcome(reply: Option<&Reply>, answer: &Answer, sent: &Sent<'_>) -> Outco
         Some(Meaning::Again) => Outcome::Retry { cause, after: answer.after },
         Some(Meaning::Hold(_)) => Outcome::Blocked { cause },
         Some(Meaning::NoData) => Outcome::Refused { cause },
-        Some(Meaning::BadEvent) => match reply.and_then(|reply| place(reply, sent)) {
-            Some(place) => without(place, cause, sent),
+        Some(Meaning::BadEvent) => match reply.and_then(|reply| place(reply, context)) {
+            Some(place) => without(place, cause, context),
             None => Outcome::Refused { cause },
         },
         // Success with another status than 200 is none.
-        Some(Meaning::Done) | None => match answer.outcome(sent.events, sent.bytes) {
+        Some(Meaning::Done) | None => match answer.outcome(context.events, context.bytes) {
             Outcome::Retry { after, .. } => Outcome::Retry { cause, after },
             Outcome::Blocked { .. } => Outcome::Blocked { cause },
             Outcome::TooLarge { bytes_max, .. } => Outcome::TooLarge { cause, bytes_max },
@@ -110,16 +110,16 @@ pub fn outcome(reply: Option<&Reply>, answer: &Answer, sent: &Sent<'_>) -> Outco
 }
 
 /// The place of the event at fault, if it is one of the batch.
-fn place(reply: &Reply, sent: &Sent<'_>) -> Option<usize> {
+fn place(reply: &Reply, context: &Context<'_>) -> Option<usize> {
     let place = usize::try_from(reply.invalid_event_number?).ok()?;
-    (place < sent.events).then_some(place)
+    (place < context.events).then_some(place)
 }
 
 /// The event at this place is refused. The collector has taken those before it, but has given
 /// nothing by which an acknowledgement of them could be asked for.
-fn without(place: usize, cause: String, sent: &Sent<'_>) -> Outcome {
-    let after = place + 1..sent.events;
+fn without(place: usize, cause: String, context: &Context<'_>) -> Outcome {
+    let after = place + 1..context.events;
     let again: Vec<usize> =
-        if sent.acknowledgement { (0..place).chain(after).collect() } else { after.collect() };
+        if context.acknowledgement { (0..place).chain(after).collect() } else { after.collect() };
     Outcome::Mixed { rejected: vec![(place, cause.clone())], again, cause, after: None }
 }

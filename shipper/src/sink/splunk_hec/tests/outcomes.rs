@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use crate::sink::Outcome;
 use crate::sink::splunk_hec::acknowledgement::told;
-use crate::sink::splunk_hec::reply::{Reply, Sent, outcome};
+use crate::sink::splunk_hec::reply::{Context, Reply, outcome};
 use crate::sink::transport::Answer;
 
 const SHOWN: &str = "https://hec.example:8088/";
 
 /// Three events to the index `linux`.
-const SENT: Sent<'_> =
-    Sent { events: 3, bytes: 900, index: Some("linux"), acknowledgement: false, shown: SHOWN };
+const SENT: Context<'_> =
+    Context { events: 3, bytes: 900, index: Some("linux"), acknowledgement: false, shown: SHOWN };
 
-const ACKNOWLEDGED: Sent<'_> = Sent { acknowledgement: true, ..SENT };
+const ACKNOWLEDGED: Context<'_> = Context { acknowledgement: true, ..SENT };
 
 fn answer(status: u16, body: &str) -> Answer {
     Answer {
@@ -27,11 +27,11 @@ fn answer(status: u16, body: &str) -> Answer {
 }
 
 /// `None`: it was taken.
-fn became(answer: &Answer, sent: &Sent<'_>) -> Option<Outcome> {
+fn became(answer: &Answer, context: &Context<'_>) -> Option<Outcome> {
     let reply = Reply::read(answer);
     match &reply {
         Some(reply) if reply.is_success(answer) => None,
-        _ => Some(outcome(reply.as_ref(), answer, sent)),
+        _ => Some(outcome(reply.as_ref(), answer, context)),
     }
 }
 
@@ -138,8 +138,10 @@ fn what_somebody_must_mend_holds_and_says_how() {
 
 #[test]
 fn the_index_of_the_token_is_told_from_one_of_the_sink() {
-    let sent = Sent { index: None, ..SENT };
-    let Some(Outcome::Blocked { cause }) = became(&coded(400, 7), &sent) else { panic!("taken") };
+    let context = Context { index: None, ..SENT };
+    let Some(Outcome::Blocked { cause }) = became(&coded(400, 7), &context) else {
+        panic!("taken")
+    };
     assert!(cause.contains("the default index of the token"), "{cause}");
 }
 
