@@ -54,7 +54,7 @@ fn acknowledgement_must_be_on_at_both_ends() -> anyhow::Result<()> {
 fn a_wrong_token_and_bad_health_are_told_apart() -> anyhow::Result<()> {
     let collector = collector(HecPlan { health: 18, ..HecPlan::default() })?;
     collector.expect_token("Splunk other");
-    let found = findings(&collector, false)?;
+    let found = findings(&collector, true)?;
     let [health, token] = bad(&found)[..] else { anyhow::bail!("{found:?}") };
     assert!(health.contains("queues are full"), "{health}");
     assert!(token.contains("Splunk does not know the token"), "{token}");

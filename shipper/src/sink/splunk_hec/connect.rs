@@ -8,8 +8,8 @@ use super::code::{self, Meaning};
 use super::reply::{Reply, words};
 use super::{ANSWER_BYTES_MAX, CHANNEL, EVENT_PATH, SplunkHecSink, header};
 use crate::config::settings::SplunkHecSettings;
-use crate::sink::Finding;
 use crate::sink::transport::{Answer, Failure, Method, Request};
+use crate::sink::{Finding, Grade};
 
 const HEALTH_PATH: &str = "/services/collector/health";
 
@@ -47,8 +47,11 @@ impl Look<'_> {
     async fn all(&self, settings: &SplunkHecSettings) -> Result<Vec<Finding>, Failure> {
         let mut findings = vec![self.health().await?];
         let channel = settings.acknowledgement.then(Uuid::new_v4);
-        findings.push(self.token(channel).await?);
-        if let Some(channel) = channel {
+        let token = self.token(channel).await?;
+        let is_known = token.grade == Grade::Good;
+        findings.push(token);
+        // To a token that is not known nothing else is said of acknowledgement.
+        if let Some(channel) = channel.filter(|_| is_known) {
             findings.push(self.acknowledgement(channel).await?);
         }
         Ok(findings)
