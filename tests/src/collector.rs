@@ -25,6 +25,7 @@
 mod account;
 mod answer;
 mod connection;
+pub mod delivery;
 mod elasticsearch;
 mod fault;
 mod generic;
