@@ -48,7 +48,7 @@ pub fn explain(error: &reqwest::Error, shown: &str, settings: &TransportSettings
             None => Failure::passing(format!("{shown}: TLS: {said}")),
         };
     }
-    let last = innermost(error).to_string();
+    let last = last_words(error);
     // The errors of a tunnel have no public type.
     if last.contains("proxy auth") {
         return Failure::blocked(format!(
@@ -81,8 +81,14 @@ fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
     }
 }
 
-fn innermost(error: &reqwest::Error) -> &(dyn Error + 'static) {
-    sources(error).last().expect("an error is its own first source")
+/// What the innermost error says.
+fn last_words(error: &reqwest::Error) -> String {
+    let innermost = sources(error).last().expect("an error is its own first source");
+    match innermost.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        // rustls says this for programmers, with a link.
+        Some(std::io::ErrorKind::UnexpectedEof) => "the other side closed it".to_owned(),
+        _ => innermost.to_string(),
+    }
 }
 
 fn tls(error: &reqwest::Error) -> Option<&rustls::Error> {
