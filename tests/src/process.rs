@@ -93,6 +93,12 @@ impl Process {
         Ok(())
     }
 
+    /// How many lines with this text were logged by now.
+    pub fn logged(&mut self, text: &str) -> usize {
+        self.seen.extend(self.log.try_iter());
+        self.seen.iter().filter(|line| line.contains(text)).count()
+    }
+
     /// What was logged, as far as it was waited for.
     #[must_use]
     pub fn log(&self) -> String {

@@ -196,9 +196,10 @@ pub fn http_sink(url: &str, more: &str) -> String {
 /// The same of another type, and without its URL.
 #[must_use]
 pub fn sink(kind: &str, more: &str) -> String {
-    let mut yaml = format!(
-        "  - name: siem\n    type: {kind}\n    retry: {{ initial: 100ms, max: 500ms }}\n{more}"
-    );
+    let mut yaml = format!("  - name: siem\n    type: {kind}\n{more}");
+    if !more.contains("    retry:") {
+        yaml.push_str("    retry: { initial: 50ms, max: 200ms }\n");
+    }
     if !more.contains("    batch:") {
         yaml.push_str("    batch: { events: 20, linger: 20ms }\n");
     }
