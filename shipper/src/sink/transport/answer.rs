@@ -12,6 +12,9 @@ use crate::sink::Outcome;
 /// Most characters of an answer that a message repeats.
 const QUOTED_CHARS_MAX: usize = 300;
 
+/// What to do about a proxy that wants another login.
+pub const PROXY_REFUSES: &str = "the proxy does not accept these credentials; see `proxy`, or HTTPS_PROXY and HTTP_PROXY in the environment of shipper";
+
 /// An answer, read to its end.
 pub struct Answer {
     /// Its status.
@@ -172,7 +175,7 @@ fn advice(status: StatusCode) -> Option<&'static str> {
         406 | 415 => {
             "it does not take this encoding or compression; change `encoding` or `compression`"
         }
-        407 => "the proxy does not accept these credentials; see `proxy`",
+        407 => PROXY_REFUSES,
         _ => return None,
     })
 }

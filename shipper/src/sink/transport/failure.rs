@@ -4,6 +4,7 @@ use std::error::Error;
 
 use rustls::{AlertDescription, CertificateError};
 
+use super::answer::PROXY_REFUSES;
 use super::client::TransportError;
 use crate::config::settings::TransportSettings;
 use crate::sink::Outcome;
@@ -51,9 +52,7 @@ pub fn explain(error: &reqwest::Error, shown: &str, settings: &TransportSettings
     let last = last_words(error);
     // The errors of a tunnel have no public type.
     if last.contains("proxy auth") {
-        return Failure::blocked(format!(
-            "{shown}: the proxy does not accept these credentials; see `proxy`"
-        ));
+        return Failure::blocked(format!("{shown}: {PROXY_REFUSES}"));
     }
     let cause = if error.is_timeout() && error.is_connect() {
         format!("{shown}: no connection within {:?} (`timeouts.connect`)", settings.connect_timeout)
