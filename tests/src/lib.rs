@@ -6,6 +6,7 @@ pub mod collector;
 pub mod daemon;
 pub mod ecs;
 pub mod guest;
+pub mod http_proxy;
 pub mod kafka;
 pub mod mounted;
 pub mod opensearch;

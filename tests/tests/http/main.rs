@@ -5,6 +5,7 @@ mod taken;
 mod faults;
 mod credentials;
 mod refused;
+mod ways;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
