@@ -31,9 +31,14 @@ impl Pool {
 
     /// Makes them: executions with so many ancestors each.
     pub fn new(ancestors: u32) -> Pool {
+        Pool::of(POOL, ancestors)
+    }
+
+    /// The same with so many that are different.
+    pub fn of(different: u64, ancestors: u32) -> Pool {
         let mut host = Makings::new(ancestors);
         let mut line = Vec::new();
-        let records: Vec<Vec<u8>> = (0..POOL)
+        let records: Vec<Vec<u8>> = (0..different)
             .map(|number| {
                 let event = host.event(number);
                 ecs::encode(&event, &mut line);
@@ -42,13 +47,14 @@ impl Pool {
                 record
             })
             .collect();
-        let record_bytes = records.iter().map(|record| record.len() as u64).sum::<u64>() / POOL;
-        Pool { records, record_bytes, line_bytes: line.len() as u64 / POOL }
+        let record_bytes =
+            records.iter().map(|record| record.len() as u64).sum::<u64>() / different;
+        Pool { records, record_bytes, line_bytes: line.len() as u64 / different }
     }
 
     /// The record of this number.
     pub fn record(&self, number: u64) -> &[u8] {
-        &self.records[(number % POOL) as usize]
+        &self.records[number as usize % self.records.len()]
     }
 }
 
