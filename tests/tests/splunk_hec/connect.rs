@@ -36,6 +36,9 @@ fn a_good_collector_is_good_and_nothing_is_written_to_it() -> anyhow::Result<()>
     assert!(is_good(&found), "{found:?}");
     let account = collector.account();
     assert_eq!((account.events.len(), account.malformed), (0, 0), "{:?}", account.complaints);
+    let requests = collector.requests();
+    let mut posts = requests.iter().filter(|seen| seen.method == "POST");
+    assert!(posts.all(|seen| seen.header("content-length").is_some()), "{requests:?}");
     Ok(())
 }
 

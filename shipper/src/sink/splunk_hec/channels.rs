@@ -3,7 +3,9 @@
 //! A collector numbers the batches of a channel from 0 on, tells once that a number is acknowledged,
 //! and forgets everything when it restarts: then the same numbers come again for other batches. So
 //! that none is taken for another, a new channel is begun whenever a request gets no answer of a
-//! collector, and one whose numbers begin anew is given up: what waits on it comes again.
+//! collector, and one whose numbers begin anew is given up: what waits on it comes again. What is left
+//! is a restart that falls between two questions, a second at most, and a question that comes between
+//! a batch that is given an old number then and the answer that tells it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

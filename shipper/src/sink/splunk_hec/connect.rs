@@ -8,10 +8,12 @@ use super::code::{self, Meaning};
 use super::reply::{Reply, words};
 use super::{ANSWER_BYTES_MAX, CHANNEL, EVENT_PATH, SplunkHecSink, header};
 use crate::config::settings::SplunkHecSettings;
-use crate::sink::transport::{Answer, Failure, Method, Request};
+use crate::sink::transport::{Answer, Failure, HeaderName, HeaderValue, Method, Request};
 use crate::sink::{Finding, Grade};
 
 const HEALTH_PATH: &str = "/services/collector/health";
+
+const CONTENT_LENGTH: HeaderName = HeaderName::from_static("content-length");
 
 /// Asks each URL of the sink. Takes as long as the timeouts of the sink allow.
 pub async fn check(settings: &SplunkHecSettings) -> Vec<Finding> {
@@ -92,11 +94,16 @@ impl Look<'_> {
         path: &str,
         channel: Option<Uuid>,
     ) -> Result<(Answer, Option<Reply>), Failure> {
-        let channel = channel.map(|channel| (CHANNEL, header(channel)));
+        let mut headers: Vec<_> =
+            channel.map(|channel| (CHANNEL, header(channel))).into_iter().collect();
+        if method == Method::POST {
+            // The client library says nothing about a body that is not there; some servers insist.
+            headers.push((CONTENT_LENGTH, HeaderValue::from_static("0")));
+        }
         let request = Request {
             method,
             path,
-            headers: channel.as_slice(),
+            headers: &headers,
             body: None,
             endpoint: Some(self.place),
             answer_bytes_max: ANSWER_BYTES_MAX,
