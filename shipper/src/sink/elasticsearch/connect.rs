@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::missing_privilege;
-use super::cluster::{Cluster, Target};
+use super::cluster::{Cluster, Reply, Target};
 use super::setup;
 use crate::config::settings::ElasticsearchSettings;
 use crate::sink::transport::{Failure, Method, Transport};
@@ -92,19 +92,24 @@ async fn rights(cluster: &Cluster<'_>, name: &str, target: &Target) -> Result<Fi
     });
     let path = "/_security/user/_has_privileges";
     let reply = cluster.request(Method::POST, path, Some(&body.to_string())).await?;
+    Ok(granted(&reply, name, target))
+}
+
+fn granted(reply: &Reply, name: &str, target: &Target) -> Finding {
     let granted = &reply.body["index"][name];
-    Ok(match (granted["create_doc"].as_bool(), granted["auto_configure"].as_bool()) {
+    match (granted["create_doc"].as_bool(), granted["auto_configure"].as_bool()) {
         (Some(true), made) if made == Some(true) || *target != Target::Missing => {
             Finding::good(format!("may write to {name}"))
         }
         (Some(_), _) => {
             Finding::bad(format!("may not write to {name}: {}", missing_privilege(name)))
         }
-        (None, _) if reply.status == 401 => Finding::bad(reply.words),
+        (None, _) if reply.status == 401 => Finding::bad(reply.words.clone()),
+        // OpenSearch, or an Elasticsearch without users.
         (None, _) => Finding::note(format!(
             "this server does not tell who may write to {name}: that is seen with the first event"
         )),
-    })
+    }
 }
 
 /// Whether the pipeline and the templates are there, and are those of this version.
@@ -242,5 +247,31 @@ mod tests {
         ] {
             assert!(!has(&other, &ours), "{other}");
         }
+    }
+
+    #[test]
+    fn rights_are_told_as_elasticsearch_grants_them() {
+        let grade = |create: Value, auto: Value, target: Target| {
+            let body = json!({
+                "username": "writer",
+                "has_all_requested": false,
+                "index": { "logs-x": { "create_doc": create, "auto_configure": auto } },
+            });
+            let reply = Reply { status: 200, body, words: String::new() };
+            granted(&reply, "logs-x", &target).grade
+        };
+        let there = || Target::DataStream(String::new());
+        assert_eq!(grade(json!(true), json!(true), Target::Missing), Grade::Good);
+        assert_eq!(grade(json!(true), json!(false), Target::Missing), Grade::Bad);
+        assert_eq!(grade(json!(true), json!(false), there()), Grade::Good);
+        assert_eq!(grade(json!(false), json!(true), there()), Grade::Bad);
+        let unknown = |status, body| {
+            let reply = Reply { status, body, words: "it answered".to_owned() };
+            granted(&reply, "logs-x", &Target::Missing).grade
+        };
+        let no_handler = json!({ "error": "no handler found for uri [/_security/...]" });
+        assert_eq!(unknown(400, no_handler), Grade::Note);
+        assert_eq!(unknown(200, Value::Null), Grade::Note);
+        assert_eq!(unknown(401, Value::Null), Grade::Bad);
     }
 }

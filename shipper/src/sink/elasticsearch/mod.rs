@@ -108,7 +108,7 @@ impl Sink for ElasticsearchSink {
             body: Some(("application/x-ndjson", bytes)),
             endpoint: None,
             // A reason may repeat what is in the event.
-            answer_bytes_max: ANSWER_BYTES_MIN + count * ANSWER_BYTES_PER_EVENT + 2 * bytes.len(),
+            answer_bytes_max: ANSWER_BYTES_MIN + count * ANSWER_BYTES_PER_EVENT + bytes.len(),
         };
         match self.transport.request(request).await {
             Ok(answer) if answer.class() == Class::Done => self.settle(&answer, count),
