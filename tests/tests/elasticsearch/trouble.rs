@@ -49,7 +49,10 @@ fn an_event_that_conflicts_with_the_mapping_is_put_aside_and_the_others_are_deli
 }
 
 fn assert_blocked(outcome: Outcome, words: &[&str]) {
-    let Outcome::Blocked { cause } = outcome else { panic!("{outcome:?}") };
+    let cause = match outcome {
+        Outcome::Blocked { cause } => cause,
+        other => format!("not blocked: {other:?}"),
+    };
     for words in words {
         assert!(cause.contains(words), "`{words}` is not in: {cause}");
     }
