@@ -177,7 +177,7 @@ impl Attempt<'_> {
                 }
             }
             Outcome::Mixed { rejected, again, cause, after } => {
-                self.settle_each(&part, rejected, again, &cause, after, place);
+                self.settle_each(&part, rejected, again, cause, after, place);
             }
         }
     }
@@ -187,7 +187,7 @@ impl Attempt<'_> {
         part: &Part,
         rejected: Vec<(usize, String)>,
         again: Vec<usize>,
-        cause: &str,
+        cause: Option<String>,
         after: Option<std::time::Duration>,
         place: Place<'_>,
     ) {
@@ -203,11 +203,14 @@ impl Attempt<'_> {
         self.refused
             .extend(rejected.into_iter().filter_map(|(at, reason)| Some((item(at)?, reason))));
         let again: Vec<Item> = again.into_iter().filter_map(item).collect();
-        if again.is_empty() {
-            place.went_well();
-        } else {
-            place.failed();
-            self.outlet.gate.down(self.order, Down::Retry, cause, after);
+        match cause.filter(|_| !again.is_empty()) {
+            None => place.went_well(),
+            Some(cause) => {
+                place.failed();
+                self.outlet.gate.down(self.order, Down::Retry, &cause, after);
+            }
+        }
+        if !again.is_empty() {
             let again = self.part_of(&again);
             self.parts.push_front(again);
         }

@@ -68,8 +68,9 @@ pub enum Outcome {
         rejected: Vec<(usize, String)>,
         /// Places in the batch of events to be sent again.
         again: Vec<usize>,
-        /// Why those are to be sent again.
-        cause: String,
+        /// Why those are to be sent again; `None` where they were not looked at, after one that is
+        /// refused: that is no failure, and they come again at once.
+        cause: Option<String>,
         /// As in [`Outcome::Retry`].
         after: Option<Duration>,
     },

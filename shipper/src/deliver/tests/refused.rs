@@ -76,7 +76,7 @@ async fn what_the_other_side_says_of_each_event_is_followed() {
         Outcome::Mixed {
             rejected: vec![(3, "bad date".to_owned())],
             again: vec![0, 9],
-            cause: "429 for some".to_owned(),
+            cause: Some("429 for some".to_owned()),
             after: None,
         },
         retry(),
@@ -90,6 +90,27 @@ async fn what_the_other_side_says_of_each_event_is_followed() {
     got.sort_unstable();
     assert_eq!(got, [1, 2, 3, 5, 6, 7, 8, 9, 10]);
     assert_eq!(quarantined(&setup), [(4, "bad date".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_after_one_that_is_refused_are_sent_again_at_once() {
+    let mut setup = Setup::new(10);
+    // As a collector that reads one after the other, and no further than to the first it refuses.
+    let sink = Scripted::new(|numbers| match numbers.iter().position(|number| number % 4 == 0) {
+        None => sent(),
+        Some(at) => Outcome::Mixed {
+            rejected: vec![(at, "bad date".to_owned())],
+            again: (at + 1..numbers.len()).collect(),
+            cause: None,
+            after: None,
+        },
+    });
+    let begun = tokio::time::Instant::now();
+    let delivered = setup.run(&sink).await;
+    assert!(begun.elapsed() <= setup.settings.linger, "no pause");
+    assert_eq!(delivered, Delivered { sent: 8, quarantined: 2, complete: true });
+    assert_eq!(sink.got(), [1, 2, 3, 5, 6, 7, 9, 10]);
+    assert_eq!(sink.calls(), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -142,7 +142,7 @@ impl Items {
         } else if again.len() == count {
             Outcome::Retry { cause, after }
         } else {
-            Outcome::Mixed { rejected, again, cause, after }
+            Outcome::Mixed { rejected, again, cause: Some(cause), after }
         }
     }
 }
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn each_event_gets_its_own_due() {
-        let Outcome::Mixed { rejected, again, cause, after } = of(&[
+        let Outcome::Mixed { rejected, again, cause: Some(cause), after } = of(&[
             created(),
             failed(400, "document_parsing_exception", "failed to parse field [a]\nof type [long]"),
             failed(429, "es_rejected_execution_exception", "queue is full"),

@@ -156,5 +156,5 @@ fn again(groups: &[Group<'_>], outcome: Outcome) -> Outcome {
         other => return other,
     };
     let again = groups.iter().flat_map(|group| group.places.iter().copied()).collect();
-    Outcome::Mixed { rejected: Vec::new(), again, cause, after }
+    Outcome::Mixed { rejected: Vec::new(), again, cause: Some(cause), after }
 }

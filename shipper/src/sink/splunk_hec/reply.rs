@@ -121,5 +121,5 @@ fn without(place: usize, cause: String, context: &Context<'_>) -> Outcome {
     let after = place + 1..context.events;
     let again: Vec<usize> =
         if context.acknowledgement { (0..place).chain(after).collect() } else { after.collect() };
-    Outcome::Mixed { rejected: vec![(place, cause.clone())], again, cause, after: None }
+    Outcome::Mixed { rejected: vec![(place, cause)], again, cause: None, after: None }
 }

@@ -228,7 +228,9 @@ impl Inner {
                         kept.push(place);
                     }
                 }
-                (Outcome::Mixed { rejected, again, cause: "busy".to_owned(), after: None }, kept)
+                let is_failure = rejected.is_empty() || self.dice.percent(50);
+                let cause = is_failure.then(|| "busy".to_owned());
+                (Outcome::Mixed { rejected, again, cause, after: None }, kept)
             }
         }
     }
