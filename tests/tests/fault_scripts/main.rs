@@ -6,6 +6,7 @@
 mod life;
 mod script;
 
+use anyhow::Context as _;
 use life::Life;
 use script::{Kind, Script};
 
@@ -20,37 +21,36 @@ fn seeds(kind: Kind) -> std::ops::Range<u64> {
 }
 
 /// Runs each script; the first that fails is told with its seed.
-fn try_all(kind: Kind) {
+fn try_all(kind: Kind) -> anyhow::Result<()> {
     for seed in seeds(kind) {
         let script = Script::new(kind, seed);
-        let shown = format!("{script:?}");
-        if let Err(error) = Life::new(script).and_then(|life| life.run()) {
-            panic!("SHIPPER_SEED={seed}: {error:?}\n{shown}");
-        }
+        let shown = format!("SHIPPER_SEED={seed}: {script:?}");
+        Life::new(script).and_then(Life::run).context(shown)?;
     }
+    Ok(())
 }
 
 #[test]
-fn a_collector_gets_every_event_over_http_whatever_goes_wrong() {
-    try_all(Kind::Http { tls: false, array: false });
+fn a_collector_gets_every_event_over_http_whatever_goes_wrong() -> anyhow::Result<()> {
+    try_all(Kind::Http { tls: false, array: false })
 }
 
 #[test]
-fn a_collector_gets_every_event_over_https_whatever_goes_wrong() {
-    try_all(Kind::Http { tls: true, array: true });
+fn a_collector_gets_every_event_over_https_whatever_goes_wrong() -> anyhow::Result<()> {
+    try_all(Kind::Http { tls: true, array: true })
 }
 
 #[test]
-fn elasticsearch_gets_every_event_once_whatever_goes_wrong() {
-    try_all(Kind::Elasticsearch);
+fn elasticsearch_gets_every_event_once_whatever_goes_wrong() -> anyhow::Result<()> {
+    try_all(Kind::Elasticsearch)
 }
 
 #[test]
-fn splunk_gets_every_event_whatever_goes_wrong() {
-    try_all(Kind::Splunk { acknowledgement: false });
+fn splunk_gets_every_event_whatever_goes_wrong() -> anyhow::Result<()> {
+    try_all(Kind::Splunk { acknowledgement: false })
 }
 
 #[test]
-fn splunk_has_acknowledged_what_counts_as_delivered_whatever_goes_wrong() {
-    try_all(Kind::Splunk { acknowledgement: true });
+fn splunk_has_acknowledged_what_counts_as_delivered_whatever_goes_wrong() -> anyhow::Result<()> {
+    try_all(Kind::Splunk { acknowledgement: true })
 }
