@@ -25,13 +25,20 @@ struct State {
     rests_until: Option<Instant>,
     /// How long it rests when it fails again.
     rest: Duration,
+    /// When it last counted as failed.
+    failed_at: Option<Instant>,
+}
+
+impl State {
+    /// Of a URL that works.
+    const WORKS: State = State { rests_until: None, rest: REST_MIN, failed_at: None };
 }
 
 impl Endpoints {
     /// At least one, the preferred one first.
     #[must_use]
     pub fn new(urls: Vec<Url>) -> Endpoints {
-        let states = vec![State { rests_until: None, rest: REST_MIN }; urls.len()];
+        let states = vec![State::WORKS; urls.len()];
         Endpoints { urls, states: Mutex::new(states) }
     }
 
@@ -69,13 +76,19 @@ impl Endpoints {
 
     /// It answered.
     pub fn worked(&self, place: usize) {
-        self.states()[place] = State { rests_until: None, rest: REST_MIN };
+        self.states()[place] = State::WORKS;
     }
 
-    /// It did not, or only that it cannot.
-    pub fn failed(&self, place: usize) {
+    /// It did not, or only that it cannot, to a request that began at this time. Those that were under
+    /// way together fail together, which counts once.
+    pub fn failed(&self, place: usize, begun: Instant) {
         let state = &mut self.states()[place];
-        state.rests_until = Some(Instant::now() + state.rest);
+        if state.failed_at.is_some_and(|failed_at| begun <= failed_at) {
+            return;
+        }
+        let now = Instant::now();
+        state.failed_at = Some(now);
+        state.rests_until = Some(now + state.rest);
         state.rest = (state.rest * 2).min(REST_MAX);
     }
 
@@ -98,13 +111,36 @@ mod tests {
         tokio::time::advance(time).await;
     }
 
+    /// Fails a request that began just before.
+    async fn fail(endpoints: &Endpoints, place: usize) {
+        let begun = Instant::now();
+        pass(Duration::from_millis(1)).await;
+        endpoints.failed(place, begun);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_fail_together_count_once() {
+        let endpoints = endpoints(2);
+        let begun = Instant::now();
+        for _ in 0..4 {
+            pass(Duration::from_millis(1)).await;
+            endpoints.failed(0, begun);
+        }
+        assert_eq!(endpoints.pick(), 1);
+        pass(REST_MIN).await;
+        assert_eq!(endpoints.pick(), 0, "it rested as after one failure");
+        pass(Duration::from_secs(1)).await;
+        endpoints.failed(0, begun);
+        assert_eq!(endpoints.pick(), 1);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_first_that_works_is_asked_and_the_preferred_one_again_after_a_while() {
         let endpoints = endpoints(3);
         assert_eq!(endpoints.pick(), 0);
-        endpoints.failed(0);
+        fail(&endpoints, 0).await;
         assert_eq!(endpoints.pick(), 1);
-        endpoints.failed(1);
+        fail(&endpoints, 1).await;
         assert_eq!(endpoints.pick(), 2);
         endpoints.worked(2);
         assert_eq!(endpoints.failing(), 2);
@@ -122,13 +158,13 @@ mod tests {
         let endpoints = endpoints(2);
         for rest in [15, 30, 60, 120, 240, 480, 600, 600] {
             assert_eq!(endpoints.pick(), 0);
-            endpoints.failed(0);
+            fail(&endpoints, 0).await;
             pass(Duration::from_secs(rest - 1)).await;
             assert_eq!(endpoints.pick(), 1);
             pass(Duration::from_secs(1)).await;
         }
         endpoints.worked(0);
-        endpoints.failed(0);
+        fail(&endpoints, 0).await;
         pass(REST_MIN).await;
         assert_eq!(endpoints.pick(), 0, "it had worked meanwhile");
     }
@@ -140,7 +176,7 @@ mod tests {
         for _ in 0..4 {
             let place = endpoints.pick();
             asked.push(place);
-            endpoints.failed(place);
+            fail(&endpoints, place).await;
             pass(Duration::from_secs(1)).await;
         }
         assert_eq!(asked, [0, 1, 0, 1]);

@@ -21,11 +21,11 @@ mod tls;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 pub use reqwest::Method;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 pub use reqwest::header::{HeaderName, HeaderValue};
+use tokio::time::Instant;
 
 use self::answer::Anonymous;
 pub use self::answer::{Answer, Class};
@@ -105,7 +105,7 @@ impl Transport {
             Ok(answer) => answer.of(place, &shown, &clients.credentials),
             Err(error) => {
                 self.figures.failed.fetch_add(1, Ordering::Relaxed);
-                self.endpoints.failed(place);
+                self.endpoints.failed(place, begun);
                 return Err(failure::explain(&error, &shown, &self.settings));
             }
         };
@@ -115,7 +115,7 @@ impl Transport {
             Class::Done | Class::TooLarge | Class::Refused => self.endpoints.worked(place),
             Class::Again | Class::Blocked => {
                 self.figures.failed.fetch_add(1, Ordering::Relaxed);
-                self.endpoints.failed(place);
+                self.endpoints.failed(place, begun);
             }
         }
         Ok(answer)
