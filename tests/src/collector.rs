@@ -167,6 +167,11 @@ impl Collector {
         self.shared.lock().in_flight_max = max;
     }
 
+    /// Answers 429 to each request that comes while so many others are at work.
+    pub fn in_flight_limit(&self, limit: usize) {
+        self.shared.lock().in_flight_limit = Some(limit);
+    }
+
     /// Accepts connections made from now on and says nothing, not even in a handshake; or serves
     /// them again. Those that were not served stay so until the client goes.
     pub fn mute(&self, mute: bool) {

@@ -40,6 +40,8 @@ pub struct State {
     pub account: Account,
     pub recent: Recent,
     pub store: Store,
+    /// More requests at once are answered 429.
+    pub in_flight_limit: Option<usize>,
     in_flight: usize,
     connections: HashMap<u64, Arc<TcpStream>>,
     /// Connections whose thread has not ended yet.
@@ -79,6 +81,7 @@ impl State {
             account: Account::default(),
             recent: Recent::default(),
             store: Store::default(),
+            in_flight_limit: None,
             in_flight: 0,
             connections: HashMap::new(),
             at_work: 0,
@@ -95,6 +98,9 @@ impl State {
         }
         if self.only.as_ref().is_some_and(|only| !path.starts_with(only.as_str())) {
             return Fault::Well;
+        }
+        if self.in_flight_limit.is_some_and(|limit| self.in_flight > limit) {
+            return Fault::Status(429);
         }
         self.script.pop_front().unwrap_or_else(|| self.always.clone())
     }

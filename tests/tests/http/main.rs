@@ -6,6 +6,9 @@ mod faults;
 mod credentials;
 mod refused;
 mod ways;
+mod pressure;
+mod restarts;
+mod together;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
