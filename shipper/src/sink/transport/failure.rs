@@ -6,7 +6,7 @@ use rustls::{AlertDescription, CertificateError};
 
 use super::answer::PROXY_REFUSES;
 use super::client::TransportError;
-use crate::config::settings::TransportSettings;
+use crate::config::settings::{ProxySettings, TransportSettings};
 use crate::sink::Outcome;
 
 /// There is no answer.
@@ -59,7 +59,15 @@ pub fn explain(error: &reqwest::Error, shown: &str, settings: &TransportSettings
     } else if error.is_timeout() {
         format!("{shown}: no answer within {:?} (`timeouts.request`)", settings.request_timeout)
     } else if error.is_connect() {
-        format!("{shown}: cannot connect: {last}")
+        let way = match &settings.proxy {
+            ProxySettings::Url { url, .. } => format!(" by the proxy {url}"),
+            ProxySettings::Environment | ProxySettings::None => String::new(),
+        };
+        format!("{shown}: cannot connect{way}: {last}")
+    // Nor have those of hyper, which reqwest hands on.
+    } else if last.starts_with("invalid HTTP") {
+        let question = if shown.starts_with("http:") { ", is it `https://`?" } else { "" };
+        format!("{shown}: it speaks no HTTP{question} ({last})")
     } else {
         format!("{shown}: the connection was lost before the answer was there: {last}")
     };
