@@ -97,6 +97,13 @@ impl<'a> Inbox<'a> {
     pub fn await_request(&mut self) -> Result<String, ReadError> {
         self.came = self.buffer.len();
         self.stop_at = None;
+        if self.buffer.is_empty() {
+            self.fill()?;
+        }
+        // Such as a handshake of TLS: servers do not wait for the end of its line.
+        if !self.buffer[0].is_ascii_graphic() {
+            return malformed("no HTTP");
+        }
         let end = self.find(b"\r\n")?;
         let line = String::from_utf8_lossy(&self.buffer[..end]);
         Ok(line.split(' ').nth(1).unwrap_or_default().to_owned())

@@ -9,6 +9,7 @@ mod ways;
 mod pressure;
 mod restarts;
 mod together;
+mod validate;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
