@@ -2,6 +2,7 @@
 //! bodies to the same server, in turn; and what it costs that one of several sinks is dead.
 
 mod fan_out;
+mod four;
 mod opensearch;
 mod server;
 
@@ -104,9 +105,11 @@ pub fn run(dir: &Path, pool: &Pool) -> anyhow::Result<(Vec<Figure>, Value)> {
             json!({ "shipper": runs(&ours), "bare": runs(&bare) }),
         );
     }
-    for (name, (more, detail)) in
-        [("opensearch", opensearch::run(dir)?), ("fan_out", fan_out::run(dir, pool)?)]
-    {
+    for (name, (more, detail)) in [
+        ("four", four::run()?),
+        ("opensearch", opensearch::run(dir)?),
+        ("fan_out", fan_out::run(dir, pool)?),
+    ] {
         figures.extend(more);
         details.insert(name.to_owned(), detail);
     }
