@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Proxy, Url};
+use zeroize::Zeroizing;
 
 use super::credentials::Credentials;
 use super::tls;
@@ -19,6 +20,9 @@ use crate::config::settings::{AuthSettings, ProxySettings, TransportSettings};
 
 /// How often the system looks whether a silent connection still has another end.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// A shorter value in the query of a URL is no secret, and leaving it out would make texts unreadable.
+const QUERY_SECRET_BYTES_MIN: usize = 6;
 
 /// Why no request can be made.
 #[derive(Debug, thiserror::Error)]
@@ -170,6 +174,7 @@ fn clients(settings: &TransportSettings) -> Result<Clients, TransportError> {
     let tls = tls::config(settings.tls.as_ref(), &mut credentials)?;
     let proxy = proxy(&settings.proxy, &mut credentials)?;
     let mut urls = urls(settings)?;
+    urls.iter().for_each(|url| remember_query(url, &mut credentials));
     let server_name = settings.tls.as_ref().and_then(|tls| tls.server_name.as_ref());
     let mut clients = Vec::with_capacity(urls.len());
     for url in &mut urls {
@@ -208,11 +213,62 @@ fn proxy(
     settings: &ProxySettings,
     credentials: &mut Credentials,
 ) -> Result<Option<Proxy>, TransportError> {
+    if *settings == ProxySettings::Environment {
+        remember_environment(credentials);
+    }
     let ProxySettings::Url { url, login } = settings else { return Ok(None) };
     let proxy = Proxy::all(url).map_err(|_| TransportError::Url(url.clone()))?;
     let Some((username, password)) = login else { return Ok(Some(proxy)) };
     let password = credentials.secret(password)?;
+    credentials.remember_login(username, &password);
     Ok(Some(proxy.basic_auth(username, &password)))
+}
+
+/// A proxy of the environment may have its login in its URL, which the client library reads by itself.
+fn remember_environment(credentials: &mut Credentials) {
+    for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"] {
+        for name in [name.to_owned(), name.to_ascii_lowercase()] {
+            let Ok(value) = std::env::var(name) else { continue };
+            let value = Zeroizing::new(value);
+            let with_scheme = Zeroizing::new(format!("http://{}", &*value));
+            let Ok(url) = Url::parse(&value).or_else(|_| Url::parse(&with_scheme)) else {
+                continue;
+            };
+            let Some(password) = url.password() else { continue };
+            credentials.remember(password);
+            credentials
+                .remember_login(&percent_decoded(url.username()), &percent_decoded(password));
+        }
+    }
+}
+
+/// The values in the query of a URL, where some collectors want a token, and all of it.
+fn remember_query(url: &Url, credentials: &mut Credentials) {
+    let Some(query) = url.query() else { return };
+    credentials.remember(query);
+    for (_, value) in url.query_pairs().filter(|(_, value)| value.len() >= QUERY_SECRET_BYTES_MIN) {
+        credentials.remember(&value);
+    }
+}
+
+fn percent_decoded(text: &str) -> Zeroizing<String> {
+    let bytes = text.as_bytes();
+    let mut decoded = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    let mut at = 0;
+    while at < bytes.len() {
+        let digits = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                decoded.push(byte);
+                at += 3;
+            }
+            None => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    Zeroizing::new(String::from_utf8_lossy(&decoded).into_owned())
 }
 
 /// Resolves every name to the addresses of this host.

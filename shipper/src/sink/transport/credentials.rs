@@ -1,5 +1,7 @@
 //! How a request proves who sends it; and what must never be repeated in a message.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -37,7 +39,8 @@ impl Credentials {
             }
             Some(AuthSettings::ApiKey(key)) => {
                 let text = credentials.secret(key)?;
-                let value = if text.contains(':') {
+                let value = if let Some((id, secret)) = text.split_once(':') {
+                    credentials.remember_login(id, secret);
                     credentials.encoded("ApiKey ", &text)
                 } else {
                     Zeroizing::new(format!("ApiKey {}", &*text))
@@ -64,15 +67,28 @@ impl Credentials {
     /// Reads a secret and remembers it.
     pub fn secret(&mut self, secret: &Secret) -> Result<Zeroizing<String>, TransportError> {
         let text = Zeroizing::new(secret.read()?.expose().to_owned());
-        self.known.push(text.clone());
+        self.remember(&text);
         Ok(text)
     }
 
+    /// Has this left out of every text, and the forms in which a server or a page may have it.
+    pub fn remember(&mut self, text: &str) {
+        let forms = [text.to_owned(), percent_encoded(text), BASE64.encode(text)];
+        self.known.extend(forms.into_iter().filter(|form| !form.is_empty()).map(Zeroizing::new));
+        // What holds another one goes first: what is left of it would tell that much.
+        self.known.sort_by_key(|known| std::cmp::Reverse(known.len()));
+        self.known.dedup();
+    }
+
+    /// The same of a name and a password, which are sent together.
+    pub fn remember_login(&mut self, username: &str, password: &str) {
+        self.remember(password);
+        self.remember(&Zeroizing::new(format!("{username}:{password}")));
+    }
+
     fn encoded(&mut self, scheme: &str, text: &str) -> Zeroizing<String> {
-        let encoded = Zeroizing::new(BASE64.encode(text));
-        let value = Zeroizing::new(format!("{scheme}{}", &*encoded));
-        self.known.push(encoded);
-        value
+        self.remember(text);
+        Zeroizing::new(format!("{scheme}{}", BASE64.encode(text)))
     }
 
     /// The text with every secret in it left out: a server may send back what it was sent.
@@ -89,10 +105,39 @@ impl Credentials {
     }
 }
 
+/// As it stands in a URL.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(3 * text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
 /// Where a secret is, in words.
 fn place(secret: &Secret) -> String {
     match secret {
         Secret::Env(name) => format!("the environment variable {name}"),
         Secret::File(path) => format!("the file {}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_may_make_of_a_secret_is_left_out_too() {
+        let mut credentials = Credentials::default();
+        credentials.remember_login("me", "a/b+c");
+        // base64 of the password, and of both.
+        let said = "a/b+c a%2Fb%2Bc YS9iK2M= bWU6YS9iK2M= me:a/b+c";
+        assert_eq!(credentials.without(said), "*** *** *** *** ***");
+        credentials.remember("");
+        assert_eq!(credentials.without("as it is"), "as it is");
     }
 }
