@@ -95,14 +95,14 @@ fn authorities_that_are_replaced_count_without_a_restart() -> anyhow::Result<()>
 }
 
 /// Puts a certificate and its key where the daemon looks for them.
-fn replace(dir: &Path, pair: &Pair) -> anyhow::Result<()> {
+pub fn replace(dir: &Path, pair: &Pair) -> anyhow::Result<()> {
     fs::copy(&pair.key_file, dir.join("client.key"))?;
     fs::copy(&pair.cert_file, dir.join("client.pem"))?;
     Ok(())
 }
 
 /// Encrypts the key there with the password in this file.
-fn encrypt(key_file: &Path, password_file: &Path) -> anyhow::Result<()> {
+pub fn encrypt(key_file: &Path, password_file: &Path) -> anyhow::Result<()> {
     let written = key_file.with_extension("new");
     let status = Command::new("openssl")
         .args(["pkcs8", "-topk8", "-v2", "aes-256-cbc", "-in"])

@@ -10,6 +10,7 @@ mod pressure;
 mod restarts;
 mod together;
 mod validate;
+mod secrets;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
