@@ -171,9 +171,10 @@ pub fn extended(url: &Url, path: &str) -> Url {
 
 fn clients(settings: &TransportSettings) -> Result<Clients, TransportError> {
     let mut credentials = Credentials::read(settings.auth.as_ref())?;
-    let tls = tls::config(settings.tls.as_ref(), &mut credentials)?;
-    let proxy = proxy(&settings.proxy, &mut credentials)?;
     let mut urls = urls(settings)?;
+    let is_secure = urls.iter().any(|url| url.scheme() == "https");
+    let tls = tls::config(settings.tls.as_ref(), is_secure, &mut credentials)?;
+    let proxy = proxy(&settings.proxy, &mut credentials)?;
     urls.iter().for_each(|url| remember_query(url, &mut credentials));
     let server_name = settings.tls.as_ref().and_then(|tls| tls.server_name.as_ref());
     let mut clients = Vec::with_capacity(urls.len());

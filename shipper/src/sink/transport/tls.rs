@@ -17,20 +17,25 @@ use crate::config::settings::HttpTlsSettings;
 /// Largest file that is read, in bytes: any bundle of authorities fits.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// What rustls is told.
+/// What rustls is told. `is_needed` says that there is a URL with TLS.
 ///
 /// # Errors
 /// When a file or secret cannot be read, or does not hold what it should.
 pub fn config(
     settings: Option<&HttpTlsSettings>,
+    is_needed: bool,
     credentials: &mut Credentials,
 ) -> Result<ClientConfig, TransportError> {
     let default = HttpTlsSettings::default();
     let files = &settings.unwrap_or(&default).files;
     let roots = match &files.ca_file {
         Some(path) => authorities(path)?,
-        None => system()?,
+        None => system(),
     };
+    // Without TLS nobody need be trusted.
+    if roots.is_empty() && is_needed {
+        return Err(TransportError::NoAuthorities);
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -51,11 +56,10 @@ pub fn config(
 }
 
 /// Those that this machine trusts.
-fn system() -> Result<RootCertStore, TransportError> {
+fn system() -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() { Err(TransportError::NoAuthorities) } else { Ok(roots) }
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
 }
 
 fn authorities(path: &Path) -> Result<RootCertStore, TransportError> {
