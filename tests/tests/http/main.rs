@@ -5,6 +5,7 @@ mod taken;
 mod faults;
 mod credentials;
 mod refused;
+mod failover;
 mod ways;
 mod pressure;
 mod restarts;
