@@ -13,6 +13,7 @@ use super::problem::{Problems, quote};
 use super::scalar::is_file_path;
 use super::secret::{SECRET_FORMAT, is_variable_name};
 use super::tree::{Entry, Node, Value};
+use crate::format::template::Template;
 
 /// Longest key or word for which a similar one is sought: the search takes time and memory with
 /// the square, and none of ours is half as long.
@@ -42,6 +43,15 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     near.filter(|(distance, known)| *distance <= (known.len().max(word.len()) / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
+}
+
+/// What is said of an unknown field in the template of a `holder`, such as a topic.
+pub(super) fn field_advice(name: &str, holder: &str) -> String {
+    if let Some(nearest) = nearest(name, Template::fields()) {
+        return format!("did you mean `{{{nearest}}}`?");
+    }
+    let all: Vec<&str> = Template::fields().collect();
+    format!("the fields a {holder} may hold are {}", all.join(", "))
 }
 
 /// The keys a mapping may and must have.

@@ -7,15 +7,17 @@ pub(super) mod text;
 
 use std::time::Duration;
 
-use super::kafka::TlsSettings;
-use super::model::{Batch, Delivery};
+use super::model::Delivery;
 use super::secret::Secret;
 use super::settings::{Concurrency, DeliverySettings, RateLimit};
 use model::{
-    ElasticsearchAuth, ElasticsearchSink, GzipCompression, HttpAuth, HttpSink, HttpTls, Login,
-    Proxy, SplunkHecBatch, SplunkHecSink, Transport,
+    ElasticsearchAuth, ElasticsearchSink, GzipCompression, HttpAuth, HttpSink, Login, Proxy,
+    SplunkHecSink, Transport,
 };
-pub use model::{HttpCompression, HttpEncoding};
+pub use model::{HttpCompression, HttpEncoding, HttpTlsSettings};
+
+/// What Splunk Cloud takes at once is 1 MB; the envelopes and what may be added on the way need room.
+const HEC_BATCH_BYTES: usize = 900_000;
 
 /// Requests in flight unless the configuration says otherwise: enough to keep a collector busy while
 /// others travel.
@@ -108,16 +110,6 @@ pub enum AuthSettings {
     },
 }
 
-/// Trust, and the certificate of this client.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HttpTlsSettings {
-    /// Authorities, certificate and key.
-    pub files: TlsSettings,
-    /// The name asked for (SNI) and expected in the certificate instead of the one in the URL. Not
-    /// together with a proxy.
-    pub server_name: Option<String>,
-}
-
 /// By which way requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxySettings {
@@ -137,7 +129,7 @@ pub enum ProxySettings {
 impl HttpSink {
     /// Delivery and destination.
     pub(super) fn into_settings(self) -> (DeliverySettings, HttpSettings) {
-        let delivery = self.transport.delivery((&self.delivery).into(), CONCURRENCY);
+        let delivery = self.transport.delivery(&self.delivery, CONCURRENCY);
         let auth = self.auth.map(AuthSettings::from);
         let settings = HttpSettings {
             transport: self.transport.into_settings(auth, self.compression, with_its_slash),
@@ -151,7 +143,7 @@ impl HttpSink {
 impl ElasticsearchSink {
     /// Delivery and destination.
     pub(super) fn into_settings(self) -> (DeliverySettings, ElasticsearchSettings) {
-        let delivery = self.transport.delivery((&self.delivery).into(), CONCURRENCY);
+        let delivery = self.transport.delivery(&self.delivery, CONCURRENCY);
         let auth = self.auth.map(AuthSettings::from);
         let settings = ElasticsearchSettings {
             transport: self.transport.into_settings(auth, self.compression.into(), without_slash),
@@ -165,7 +157,10 @@ impl SplunkHecSink {
     /// Delivery and destination.
     pub(super) fn into_settings(self) -> (DeliverySettings, SplunkHecSettings) {
         let concurrency = if self.acknowledgement { CONCURRENCY_ACKNOWLEDGED } else { CONCURRENCY };
-        let delivery = self.transport.delivery((&self.delivery()).into(), concurrency);
+        let mut delivery = self.transport.delivery(&self.delivery, concurrency);
+        if self.delivery.batch.bytes.is_none() {
+            delivery.batch_bytes_max = HEC_BATCH_BYTES;
+        }
         let auth = Some(AuthSettings::Splunk(self.token));
         let settings = SplunkHecSettings {
             transport: self.transport.into_settings(auth, self.compression.into(), without_slash),
@@ -176,29 +171,18 @@ impl SplunkHecSink {
         };
         (delivery, settings)
     }
-
-    /// What every sink has.
-    fn delivery(&self) -> Delivery {
-        let SplunkHecBatch { events, bytes, linger } = self.batch;
-        Delivery {
-            batch: Batch { events, bytes, linger },
-            retry: self.retry.clone(),
-            filter: self.filter,
-            quarantine: self.quarantine.clone(),
-        }
-    }
 }
 
 impl Transport {
     /// With the concurrency and the limits that were written, or this concurrency.
-    fn delivery(&self, delivery: DeliverySettings, concurrency: u32) -> DeliverySettings {
+    fn delivery(&self, delivery: &Delivery, concurrency: u32) -> DeliverySettings {
         DeliverySettings {
             concurrency: Concurrency::Adaptive(self.concurrency.unwrap_or(concurrency) as usize),
             rate_limit: RateLimit {
                 requests: self.rate_limit.requests,
                 bytes: self.rate_limit.bytes.map(|size| size.0),
             },
-            ..delivery
+            ..DeliverySettings::from(delivery)
         }
     }
 
@@ -213,7 +197,7 @@ impl Transport {
             urls: self.url.into_iter().chain(self.urls).map(address).collect(),
             auth,
             compression,
-            tls: self.tls.map(HttpTlsSettings::from),
+            tls: self.tls,
             proxy: self.proxy.into(),
             connect_timeout: self.timeouts.connect.0,
             request_timeout: self.timeouts.request.0,
@@ -267,14 +251,6 @@ impl From<ElasticsearchAuth> for AuthSettings {
 impl From<Login> for AuthSettings {
     fn from(Login { username, password }: Login) -> Self {
         AuthSettings::Basic { username, password }
-    }
-}
-
-impl From<HttpTls> for HttpTlsSettings {
-    fn from(tls: HttpTls) -> Self {
-        let HttpTls { ca_file, cert_file, key_file, key_password, server_name } = tls;
-        let files = TlsSettings { ca_file, cert_file, key_file, key_password };
-        HttpTlsSettings { files, server_name }
     }
 }
 

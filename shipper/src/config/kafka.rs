@@ -5,9 +5,8 @@ pub(super) mod check;
 pub mod model;
 
 use super::secret::Secret;
-pub use model::{
-    Envelope, KafkaCompression, KafkaKey, KafkaTimestamp, SplunkSettings, TlsSettings,
-};
+use super::tls::TlsSettings;
+pub use model::{Envelope, KafkaCompression, KafkaKey, KafkaTimestamp, SplunkSettings};
 use model::{KafkaSink, Password, Sasl};
 
 /// A topic of Apache Kafka, and how events go there.

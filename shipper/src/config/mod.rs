@@ -22,6 +22,7 @@ mod scalar;
 pub mod secret;
 pub mod settings;
 mod sinks;
+pub mod tls;
 mod tree;
 pub mod units;
 

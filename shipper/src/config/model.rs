@@ -280,10 +280,11 @@ pub struct Batch {
     /// Most events, 1 to 100000.
     #[schemars(range(min = 1, max = BATCH_EVENTS_MAX))]
     pub events: u32,
-    /// Most bytes as they are sent, before compression, 1KiB to 64MiB. A larger event is a batch of
-    /// its own.
-    #[schemars(range(min = BATCH_BYTES_MIN, max = BATCH_BYTES_MAX))]
-    pub bytes: ByteSize,
+    /// Most bytes as they are sent, before compression, 1KiB to 64MiB. Left out: 1MiB, and 900000
+    /// for splunk_hec, since Splunk Cloud takes 1 MB at once. A larger event is a batch of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ByteSize", range(min = BATCH_BYTES_MIN, max = BATCH_BYTES_MAX))]
+    pub bytes: Option<ByteSize>,
     /// How long an event may wait for others, at most 60s.
     #[schemars(extend("x-maximum" = "60s"))]
     pub linger: Span,
@@ -291,7 +292,7 @@ pub struct Batch {
 
 impl Default for Batch {
     fn default() -> Self {
-        Batch { events: 1000, bytes: ByteSize(1 << 20), linger: Span(Duration::from_millis(50)) }
+        Batch { events: 1000, bytes: None, linger: Span(Duration::from_millis(50)) }
     }
 }
 

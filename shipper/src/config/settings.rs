@@ -10,18 +10,22 @@ pub use super::http::{
 };
 pub use super::kafka::{
     Envelope, KafkaCompression, KafkaKey, KafkaSettings, KafkaTimestamp, SaslMechanism,
-    SaslSettings, SplunkSettings, TlsSettings,
+    SaslSettings, SplunkSettings,
 };
 use super::model::{
     Compress, Compression, Config, ConsoleOutput, Delivery, FileSink, Filter, Fsync, Mode, Sink,
     Spool, WhenFull,
 };
 pub use super::secret::Secret;
+pub use super::tls::TlsSettings;
 use super::units::{ByteSize, FreeSpace};
 
 /// Batches of a Kafka sink in flight at once, so that one is gathered while others are on their way.
 /// The producer keeps the order of each key.
 const KAFKA_CONCURRENCY: usize = 8;
+
+/// Bytes of a batch unless the configuration or the kind of the sink says otherwise.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,8 +257,9 @@ impl From<&Delivery> for DeliverySettings {
     fn from(delivery: &Delivery) -> Self {
         DeliverySettings {
             batch_events_max: delivery.batch.events as usize,
-            batch_bytes_max: usize::try_from(delivery.batch.bytes.0)
-                .expect("the schema bounds the size by 64 MiB"),
+            batch_bytes_max: delivery.batch.bytes.map_or(BATCH_BYTES, |bytes| {
+                usize::try_from(bytes.0).expect("the schema bounds the size by 64 MiB")
+            }),
             linger: delivery.batch.linger.0,
             retry_initial: delivery.retry.initial.0,
             retry_max: delivery.retry.max.0,

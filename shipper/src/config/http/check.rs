@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use super::model::HEADERS_MAX;
 use super::text::{HEADER_NAME_EXPECTED, added_header_problem, is_header_name};
 use crate::config::address::{HttpUrl, is_loopback};
-use crate::config::kafka::check::pairs;
 use crate::config::problem::Problems;
+use crate::config::tls::pairs;
 use crate::config::tree::{Entry, Node, Value};
 
 /// Adds what is wrong between the settings of a sink of this type. `path` is where it stands.

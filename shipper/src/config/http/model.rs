@@ -1,19 +1,15 @@
 //! The sinks over HTTP as they are written in the configuration.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::config::kafka::model::LINE_FORMAT;
-use crate::config::model::{BATCH_BYTES_MAX, BATCH_BYTES_MIN, BATCH_EVENTS_MAX};
-use crate::config::model::{
-    Batch, Delivery, FILE_PATH_FORMAT, FILE_PATH_PATTERN, Filter, Quarantine, Retry,
-    SINK_NAME_FORMAT, SINK_NAME_PATTERN,
-};
+use crate::config::model::{Delivery, SINK_NAME_FORMAT, SINK_NAME_PATTERN};
 use crate::config::secret::Secret;
+use crate::config::tls::TlsSettings;
 use crate::config::units::{ByteSize, Span};
 
 /// Value of `format` in the schema by which the check knows where a sink sends to.
@@ -57,9 +53,6 @@ const RATE_BYTES_MIN: u64 = 1 << 10;
 
 /// Most bytes a second that can be asked for: beyond any network.
 const RATE_BYTES_MAX: u64 = 1 << 40;
-
-/// What Splunk Cloud takes at once is 1 MB; the envelopes and what may be added on the way need room.
-const HEC_BATCH_BYTES: u64 = 900_000;
 
 /// Any HTTP collector that takes lines or arrays of JSON.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -154,18 +147,9 @@ pub struct SplunkHecSink {
     /// Where to, and how.
     #[serde(flatten)]
     pub transport: Transport,
-    /// How events are put together.
-    #[serde(default)]
-    pub batch: SplunkHecBatch,
-    /// Pauses between attempts; there is no last attempt.
-    #[serde(default)]
-    pub retry: Retry,
-    /// Which events it gets. Reports of lost events always pass.
-    #[serde(default)]
-    pub filter: Filter,
-    /// Where events go that the sink refuses for good.
-    #[serde(default)]
-    pub quarantine: Quarantine,
+    /// What every sink has.
+    #[serde(flatten)]
+    pub delivery: Delivery,
 }
 
 fn source() -> String {
@@ -174,29 +158,6 @@ fn source() -> String {
 
 fn sourcetype() -> String {
     "shipper:exec".to_owned()
-}
-
-/// Batches: whichever limit comes first.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SplunkHecBatch {
-    /// Most events, 1 to 100000.
-    #[schemars(range(min = 1, max = BATCH_EVENTS_MAX))]
-    pub events: u32,
-    /// Most bytes as they are sent, before compression, 1KiB to 64MiB. Splunk Cloud takes 1 MB at
-    /// once. A larger event is a batch of its own.
-    #[schemars(range(min = BATCH_BYTES_MIN, max = BATCH_BYTES_MAX))]
-    pub bytes: ByteSize,
-    /// How long an event may wait for others, at most 60s.
-    #[schemars(extend("x-maximum" = "60s"))]
-    pub linger: Span,
-}
-
-impl Default for SplunkHecBatch {
-    fn default() -> Self {
-        let Batch { events, linger, .. } = Batch::default();
-        SplunkHecBatch { events, bytes: ByteSize(HEC_BATCH_BYTES), linger }
-    }
 }
 
 /// What all sinks over HTTP have beside their `auth` and `compression`. It is flattened into each,
@@ -215,8 +176,8 @@ pub struct Transport {
     /// Trust, and the certificate of this client. Left out, the authorities are trusted that the
     /// system trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "HttpTls")]
-    pub tls: Option<HttpTls>,
+    #[schemars(with = "HttpTlsSettings")]
+    pub tls: Option<HttpTlsSettings>,
     /// By which way.
     #[serde(default)]
     #[schemars(extend("default" = "environment"))]
@@ -343,26 +304,13 @@ pub struct HeaderAuth {
 }
 
 /// Trust, and authentication by certificate. Files are PEM.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(extend("x-holds-secrets" = true))]
-pub struct HttpTls {
-    /// Authorities that are trusted, instead of those that the system trusts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("format" = FILE_PATH_FORMAT, "pattern" = FILE_PATH_PATTERN))]
-    pub ca_file: Option<PathBuf>,
-    /// The certificate of this client; together with `key_file`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("format" = FILE_PATH_FORMAT, "pattern" = FILE_PATH_PATTERN))]
-    pub cert_file: Option<PathBuf>,
-    /// Its private key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("format" = FILE_PATH_FORMAT, "pattern" = FILE_PATH_PATTERN))]
-    pub key_file: Option<PathBuf>,
-    /// The password of that key, when it is encrypted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Secret")]
-    pub key_password: Option<Secret>,
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields, extend("x-holds-secrets" = true))]
+pub struct HttpTlsSettings {
+    /// Authorities, certificate and key.
+    #[serde(flatten)]
+    pub files: TlsSettings,
     /// The name asked for (SNI) and expected in the certificate, instead of the one in the URL. Not
     /// together with the URL of a proxy.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use super::model::{
     SERVER_NAME_FORMAT, URL_FORMAT, USERNAME_FORMAT,
 };
 use crate::config::address::{HttpUrl, UrlError, is_host};
-use crate::config::check::nearest;
+use crate::config::check::field_advice;
 use crate::config::kafka::check::is_line;
 use crate::config::problem::quote;
 use crate::format::template::{Template, TemplateError};
@@ -130,13 +130,7 @@ fn header_value_problem(text: &str) -> Option<String> {
         Ok(template) => template,
         // Not the name: it may be a part of a secret with braces in it.
         Err(TemplateError::Unknown(name)) => {
-            let advice = match nearest(&name, Template::fields()) {
-                Some(nearest) => format!("did you mean `{{{nearest}}}`?"),
-                None => {
-                    let all: Vec<&str> = Template::fields().collect();
-                    format!("the fields a header may hold are {}", all.join(", "))
-                }
-            };
+            let advice = field_advice(&name, "header");
             return Some(format!("has an unknown field in braces; {advice}"));
         }
         Err(error @ TemplateError::Brace) => return Some(error.to_string()),

@@ -2,8 +2,9 @@
 
 use super::model::OptionValue;
 use crate::config::address::{HttpUrl, host_of, is_loopback};
-use crate::config::check::nearest;
+use crate::config::check::field_advice;
 use crate::config::problem::{Problems, quote, sanitize};
+use crate::config::tls::pairs;
 use crate::config::tree::{Node, Value};
 use crate::format::template::{Template, TemplateError};
 
@@ -31,22 +32,6 @@ pub(in crate::config) fn check(sink: &Node, path: &str, problems: &mut Problems)
             let name = sanitize(&option.key);
             let message = format!("`{path}.options.{name}`: {}", sanitize(&message));
             problems.add(option.at, message);
-        }
-    }
-}
-
-/// A certificate is of no use without its key.
-pub(in crate::config) fn pairs(tls: &Node, path: &str, problems: &mut Problems) {
-    let needs = [
-        ("cert_file", "key_file", "the private key of that certificate"),
-        ("key_file", "cert_file", "the certificate of that key"),
-        ("key_password", "key_file", "the key that it opens"),
-    ];
-    for (key, other, what) in needs {
-        if let Some(node) = tls.get(key)
-            && tls.get(other).is_none()
-        {
-            problems.add(node.at, format!("`{path}.tls.{key}` needs `{other}` too, {what}"));
         }
     }
 }
@@ -94,13 +79,7 @@ pub(in crate::config) fn topic_problem(text: &str) -> Option<String> {
     let template = match Template::parse(text) {
         Ok(template) => template,
         Err(TemplateError::Unknown(name)) => {
-            let advice = match nearest(&name, Template::fields()) {
-                Some(nearest) => format!("did you mean `{{{nearest}}}`?"),
-                None => {
-                    let all: Vec<&str> = Template::fields().collect();
-                    format!("the fields a topic may hold are {}", all.join(", "))
-                }
-            };
+            let advice = field_advice(&name, "topic");
             return Some(format!("has an unknown field {}; {advice}", quote(&name)));
         }
         Err(error @ TemplateError::Brace) => return Some(error.to_string()),

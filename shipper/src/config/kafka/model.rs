@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::config::model::{Delivery, FILE_PATH_FORMAT, FILE_PATH_PATTERN};
+use crate::config::model::Delivery;
 use crate::config::model::{SINK_NAME_FORMAT, SINK_NAME_PATTERN};
 use crate::config::secret::Secret;
+use crate::config::tls::TlsSettings;
 
 /// Value of `format` in the schema by which the check knows a broker.
 pub const BROKER_FORMAT: &str = "host-port";
@@ -173,29 +173,6 @@ pub struct SplunkSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = LINE_FORMAT))]
     pub sourcetype: Option<String>,
-}
-
-/// Encryption, and authentication by certificate. Files are PEM.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(extend("x-holds-secrets" = true))]
-pub struct TlsSettings {
-    /// Authorities whose brokers are trusted, instead of those that the system trusts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("format" = FILE_PATH_FORMAT, "pattern" = FILE_PATH_PATTERN))]
-    pub ca_file: Option<PathBuf>,
-    /// The certificate of this client; together with `key_file`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("format" = FILE_PATH_FORMAT, "pattern" = FILE_PATH_PATTERN))]
-    pub cert_file: Option<PathBuf>,
-    /// Its private key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("format" = FILE_PATH_FORMAT, "pattern" = FILE_PATH_PATTERN))]
-    pub key_file: Option<PathBuf>,
-    /// The password of that key, when it is encrypted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Secret")]
-    pub key_password: Option<Secret>,
 }
 
 /// Authentication by SASL.

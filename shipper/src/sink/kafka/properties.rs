@@ -1,7 +1,5 @@
 //! What librdkafka is told: the settings, secrets and files of the sink as its properties.
 
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -11,10 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::client::{Context, Shared};
 use super::options;
-use crate::config::secret::{Secret, SecretError, open_regular};
+use crate::config::secret::{Secret, SecretError};
 use crate::config::settings::{
     DeliverySettings, KafkaCompression, KafkaSettings, SaslSettings, TlsSettings,
 };
+use crate::config::tls;
 
 /// Why there is no producer.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +22,8 @@ pub enum ClientError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// A file of `tls` cannot be read.
-    #[error("{}: cannot be read: {source}; it is named in `tls` of the sink", .path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] tls::FileError),
     /// librdkafka does not take the settings together.
     #[error("librdkafka does not take the settings: {0}")]
     Settings(String),
@@ -153,28 +147,13 @@ fn secure(
     ];
     for (property, path) in files {
         let Some(path) = path else { continue };
-        seen.update(read(path)?);
+        seen.update(tls::read(path)?);
         config.set(property, path.to_string_lossy());
     }
     if let Some(password) = &tls.key_password {
         config.set("ssl.key.password", secret(password, seen)?);
     }
     Ok(())
-}
-
-/// A certificate or key; larger than any real one is not read to its end.
-fn read(path: &Path) -> Result<Vec<u8>, ClientError> {
-    const BYTES_MAX: u64 = 4 << 20;
-    let mut bytes = Vec::new();
-    let read = match open_regular(path) {
-        Ok(Some(file)) => file.take(BYTES_MAX).read_to_end(&mut bytes).map(drop),
-        Ok(None) => Err(io::Error::other("it is no regular file")),
-        Err(error) => Err(error),
-    };
-    match read {
-        Ok(()) => Ok(bytes),
-        Err(source) => Err(ClientError::File { path: path.to_owned(), source }),
-    }
 }
 
 fn authenticate(
@@ -210,6 +189,8 @@ fn secret(secret: &Secret, seen: &mut Sha256) -> Result<String, SecretError> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::sink::kafka::testing::Mock;
 

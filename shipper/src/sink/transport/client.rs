@@ -2,7 +2,6 @@
 //! made anew: a renewed certificate or token counts from the next request on.
 
 use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use super::credentials::Credentials;
 use super::tls;
 use crate::config::secret::{Secret, SecretError};
 use crate::config::settings::{AuthSettings, ProxySettings, TransportSettings};
+use crate::config::tls::FileError;
 
 /// How often the system looks whether a silent connection still has another end.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -31,13 +31,8 @@ pub enum TransportError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// A file of `tls` cannot be read.
-    #[error("{}: cannot be read: {source}; it is named in `tls` of the sink", .path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A file of `tls` does not hold what it should.
     #[error("{}: {problem} (`{key}`)", .path.display())]
     Content {

@@ -1,6 +1,5 @@
 //! Trust, and the certificate of this client.
 
-use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,11 +10,8 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::client::TransportError;
 use super::credentials::Credentials;
-use crate::config::secret::open_regular;
 use crate::config::settings::HttpTlsSettings;
-
-/// Largest file that is read, in bytes: any bundle of authorities fits.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+use crate::config::tls;
 
 /// What rustls is told. `is_needed` says that there is a URL with TLS.
 ///
@@ -78,7 +74,7 @@ fn certificates(
     path: &Path,
     key: &'static str,
 ) -> Result<Vec<CertificateDer<'static>>, TransportError> {
-    let bytes = read(path)?;
+    let bytes = tls::read(path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let problem = match found {
         Ok(found) if !found.is_empty() => return Ok(found),
@@ -97,7 +93,7 @@ fn key(path: &Path, password: Option<&str>) -> Result<PrivateKeyDer<'static>, Tr
         problem,
         key: "tls.key_file",
     };
-    let bytes = zeroize::Zeroizing::new(read(path)?);
+    let bytes = zeroize::Zeroizing::new(tls::read(path)?);
     let text = String::from_utf8_lossy(&bytes);
     if !text.contains(ENCRYPTED) {
         return PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
@@ -117,15 +113,4 @@ fn key(path: &Path, password: Option<&str>) -> Result<PrivateKeyDer<'static>, Tr
         wrong("it cannot be opened: the password is wrong (`tls.key_password`), or it is encrypted in a way that is not known; `openssl pkcs8 -topk8 -v2 aes-256-cbc` writes one that is".to_owned())
     })?;
     Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec())))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TransportError> {
-    let mut bytes = Vec::new();
-    let read = match open_regular(path) {
-        Ok(Some(file)) => file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map(drop),
-        Ok(None) => Err(io::Error::other("it is no regular file")),
-        Err(error) => Err(error),
-    };
-    read.map_err(|source| TransportError::File { path: path.to_owned(), source })?;
-    Ok(bytes)
 }
