@@ -46,6 +46,13 @@ impl Headers {
         Ok(headers)
     }
 
+    /// Whether they are the same for every event: then a batch is one group, and `encode` appends
+    /// nothing.
+    #[must_use]
+    pub fn are_constant(&self) -> bool {
+        self.templates.is_empty()
+    }
+
     /// Appends what of the headers depends on the event.
     pub fn encode(&self, event: &Event, out: &mut Vec<u8>) {
         let mut value = String::new();

@@ -10,6 +10,8 @@
 mod connect;
 mod headers;
 
+use std::borrow::Cow;
+
 use sha2::{Digest as _, Sha256};
 
 use self::headers::{Group, Headers};
@@ -67,9 +69,9 @@ impl HttpSink {
         })
     }
 
-    /// Sends the events of a group. `None` when they were taken.
-    async fn post(&self, group: &Group<'_>) -> Option<Outcome> {
-        let body = self.body(group);
+    /// Sends the events of a group of the batch. `None` when they were taken.
+    async fn post(&self, batch: Batch<'_>, group: &Group<'_>) -> Option<Outcome> {
+        let body = self.body(batch, group);
         let content_type = match self.encoding {
             HttpEncoding::Ndjson => "application/x-ndjson",
             HttpEncoding::Json => "application/json",
@@ -91,7 +93,10 @@ impl HttpSink {
         }
     }
 
-    fn body(&self, group: &Group<'_>) -> Vec<u8> {
+    fn body<'a>(&self, batch: Batch<'a>, group: &Group<'a>) -> Cow<'a, [u8]> {
+        if self.encoding == HttpEncoding::Ndjson && self.headers.are_constant() {
+            return Cow::Borrowed(batch.bytes());
+        }
         let bytes = group.events.iter().map(|(_, line)| line.len()).sum::<usize>();
         let mut body = Vec::with_capacity(bytes + 2);
         match self.encoding {
@@ -106,7 +111,7 @@ impl HttpSink {
                 body.push(b']');
             }
         }
-        body
+        Cow::Owned(body)
     }
 }
 
@@ -134,7 +139,7 @@ impl Sink for HttpSink {
     async fn send(&self, batch: Batch<'_>) -> Outcome {
         let groups = self.headers.groups(batch);
         for (sent, group) in groups.iter().enumerate() {
-            let Some(outcome) = self.post(group).await else { continue };
+            let Some(outcome) = self.post(batch, group).await else { continue };
             // Where nothing of the batch was taken, the answer goes for all of it.
             return if sent == 0 { outcome } else { again(&groups[sent..], outcome) };
         }

@@ -78,7 +78,7 @@ pub struct Clients {
 pub struct Fresh {
     /// The clients.
     pub clients: Arc<Clients>,
-    stamps: Vec<Stamp>,
+    files: Vec<(PathBuf, Stamp)>,
 }
 
 impl Fresh {
@@ -88,14 +88,14 @@ impl Fresh {
     /// When one of them cannot be had, or is not what it should be.
     pub fn new(settings: &TransportSettings) -> Result<Fresh, TransportError> {
         // Before they are read: a file that changes meanwhile is read again.
-        let stamps = stamps(settings);
-        Ok(Fresh { clients: Arc::new(clients(settings)?), stamps })
+        let files = files(settings).map(|path| (path.clone(), stamp(path))).collect();
+        Ok(Fresh { clients: Arc::new(clients(settings)?), files })
     }
 
     /// Whether the files are still the same.
     #[must_use]
-    pub fn is_fresh(&self, settings: &TransportSettings) -> bool {
-        self.stamps == stamps(settings)
+    pub fn is_fresh(&self) -> bool {
+        self.files.iter().all(|(path, then)| stamp(path) == *then)
     }
 }
 
@@ -107,31 +107,27 @@ fn stamp(path: &Path) -> Stamp {
     Some((found.dev(), found.ino(), found.ctime(), found.ctime_nsec(), found.size()))
 }
 
-fn stamps(settings: &TransportSettings) -> Vec<Stamp> {
-    let file = |secret: &Secret| match secret {
-        Secret::File(path) => Some(path.clone()),
-        Secret::Env(_) => None,
-    };
-    let mut paths: Vec<Option<PathBuf>> = Vec::new();
-    if let Some(tls) = &settings.tls {
-        let files = &tls.files;
-        paths.extend([files.ca_file.clone(), files.cert_file.clone(), files.key_file.clone()]);
-        paths.push(files.key_password.as_ref().and_then(file));
-    }
-    paths.push(match &settings.auth {
-        None => None,
-        Some(
-            AuthSettings::Basic { password: secret, .. }
-            | AuthSettings::Bearer(secret)
-            | AuthSettings::ApiKey(secret)
-            | AuthSettings::Splunk(secret)
-            | AuthSettings::Header { value: secret, .. },
-        ) => file(secret),
+/// The files that the settings name.
+fn files(settings: &TransportSettings) -> impl Iterator<Item = &PathBuf> {
+    let tls = settings.tls.as_ref().map(|tls| &tls.files);
+    let named = tls.map(|tls| [&tls.ca_file, &tls.cert_file, &tls.key_file]);
+    let auth = settings.auth.as_ref().map(|auth| match auth {
+        AuthSettings::Basic { password: secret, .. }
+        | AuthSettings::Bearer(secret)
+        | AuthSettings::ApiKey(secret)
+        | AuthSettings::Splunk(secret)
+        | AuthSettings::Header { value: secret, .. } => secret,
     });
-    if let ProxySettings::Url { login: Some((_, password)), .. } = &settings.proxy {
-        paths.push(file(password));
-    }
-    paths.into_iter().flatten().map(|path| stamp(&path)).collect()
+    let proxy = match &settings.proxy {
+        ProxySettings::Url { login: Some((_, password)), .. } => Some(password),
+        _ => None,
+    };
+    let secrets = [tls.and_then(|tls| tls.key_password.as_ref()), auth, proxy];
+    let in_files = secrets.into_iter().flatten().filter_map(|secret| match secret {
+        Secret::File(path) => Some(path),
+        Secret::Env(_) => None,
+    });
+    named.into_iter().flatten().flatten().chain(in_files)
 }
 
 /// The URLs of the settings.

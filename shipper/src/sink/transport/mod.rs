@@ -151,7 +151,7 @@ impl Transport {
     fn clients(&self) -> Result<std::sync::Arc<Clients>, TransportError> {
         let mut held = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fresh) = &*held
-            && fresh.is_fresh(&self.settings)
+            && fresh.is_fresh()
         {
             return Ok(fresh.clients.clone());
         }
