@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use serde_json::json;
+use shipper_tests::collector::{Collector, Dialect, Fault, Plan};
 use shipper_tests::daemon::{self, run_to_end};
 use shipper_tests::kafka::ports;
 use shipper_tests::opensearch::OpenSearch;
@@ -134,5 +135,18 @@ fn a_server_that_is_away_and_a_sink_that_is_not_there_are_said() -> anyhow::Resu
     assert_said(ask(&nobody, "x", &["setup", "elasticsearch"])?, 1, &refused);
     let other = ask(&nobody, "x", &["setup", "elasticsearch", "--sink", "other"])?;
     assert_said(other, 1, &["no sink of type elasticsearch is called other; there is siem"]);
+    Ok(())
+}
+
+#[test]
+fn what_is_no_cluster_is_told_before_and_while_it_is_set_up() -> anyhow::Result<()> {
+    let other = Collector::start(Dialect::generic(), Plan::default())?;
+    let words = ["FAIL  siem: ", " answers, but not as Elasticsearch or OpenSearch do"];
+    for page in ["<html>Welcome</html>", "{\"ok\":true}"] {
+        other.always(Fault::OkWith(page.to_owned()));
+        let command = ["setup", "elasticsearch"];
+        assert_said(ask(&other.url(), "audit", &command)?, 1, &words);
+        assert_said(ask(&other.url(), "audit", &["validate", "--connect"])?, 1, &words);
+    }
     Ok(())
 }

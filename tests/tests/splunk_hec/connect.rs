@@ -2,7 +2,7 @@
 
 use shipper::sink::splunk_hec::check_connection;
 use shipper::sink::{Finding, Grade};
-use shipper_tests::collector::{Collector, HecPlan};
+use shipper_tests::collector::{Collector, Fault, HecPlan};
 
 use super::line::{TOKEN, change, collector, settings, write_token};
 
@@ -72,5 +72,23 @@ fn a_collector_that_is_not_there_is_named() -> anyhow::Result<()> {
     collector.die();
     let found = findings(&collector, false)?;
     assert!(bad(&found)[0].contains(&collector.url()), "{found:?}");
+    Ok(())
+}
+
+#[test]
+fn what_is_no_collector_is_told_once_and_splunks_web_interface_is_known() -> anyhow::Result<()> {
+    let collector = collector(HecPlan::default())?;
+    for (fault, words) in [
+        (
+            Fault::OkWith("<html>Welcome</html>".to_owned()),
+            "is there something else at this address",
+        ),
+        (Fault::Redirect(303, "/en-US/account/login".to_owned()), "usually 8088"),
+    ] {
+        collector.always(fault);
+        let found = findings(&collector, true)?;
+        let [said] = bad(&found)[..] else { anyhow::bail!("{found:?}") };
+        assert!(said.contains(words), "{said}");
+    }
     Ok(())
 }

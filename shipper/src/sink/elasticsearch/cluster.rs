@@ -39,6 +39,12 @@ pub enum Target {
     Hidden,
 }
 
+/// What is said of a URL where something else answers.
+#[must_use]
+pub fn foreign(shown: &str) -> String {
+    format!("{shown} answers, but not as Elasticsearch or OpenSearch do; is it another service?")
+}
+
 impl<'a> Cluster<'a> {
     /// The cluster at the URL of this place in the settings.
     #[must_use]
@@ -57,7 +63,7 @@ impl<'a> Cluster<'a> {
     /// Makes a request with a body of JSON.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// When there is no answer, or one that no cluster gives.
     pub async fn request(
         &self,
         method: Method,
@@ -74,15 +80,24 @@ impl<'a> Cluster<'a> {
         };
         let answer = self.transport.request(request).await?;
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let shown = self.shown();
+        if answer.status.is_success() && body.is_null() {
+            return Err(Failure { cause: foreign(&shown), is_blocked: true });
+        }
         let words = match body["error"]["reason"].as_str() {
             Some(reason) => {
-                let shown = self.transport.shown().nth(self.endpoint).unwrap_or_default();
                 let reason = shorten(&self.transport.without_secrets(reason));
                 format!("{shown} answered {}: {reason}", answer.status)
             }
             None => answer.words,
         };
         Ok(Reply { status: answer.status.as_u16(), body, words })
+    }
+
+    /// The URL without what may be secret.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.transport.shown().nth(self.endpoint).unwrap_or_default()
     }
 
     /// What stands behind a name.

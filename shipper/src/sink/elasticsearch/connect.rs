@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::missing_privilege;
-use super::cluster::{Cluster, Reply, Target};
+use super::cluster::{Cluster, Reply, Target, foreign};
 use super::setup;
 use crate::config::settings::ElasticsearchSettings;
 use crate::sink::transport::{Failure, Method, Transport};
@@ -50,9 +50,7 @@ async fn who(
         }
         // Credentials that may only write, or a proxy that lets through nothing else.
         (403..=405, _) => Finding::good(format!("{shown} answers, and does not tell its version")),
-        (200, None) => Finding::bad(format!(
-            "{shown} answers, but not as Elasticsearch or OpenSearch do; is it another service?"
-        )),
+        (200, None) => Finding::bad(foreign(shown)),
         _ => Finding::bad(reply.words.clone()),
     };
     let is_one = finding.grade == Grade::Good;

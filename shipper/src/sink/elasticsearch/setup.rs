@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, Reply, Target};
+use super::cluster::{Cluster, Reply, Target, foreign};
 use crate::config::settings::ElasticsearchSettings;
 use crate::sink::Finding;
 use crate::sink::transport::{Failure, Method, Transport, TransportError};
@@ -136,13 +136,19 @@ impl Setup {
                 tell(Finding::bad(refused(&format!("PUT {path}"), &reply)));
                 return Ok(());
             }
-            if reply.body["acknowledged"] != true {
-                tell(Finding::bad(format!(
-                    "PUT {path}: not every node of the cluster has confirmed it in time; run this again"
-                )));
-                return Ok(());
+            match reply.body["acknowledged"].as_bool() {
+                Some(true) => tell(Finding::good(format!("PUT {path}"))),
+                Some(false) => {
+                    tell(Finding::bad(format!(
+                        "PUT {path}: not every node of the cluster has confirmed it in time; run this again"
+                    )));
+                    return Ok(());
+                }
+                None => {
+                    tell(Finding::bad(foreign(&cluster.shown())));
+                    return Ok(());
+                }
             }
-            tell(Finding::good(format!("PUT {path}")));
         }
         if let Some(text) = what_counts(&self.data_stream, target) {
             tell(Finding::note(text));

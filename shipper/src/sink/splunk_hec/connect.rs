@@ -51,7 +51,10 @@ impl Look<'_> {
         let channel = settings.acknowledgement.then(Uuid::new_v4);
         let token = self.token(channel).await?;
         let is_known = token.grade == Grade::Good;
-        findings.push(token);
+        // Whatever is no collector says the same to both.
+        if !findings.contains(&token) {
+            findings.push(token);
+        }
         // To a token that is not known nothing else is said of acknowledgement.
         if let Some(channel) = channel.filter(|_| is_known) {
             findings.push(self.acknowledgement(channel).await?);

@@ -61,6 +61,11 @@ pub fn words(reply: Option<&Reply>, answer: &Answer, context: &Context<'_>) -> S
                 "{}, but not in the words of a Splunk collector; is there something else at this address?",
                 answer.words
             )
+        } else if answer.status.is_redirection() {
+            format!(
+                "{}; is it Splunk's web interface? The event collector has a port of its own, usually 8088",
+                answer.words
+            )
         } else {
             answer.words.clone()
         };

@@ -50,7 +50,7 @@ pub enum TransportError {
     NoAuthorities,
     /// A secret with characters that no header may hold.
     #[error(
-        "{place} holds what cannot stand in a header of HTTP, such as a line break; put the secret there on one line"
+        "{place} holds what cannot stand in a header of HTTP, which takes visible ASCII and spaces: is there a line break in it, or a byte order mark that an editor has left? Put the secret there as plain text on one line"
     )]
     Header {
         /// Where the secret is.

@@ -57,8 +57,10 @@ impl Credentials {
                 (name, value, text)
             }
         };
-        let mut value = HeaderValue::from_str(&value)
-            .map_err(|_| TransportError::Header { place: place(secret) })?;
+        // A header may hold more, but no token does; an editor may have left a byte order mark.
+        let is_plain = value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let value = HeaderValue::from_str(&value).ok().filter(|_| is_plain);
+        let mut value = value.ok_or_else(|| TransportError::Header { place: place(secret) })?;
         value.set_sensitive(true);
         credentials.headers.push((name, value));
         Ok(credentials)
@@ -129,6 +131,23 @@ fn place(secret: &Secret) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_with_what_no_token_has_is_told_before_a_server_refuses_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        for (content, is_good) in
+            [("a-token", true), ("\u{feff}a-token", false), ("a\ntoken", false), ("tökén", false)]
+        {
+            std::fs::write(&path, content).unwrap();
+            let auth = AuthSettings::Bearer(Secret::File(path.clone()));
+            let read =
+                Credentials::read(Some(&auth)).map(|_| ()).map_err(|error| error.to_string());
+            assert_eq!(read.is_ok(), is_good, "{read:?}");
+            let said = read.err().unwrap_or_else(|| "a byte order mark".to_owned());
+            assert!(said.contains("a byte order mark") && !said.contains(content), "{said}");
+        }
+    }
 
     #[test]
     fn what_a_server_may_make_of_a_secret_is_left_out_too() {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pkcs8::EncryptedPrivateKeyInfoRef;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
@@ -46,7 +46,10 @@ pub fn config(
     let key = key(key_file, password.as_ref().map(|password| password.as_str()))?;
     builder.with_client_auth_cert(chain, key).map_err(|error| TransportError::Content {
         path: key_file.clone(),
-        problem: format!("it does not fit the certificate in {}: {error}", cert_file.display()),
+        problem: format!(
+            "it is of a kind that is not known, or does not fit the certificate in {}: {error}",
+            cert_file.display()
+        ),
         key: "tls.key_file",
     })
 }
@@ -80,9 +83,19 @@ fn certificates(
         Ok(found) if !found.is_empty() => return Ok(found),
         Ok(_) => "there is no certificate in it; it must be PEM, `-----BEGIN CERTIFICATE-----`"
             .to_owned(),
-        Err(error) => format!("it is no PEM: {error}"),
+        Err(error) => no_pem(&error),
     };
     Err(TransportError::Content { path: path.to_owned(), problem, key })
+}
+
+/// Why a file cannot be read as PEM.
+fn no_pem(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "its last section has no end: it is cut off; put the whole file there".to_owned()
+        }
+        _ => "it is no PEM, or damaged; put the file there as its authority gave it".to_owned(),
+    }
 }
 
 /// A private key, opened with the password when it is encrypted (PKCS #8).
@@ -97,7 +110,10 @@ fn key(path: &Path, password: Option<&str>) -> Result<PrivateKeyDer<'static>, Tr
     let text = String::from_utf8_lossy(&bytes);
     if !text.contains(ENCRYPTED) {
         return PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
-            wrong(format!("there is no private key in it that can be used: {error}"))
+            wrong(match error {
+                pem::Error::NoItemsFound => "there is no private key in it".to_owned(),
+                error => no_pem(&error),
+            })
         });
     }
     let Some(password) = password else {
@@ -113,4 +129,30 @@ fn key(path: &Path, password: Option<&str>) -> Result<PrivateKeyDer<'static>, Tr
         wrong("it cannot be opened: the password is wrong (`tls.key_password`), or it is encrypted in a way that is not known; `openssl pkcs8 -topk8 -v2 aes-256-cbc` writes one that is".to_owned())
     })?;
     Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a file with this content in the place of the certificate and of its key.
+    fn said_of(content: &str) -> [String; 2] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        let certificate = certificates(file.path(), "tls.ca_file").unwrap_err();
+        [certificate, key(file.path(), None).unwrap_err()].map(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_told_in_words_for_whoever_put_it_there() {
+        let cut = "-----BEGIN CERTIFICATE-----\nMIIB\n";
+        for said in said_of(cut) {
+            assert!(said.contains("it is cut off; put the whole file there (`tls."), "{said}");
+        }
+        let [certificate, key] = said_of("hello");
+        assert!(certificate.contains("no certificate in it; it must be PEM"), "{certificate}");
+        assert!(key.contains("there is no private key in it (`tls.key_file`)"), "{key}");
+        let junk = "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
+        assert!(said_of(junk)[0].contains("it is no PEM, or damaged"), "{:?}", said_of(junk));
+    }
 }
