@@ -16,6 +16,7 @@ pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod site;
+pub mod spooled;
 pub mod tiny;
 
 /// Says that the calling test is skipped on this machine, and why; the test returns afterwards.

@@ -1,9 +1,9 @@
 //! The benchmark, in parts: the daemon of the release build under a known load, and the spool and
 //! the line to a sink as fast as they go. No figure makes it fail; it fails when it cannot be run.
 
-pub mod append;
+mod append;
 mod backlog;
-pub mod drain;
+mod drain;
 mod http;
 mod kafka;
 mod kernel;

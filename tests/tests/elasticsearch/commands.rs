@@ -9,7 +9,7 @@ use shipper_tests::kafka::ports;
 use shipper_tests::opensearch::OpenSearch;
 
 use super::servers::shared;
-use super::spooled::{events, send, settings, yaml};
+use super::sink::{events, send, settings, yaml};
 
 /// Runs a command with a configuration whose one sink writes to this name. The exit code, and what was
 /// said.

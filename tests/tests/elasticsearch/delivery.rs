@@ -11,7 +11,7 @@ use super::HELPER;
 use super::commands::set_up;
 use super::documents;
 use super::servers::shared;
-use super::spooled::yaml;
+use super::sink::yaml;
 
 #[test]
 fn what_is_in_the_data_stream_is_what_is_in_the_file() -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ mod delivery;
 mod documents;
 mod overload;
 mod servers;
-mod spooled;
+mod sink;
 mod trouble;
 
 /// The program that executes numbered programs.

@@ -1,11 +1,12 @@
 //! A server that cannot keep up, and one that dies.
 
 use shipper_tests::process::until;
+use shipper_tests::spooled::Spooled;
 
 use super::commands::set_up;
 use super::documents;
 use super::servers::{Weak, shared, weak};
-use super::spooled::{Spooled, events, settings};
+use super::sink::{deliver, events, settings};
 
 /// Writes that the server has refused since its queue was full.
 fn refused(server: &Weak) -> anyhow::Result<u64> {
@@ -24,7 +25,7 @@ fn a_full_queue_costs_no_event_and_doubles_none() -> anyhow::Result<()> {
     let spooled = Spooled::new(&events)?;
     let more = "    batch: { events: 50 }\n    concurrency: 8\n";
     let (settings, delivery) = settings(server.url(), name, more)?;
-    let delivered = spooled.deliver(&settings, &delivery)?;
+    let delivered = deliver(&spooled, &settings, &delivery)?;
     assert_eq!(delivered.sent, 2000);
     assert!(refused(&server)? > 0, "the queue was never full");
     assert_eq!(documents::all(&server, name)?.len(), 2000);
@@ -41,7 +42,7 @@ fn a_server_that_is_killed_and_comes_back_has_each_event_once() -> anyhow::Resul
     let more = "    batch: { events: 50 }\n    rate_limit: { requests: 40 }\n";
     let (settings, delivery) = settings(server.url(), name, more)?;
     let delivered = std::thread::scope(|scope| {
-        let line = scope.spawn(|| spooled.deliver(&settings, &delivery));
+        let line = scope.spawn(|| deliver(&spooled, &settings, &delivery));
         until("some are there", || {
             // Until the first event there is no index.
             Ok(documents::count(&server, name).is_ok_and(|count| count > 500))
@@ -64,9 +65,9 @@ fn five_thousand_events_delivered_twice_are_five_thousand_documents() -> anyhow:
     set_up(server, name)?;
     let spooled = Spooled::new(&events(5000)?)?;
     let (settings, delivery) = settings(server.url(), name, "")?;
-    spooled.deliver(&settings, &delivery)?;
+    deliver(&spooled, &settings, &delivery)?;
     spooled.rewind()?;
-    assert_eq!(spooled.deliver(&settings, &delivery)?.sent, 5000);
+    assert_eq!(deliver(&spooled, &settings, &delivery)?.sent, 5000);
     assert_eq!(spooled.figure("items_duplicate")?, 5000);
     assert_eq!(documents::all(server, name)?.len(), 5000);
     Ok(())

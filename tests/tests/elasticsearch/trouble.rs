@@ -4,11 +4,12 @@ use serde_json::json;
 use shipper::event::Event;
 use shipper::sink::Outcome;
 use shipper_tests::opensearch::OpenSearch;
+use shipper_tests::spooled::{Aside, Spooled};
 
 use super::commands::set_up;
 use super::documents;
 use super::servers::{shared, weak};
-use super::spooled::{Spooled, events, send, settings};
+use super::sink::{deliver, events, send, settings};
 
 /// Has `process.pid` be of a type that ends at 32,767.
 fn spoil(server: &OpenSearch, name: &str) -> anyhow::Result<()> {
@@ -33,14 +34,14 @@ fn an_event_that_conflicts_with_the_mapping_is_put_aside_and_the_others_are_deli
     exec.process.key.pid = 40_000;
     let spooled = Spooled::new(&events)?;
     let (settings, delivery) = settings(server.url(), name, "")?;
-    let delivered = spooled.deliver(&settings, &delivery)?;
+    let delivered = deliver(&spooled, &settings, &delivery)?;
     assert_eq!((delivered.sent, delivered.quarantined), (999, 1));
 
     let expected = events.iter().filter(|it| it.id() != events[700].id());
     let expected = expected.map(|event| event.id().to_string()).collect();
     assert_eq!(documents::ids(&documents::all(server, name)?), expected);
     let aside = spooled.quarantined()?;
-    let [(701, reason)] = &aside[..] else { panic!("{aside:?}") };
+    let [Aside { number: 701, reason, .. }] = &aside[..] else { panic!("{}", aside.len()) };
     let expected = "400 mapper_parsing_exception: failed to parse field [process.pid]";
     assert!(reason.starts_with(expected), "{reason}");
     assert!(reason.contains("shipper setup elasticsearch"), "{reason}");

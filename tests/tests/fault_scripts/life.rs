@@ -2,38 +2,27 @@
 
 use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use shipper::config::model::Filter;
 use shipper::config::settings::{
     AuthSettings, Concurrency, DeliverySettings, ElasticsearchSettings, HttpCompression,
-    HttpEncoding, HttpSettings, HttpTlsSettings, ProxySettings, RateLimit, Secret,
-    SplunkHecSettings, TlsSettings, TransportSettings,
+    HttpEncoding, HttpSettings, HttpTlsSettings, ProxySettings, Secret, SplunkHecSettings,
+    TlsSettings, TransportSettings,
 };
-use shipper::deliver::{Control, Delivered, Line};
-use shipper::event::codec::Decoder;
-use shipper::event::{Event, Host, Id, Loss, LossKind, LossStage, WallTime, codec};
+use shipper::deliver::{Control, Delivered};
 use shipper::sink::Sink;
 use shipper::sink::elasticsearch::ElasticsearchSink;
 use shipper::sink::http::HttpSink;
 use shipper::sink::splunk_hec::SplunkHecSink;
-use shipper::spool::disk::{Disk, RealDisk};
-use shipper::spool::inspect::{self, Piece};
-use shipper::spool::{
-    self, Compression, Entry, FreeMin, Fsync, Now, Options, Spool, WhenFull, Writer,
-    quarantine_directory,
-};
 use shipper_tests::collector::{Collector, Dialect, GenericPlan, HecPlan, Plan};
 use shipper_tests::pki::Certificate;
 use shipper_tests::process::LIMIT;
+use shipper_tests::spooled::{self, Spooled};
 use tokio::sync::watch;
 
 use super::script::{Kind, Script, Stretch};
-
-const NAME: &str = "collector";
 
 /// How long an answer may take, long enough for a busy machine and short enough for a stall.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -44,14 +33,11 @@ const LOOK: Duration = Duration::from_millis(1);
 pub struct Life {
     script: Script,
     collector: Collector,
-    dir: tempfile::TempDir,
+    spooled: Spooled,
+    _dir: tempfile::TempDir,
     /// The file with what Splunk wants to hear.
     token: PathBuf,
     runtime: tokio::runtime::Runtime,
-    /// In the order of the spool.
-    ids: Vec<String>,
-    /// Number of the first record.
-    first: u64,
 }
 
 impl Life {
@@ -74,19 +60,8 @@ impl Life {
         std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600))?;
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let (mut writer, spool) = open(dir.path())?;
-        let first = spool.cursor(NAME)?.0.position();
-        let mut ids = Vec::new();
-        for number in 0..script.events {
-            let event = event(number);
-            ids.push(String::from_utf8(event.id().hex().to_vec())?);
-            let mut record = Vec::new();
-            codec::encode(&event, &mut record);
-            writer.append(&record);
-        }
-        writer.write(&[], now()?);
-        writer.close(now()?)?;
-        Ok(Life { script, collector, dir, token, runtime, ids, first })
+        let spooled = Spooled::numbered(script.events)?;
+        Ok(Life { script, collector, spooled, _dir: dir, token, runtime })
     }
 
     /// All lives one after the other, then one in which all is well.
@@ -104,13 +79,13 @@ impl Life {
             Kind::Splunk { acknowledgement: true } => account.acked.iter().collect(),
             _ => account.events.iter().collect(),
         };
-        for id in &self.ids {
+        for id in &self.spooled.ids {
             ensure!(
                 taken.contains(id) || quarantined.contains(id),
                 "{id} is nowhere; {delivered:?}"
             );
         }
-        ensure!(account.events.len() <= self.ids.len(), "events that there never were");
+        ensure!(account.events.len() <= self.spooled.ids.len(), "events that there never were");
         ensure!(account.key_violations.is_empty(), "keys: {:?}", account.key_violations);
         ensure!(account.malformed == 0, "malformed: {:?}", account.complaints);
         let is_once = match self.script.kind {
@@ -125,7 +100,8 @@ impl Life {
             ensure!(account.repeated() == 0, "{} events were taken twice", account.repeated());
         }
         if self.script.concurrency == 1 && !self.script.refuses() {
-            let order: Vec<&String> = self.ids.iter().filter(|id| taken.contains(id)).collect();
+            let order: Vec<&String> =
+                self.spooled.ids.iter().filter(|id| taken.contains(id)).collect();
             let came = account.events.iter().filter(|id| taken.contains(id));
             let came: Vec<&String> = came.collect();
             ensure!(order == came, "not in order");
@@ -145,10 +121,8 @@ impl Life {
         requests: usize,
         dies_after: Option<usize>,
     ) -> anyhow::Result<(bool, Delivered)> {
-        let (writer, spool) = open(self.dir.path())?;
-        writer.close(now()?)?;
         let (control, watched) = watch::channel(Control::default());
-        let line = self.line(&spool)?;
+        let line = self.spooled.line(self.sink()?, self.delivery()?)?;
         let begun = self.collector.look(|account| account.requests);
         let deadline = Instant::now() + LIMIT;
         let running = self.runtime.spawn(line.run(watched));
@@ -172,28 +146,14 @@ impl Life {
         Ok((delivered.complete, delivered))
     }
 
-    fn line(&self, spool: &Spool) -> anyhow::Result<Line> {
-        let settings = DeliverySettings {
+    fn delivery(&self) -> anyhow::Result<DeliverySettings> {
+        Ok(DeliverySettings {
             batch_events_max: self.script.batch_events,
-            batch_bytes_max: 1 << 20,
             linger: Duration::ZERO,
             retry_initial: Duration::from_millis(1),
             retry_max: Duration::from_millis(4),
             concurrency: Concurrency::Adaptive(self.script.concurrency),
-            rate_limit: RateLimit::default(),
-            filter: Filter::All,
-            quarantine_bytes_max: 64 << 20,
-        };
-        let (reader, cursor) = spool.cursor(NAME)?;
-        Ok(Line {
-            name: NAME.to_owned(),
-            sink: self.sink()?,
-            reader,
-            cursor,
-            replay: None,
-            quarantine: spool.quarantine(NAME, settings.quarantine_bytes_max)?,
-            settings,
-            status_dir: None,
+            ..spooled::delivery()?
         })
     }
 
@@ -236,12 +196,9 @@ impl Life {
 
     /// What the cursor has passed was taken, or is in the quarantine.
     fn nothing_is_claimed(&self) -> anyhow::Result<()> {
-        let (writer, spool) = open(self.dir.path())?;
-        writer.close(now()?)?;
-        let passed = spool.cursor(NAME)?.0.position() - self.first;
         let quarantined = self.quarantined()?;
         self.collector.look(|account| {
-            for id in &self.ids[..passed as usize] {
+            for id in self.spooled.done_with()? {
                 let is_taken = match self.script.kind {
                     Kind::Splunk { acknowledgement: true } => account.acked.contains(id),
                     _ => account.taken.contains_key(id),
@@ -254,53 +211,6 @@ impl Life {
     }
 
     fn quarantined(&self) -> anyhow::Result<HashSet<String>> {
-        let dir = quarantine_directory(&self.dir.path().join("spool"), NAME);
-        let mut ids = HashSet::new();
-        if !dir.exists() {
-            return Ok(ids);
-        }
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        for piece in inspect::walk(&disk, &dir, 0)? {
-            let Piece::Block { block, .. } = piece? else { continue };
-            for (_, record) in block.records() {
-                let entry = Entry::decode(record).context("an entry")?;
-                let event = Decoder::new().decode(entry.payload)?;
-                ids.insert(String::from_utf8(event.id().hex().to_vec())?);
-            }
-        }
-        Ok(ids)
+        Ok(self.spooled.quarantined()?.into_iter().map(|aside| aside.id).collect())
     }
-}
-
-fn open(dir: &Path) -> anyhow::Result<(Writer, Spool)> {
-    let bytes_max = 64 << 20;
-    let options = Options {
-        dir: dir.join("spool"),
-        bytes_max,
-        disk_free_min: FreeMin::Bytes(0),
-        when_full: WhenFull::Block,
-        fsync: Fsync::Never,
-        compression: Compression::None,
-        segment_bytes: Options::segment_bytes_for(bytes_max),
-    };
-    Ok(spool::open(options, Arc::new(RealDisk), &[NAME.to_owned()])?)
-}
-
-fn now() -> anyhow::Result<Now> {
-    let wall_ns = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
-    Ok(Now { monotonic: Duration::ZERO, wall_ns: u64::try_from(wall_ns)? })
-}
-
-fn event(number: u64) -> Event {
-    Event::Loss(Loss {
-        id: Id(u128::from(number + 1).to_be_bytes()),
-        time: WallTime(1_795_500_000_000_000_000 + number),
-        host: Arc::new(Host { name: "a-host".to_owned(), ..Host::default() }),
-        stage: LossStage::RingFull,
-        kind: LossKind::Exec,
-        sink: None,
-        count: number + 1,
-        first: WallTime(0),
-        last: WallTime(0),
-    })
 }

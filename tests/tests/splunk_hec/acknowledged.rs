@@ -35,7 +35,7 @@ fn given(patience: Duration) -> Given {
 fn missing(delivery: &Delivery, collectors: &[&Collector]) -> Vec<String> {
     let acked: HashSet<String> =
         collectors.iter().flat_map(|collector| collector.account().acked).collect();
-    delivery.ids.iter().filter(|id| !acked.contains(*id)).cloned().collect()
+    delivery.spooled.ids.iter().filter(|id| !acked.contains(*id)).cloned().collect()
 }
 
 fn requests(collector: &Collector, path: &str) -> Vec<Seen> {
@@ -144,7 +144,7 @@ fn questions_that_fail_cost_nothing() -> anyhow::Result<()> {
 #[test]
 fn a_bad_event_is_put_aside_and_those_before_it_are_not_confirmed_with_it() -> anyhow::Result<()> {
     let before = collector(ACK)?;
-    let ids = Delivery::start(&[&before], &given(LIMIT))?.ids;
+    let ids = Delivery::start(&[&before], &given(LIMIT))?.spooled.ids;
     let collector = collector(HecPlan { refused: vec![(ids[5].clone(), 12)], ..ACK })?;
     let mut delivery = Delivery::start(&[&collector], &given(LIMIT))?;
     let delivered = delivery.finish()?;

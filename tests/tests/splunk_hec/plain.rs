@@ -31,7 +31,7 @@ fn no_code_costs_or_doubles_an_event() -> anyhow::Result<()> {
     delivery.finish_all()?;
     assert_eq!(collector.script_left(), 0);
     let account = collector.account();
-    assert!(account.has_exactly(&delivery.ids), "{:?}", account.events);
+    assert!(account.has_exactly(&delivery.spooled.ids), "{:?}", account.events);
     assert_eq!(account.repeated(), 0);
     assert_eq!(account.complaints, [""; 0]);
     Ok(())
@@ -42,7 +42,7 @@ fn a_bad_event_is_put_aside_and_all_others_are_taken_once() -> anyhow::Result<()
     let collector = collector(HecPlan::default())?;
     let given = Given { events: 50, batch_events: 25, ..Given::default() };
     // The ids of the events follow from their numbers.
-    let ids = Delivery::start(&[&collector], &given)?.ids;
+    let ids = Delivery::start(&[&collector], &given)?.spooled.ids;
     let bad = [(0, 12), (7, 6), (8, 13), (49, 15)];
     let collector = super::line::collector(HecPlan {
         refused: bad.iter().map(|(place, code)| (ids[*place].clone(), *code)).collect(),
@@ -68,7 +68,7 @@ fn an_unknown_index_holds_until_it_is_there() -> anyhow::Result<()> {
     assert_eq!(collector.account().events, [""; 0]);
     change(&collector, |plan| plan.indexes.extend(["linux".to_owned()]));
     delivery.finish_all()?;
-    assert!(collector.account().has_exactly(&delivery.ids));
+    assert!(collector.account().has_exactly(&delivery.spooled.ids));
     Ok(())
 }
 
@@ -92,7 +92,7 @@ fn a_token_that_is_changed_in_its_file_is_taken_over() -> anyhow::Result<()> {
     assert_eq!(collector.account().events, [""; 0]);
     write_token(&delivery.token_file, NEW)?;
     delivery.finish_all()?;
-    assert!(collector.account().has_exactly(&delivery.ids));
+    assert!(collector.account().has_exactly(&delivery.spooled.ids));
     Ok(())
 }
 
@@ -102,7 +102,7 @@ fn batches_stay_below_what_splunk_cloud_takes_at_once() -> anyhow::Result<()> {
     let given = Given { events: 5_000, batch_events: 100_000, ..Given::default() };
     let mut delivery = Delivery::start(&[&collector], &given)?;
     delivery.finish_all()?;
-    assert!(collector.account().has_exactly(&delivery.ids));
+    assert!(collector.account().has_exactly(&delivery.spooled.ids));
     let sizes: Vec<usize> = collector.requests().iter().map(|seen| seen.body.len()).collect();
     assert!(sizes.iter().all(|bytes| *bytes <= given.batch_bytes), "{sizes:?}");
     assert!(sizes.iter().any(|bytes| *bytes > given.batch_bytes * 9 / 10), "{sizes:?}");
@@ -115,7 +115,7 @@ fn a_collector_that_takes_less_at_once_gets_smaller_batches() -> anyhow::Result<
     let mut delivery = Delivery::start(&[&collector], &Given::default())?;
     delivery.finish_all()?;
     let account = collector.account();
-    assert!(account.has_exactly(&delivery.ids), "{:?}", account.statuses);
+    assert!(account.has_exactly(&delivery.spooled.ids), "{:?}", account.statuses);
     assert!(account.statuses.contains_key(&413));
     Ok(())
 }
