@@ -46,6 +46,16 @@ pub struct Plan {
     pub more: String,
 }
 
+impl Plan {
+    /// The same with a further sink, written like this, to be held to the file of `local`.
+    #[must_use]
+    pub fn with_sink(self, sink: &str) -> Plan {
+        // One file, however long it takes: it is read as the measure.
+        let local = "    rotate: { bytes: 1TiB }\n".to_owned() + &self.local;
+        Plan { local, more: sink.to_owned() + &self.more, ..self }
+    }
+}
+
 /// Numbered executions that go on until they are ended.
 pub struct Stream {
     child: Child,

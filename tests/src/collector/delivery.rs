@@ -51,13 +51,13 @@ impl Delivery {
     /// `None`, and the test is skipped, where capture is not allowed. `sink` are the lines of a sink
     /// as [`http_sink`] makes them; `mark` is a word.
     pub fn new(mark: &str, sink: &str, plan: Plan) -> anyhow::Result<Option<Delivery>> {
-        let site = Site::new(mark, &with_sink(sink, plan))?;
+        let site = Site::new(mark, &plan.with_sink(sink))?;
         Ok(site.map(|site| Delivery { site }))
     }
 
     /// Has the next start find this configuration.
     pub fn configure(&self, sink: &str, plan: Plan) -> anyhow::Result<()> {
-        self.site.configure(&with_sink(sink, plan))
+        self.site.configure(&plan.with_sink(sink))
     }
 
     /// Numbered executions from now on. `helper` is the program `exec_helper`.
@@ -204,10 +204,4 @@ pub fn sink(kind: &str, more: &str) -> String {
         yaml.push_str("    batch: { events: 20, linger: 20ms }\n");
     }
     yaml
-}
-
-fn with_sink(sink: &str, plan: Plan) -> Plan {
-    // One file, however long it takes: it is read as the measure.
-    let local = "    rotate: { bytes: 1TiB }\n".to_owned() + &plan.local;
-    Plan { local, more: sink.to_owned() + &plan.more, ..plan }
 }

@@ -59,13 +59,13 @@ impl Delivery {
     ) -> anyhow::Result<Option<Delivery>> {
         let brokers = cluster.addresses(listener).join(", ");
         let sink = sink_yaml(&brokers, topic, sink);
-        let Some(site) = Site::new(mark, &with_sink(&sink, plan))? else { return Ok(None) };
+        let Some(site) = Site::new(mark, &plan.with_sink(&sink))? else { return Ok(None) };
         Ok(Some(Delivery { site, topic: topic.to_owned(), sink }))
     }
 
     /// Has the next start find the same Kafka sink in another configuration.
     pub fn configure(&self, plan: Plan) -> anyhow::Result<()> {
-        self.site.configure(&with_sink(&self.sink, plan))
+        self.site.configure(&plan.with_sink(&self.sink))
     }
 
     /// Starts a daemon; `None`, and the test is skipped, where this machine allows no capture.
@@ -147,12 +147,6 @@ pub fn sink_yaml(brokers: &str, topic: &str, more: &str) -> String {
         yaml.push_str("    options: { reconnect.backoff.max.ms: 500 }\n");
     }
     yaml
-}
-
-fn with_sink(sink: &str, plan: Plan) -> Plan {
-    // One file, however long it takes: it is read as the measure.
-    let local = "    rotate: { bytes: 1TiB }\n".to_owned() + &plan.local;
-    Plan { local, more: sink.to_owned() + &plan.more, ..plan }
 }
 
 fn id(event: &Value) -> anyhow::Result<String> {

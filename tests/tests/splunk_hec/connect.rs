@@ -10,7 +10,7 @@ fn findings(collector: &Collector, acknowledgement: bool) -> anyhow::Result<Vec<
     let dir = tempfile::tempdir()?;
     let token_file = dir.path().join("token");
     write_token(&token_file, TOKEN)?;
-    let settings = settings(&[collector], &token_file, acknowledgement);
+    let settings = settings(&[collector], &token_file, acknowledgement)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(check_connection(&settings)))
 }

@@ -4,11 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use shipper::config::secret::Secret;
-use shipper::config::settings::{
-    AuthSettings, Concurrency, DeliverySettings, HttpCompression, ProxySettings, SplunkHecSettings,
-    TransportSettings,
-};
+use shipper::config;
+use shipper::config::settings::{Concurrency, DeliverySettings, SinkKind, SplunkHecSettings};
 use shipper::deliver::{Control, Delivered};
 use shipper::sink::splunk_hec::SplunkHecSink;
 use shipper_tests::collector::{Collector, Dialect, HecPlan, Plan};
@@ -64,23 +61,17 @@ pub fn settings(
     collectors: &[&Collector],
     token_file: &Path,
     acknowledgement: bool,
-) -> SplunkHecSettings {
-    SplunkHecSettings {
-        transport: TransportSettings {
-            urls: collectors.iter().map(|collector| collector.url()).collect(),
-            auth: Some(AuthSettings::Splunk(Secret::File(token_file.to_owned()))),
-            compression: HttpCompression::Gzip,
-            tls: None,
-            proxy: ProxySettings::None,
-            connect_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(60),
-            idle_timeout: Duration::from_secs(90),
-        },
-        index: Some("linux".to_owned()),
-        source: "shipper".to_owned(),
-        sourcetype: "shipper:exec".to_owned(),
-        acknowledgement,
-    }
+) -> anyhow::Result<SplunkHecSettings> {
+    let urls: Vec<String> = collectors.iter().map(|collector| collector.url()).collect();
+    let yaml = format!(
+        "sinks:\n  - {{ name: siem, type: splunk_hec, urls: [\"{}\"], index: linux, proxy: none, \
+         token: {{ file: {} }}, acknowledgement: {acknowledgement} }}\n",
+        urls.join("\", \""),
+        token_file.display()
+    );
+    let sink = config::parse("test", &yaml)?.sinks.into_iter().next().context("the sink")?;
+    let SinkKind::SplunkHec(settings) = sink.kind else { unreachable!("a sink for Splunk") };
+    Ok(*settings)
 }
 
 /// Writes the token of a value of `Authorization` to a file.
@@ -107,7 +98,7 @@ impl Delivery {
         let dir = tempfile::tempdir()?;
         let token_file = dir.path().join("token");
         write_token(&token_file, TOKEN)?;
-        let settings = settings(collectors, &token_file, given.acknowledgement.is_some());
+        let settings = settings(collectors, &token_file, given.acknowledgement.is_some())?;
         let sink = match given.acknowledgement {
             None => SplunkHecSink::new(&settings)?,
             Some(patience) => SplunkHecSink::with_patience(&settings, patience)?,

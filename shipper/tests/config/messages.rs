@@ -1,0 +1,311 @@
+//! What is said about a configuration that is wrong: sections, sinks, keys, types, values.
+
+use super::{SINKS, problems};
+
+#[test]
+fn sections_are_told_what_is_wrong_with_them() {
+    let cases: &[(&str, &[&str])] = &[
+        ("capture: { mode: lsm, ring_buffer_bytes: 65536, argv_bytes_max: 256 }\n", &[]),
+        ("capture: {}\nenrich: { ancestry_depth_max: 64 }\n", &[]),
+        ("captur: {}\n", &["1:1: unknown key `captur`; did you mean `capture`?"]),
+        (
+            "kafka: {}\n",
+            &[
+                "1:1: unknown key `kafka`; the keys here are capture, enrich, spool, shutdown_timeout, sinks",
+            ],
+        ),
+        ("<<: {}\n", &["1:1: merge keys (`<<`) are not known; write the keys out"]),
+        ("capture:\n", &["1:8: `capture` must be a mapping (`key: value`), but is empty"]),
+        ("capture: [lsm]\n", &["1:10: `capture` must be a mapping (`key: value`), but is a list"]),
+        (
+            "capture: { mode: lms }\n",
+            &["1:18: `capture.mode` must be one of auto, lsm, fentry, tracepoint, but is `lms`; \
+               did you mean `lsm`?"],
+        ),
+        (
+            "capture: { mode: on }\n",
+            &["1:18: `capture.mode` must be one of auto, lsm, fentry, tracepoint, but is `on`"],
+        ),
+        (
+            "capture: { mode: [lsm] }\n",
+            &["1:18: `capture.mode` must be one of auto, lsm, fentry, tracepoint, but is a list"],
+        ),
+        (
+            "capture: { ring_buffer_bytes: 20MiB, argv_bytes_max: 65537 }\n",
+            &[
+                "1:31: `capture.ring_buffer_bytes` must be a power of two, but is `20MiB`; near it \
+                 are 16MiB and 32MiB",
+                "1:54: `capture.argv_bytes_max` must be from 256 to 64KiB, but is `65537`",
+            ],
+        ),
+        (
+            "capture: { ring_buffer_bytes: 2GiB, argv_bytes_max: 9999999999999TiB }\n",
+            &[
+                "1:31: `capture.ring_buffer_bytes` must be from 64KiB to 1GiB, but is `2GiB`",
+                "1:53: `capture.argv_bytes_max` must be from 256 to 64KiB, but is \
+                 `9999999999999TiB`",
+            ],
+        ),
+        (
+            "capture: { ring_buffer_bytes: 16 elephants, argv_bytes_max: true }\n",
+            &[
+                "1:31: `capture.ring_buffer_bytes` must be a size such as `64KiB` or a whole \
+                 number of bytes, but is `16 elephants`",
+                "1:61: `capture.argv_bytes_max` must be a size such as `64KiB` or a whole number \
+                 of bytes, but is `true`",
+            ],
+        ),
+        (
+            "capture: { ring_buffer_bytes: -1, argv_bytes_max: 1e3 }\n",
+            &[
+                "1:31: `capture.ring_buffer_bytes` must be a size such as `64KiB` or a whole \
+                 number of bytes, but is `-1`",
+                "1:51: `capture.argv_bytes_max` must be a size such as `64KiB` or a whole number \
+                 of bytes, but is `1e3`",
+            ],
+        ),
+        (
+            "capture: { pin: yes }\n",
+            &["1:17: `capture.pin` must be `true` or `false`, but is `yes`"],
+        ),
+        ("spool: { fsync: always }\nshutdown_timeout: 1h\n", &[]),
+        ("spool: { fsync: { interval: 60s }, disk_free_min: 0, dir: run/spool/ }\n", &[]),
+        (
+            "spool: { dir: '', bytes_max: 1MiB, disk_free_min: 91%, when_full: drop }\n",
+            &[
+                "1:15: `spool.dir` must be the path of a directory, but is ``",
+                "1:30: `spool.bytes_max` must be from 16MiB to 1024TiB, but is `1MiB`",
+                "1:51: `spool.disk_free_min` must be a whole percentage up to `90%` or a size such \
+                 as `64KiB`, but is `91%`",
+                "1:67: `spool.when_full` must be one of block, drop_newest, drop_oldest, but is \
+                 `drop`; did you mean `drop_newest`?",
+            ],
+        ),
+        (
+            "spool: { fsync: { interval: 0ms }, disk_free_min: -1, compression: lz }\n",
+            &[
+                "1:29: `spool.fsync.interval` must be from 1ms to 1m, but is `0ms`",
+                "1:51: `spool.disk_free_min` must be a whole percentage up to `90%` or a size such \
+                 as `64KiB`, but is `-1`",
+                "1:68: `spool.compression` must be one of none, lz4, zstd, but is `lz`; did you \
+                 mean `lz4`?",
+            ],
+        ),
+        (
+            "spool: { fsync: allways }\n",
+            &["1:17: `spool.fsync` must be one of always, never, or a mapping with interval, but \
+               is `allways`; did you mean `always`?"],
+        ),
+        (
+            "spool: { fsync: 20ms }\n",
+            &["1:17: `spool.fsync` must be one of always, never, or a mapping with interval, but \
+               is `20ms`"],
+        ),
+        (
+            "spool: { fsync: { intervall: 20ms } }\n",
+            &["1:19: unknown key `intervall`; did you mean `interval`?"],
+        ),
+        ("spool: { fsync: {} }\n", &["1:17: missing key `interval` in `spool.fsync`"]),
+        (
+            "shutdown_timeout: 5\n",
+            &[
+                "1:19: `shutdown_timeout` must be a length of time such as `500ms`, `20s`, `24h` or \
+               `30d`, but is `5`; add a unit",
+            ],
+        ),
+        (
+            "enrich: { ancestry_depth_max: 0 }\n",
+            &["1:31: `enrich.ancestry_depth_max` must be from 1 to 64, but is `0`"],
+        ),
+        (
+            "enrich: { ancestry_depth_max: \"16\" }\n",
+            &["1:31: `enrich.ancestry_depth_max` must be a whole number, but is the text `16`; \
+               remove the quotes"],
+        ),
+        (
+            "enrich: { ancestry_depth_max: 1.5 }\n",
+            &["1:31: `enrich.ancestry_depth_max` must be a whole number, but is the number 1.5"],
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(problems(&format!("{text}{SINKS}")), *expected, "{text}");
+    }
+}
+
+#[test]
+fn sinks_are_told_what_is_wrong_with_them() {
+    let cases: &[(&str, &[&str])] = &[
+        ("", &["1:1: missing key `sinks`"]),
+        ("# nothing\n", &["1:1: missing key `sinks`"]),
+        ("sinks: []", &["1:8: `sinks` must have from 1 to 64 entries, but has 0"]),
+        ("sinks: { name: a }", &["1:8: `sinks` must be a list (`- …`), but is a mapping"]),
+        ("sinks: [a]", &["1:9: `sinks[0]` must be a mapping (`key: value`), but is the text `a`"]),
+        ("sink: []", &["1:1: unknown key `sink`; did you mean `sinks`?"]),
+        (
+            "sinks: [{}]",
+            &["1:9: missing key `name` in `sinks[0]`", "1:9: missing key `type` in `sinks[0]`"],
+        ),
+        ("sinks: [{ name: a, type: file }]", &["1:9: missing key `path` in `sinks[0]`"]),
+        (
+            "sinks: [{ name: a, type: fil, path: /x, outptu: json }]",
+            &[
+                "1:26: `sinks[0].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `fil`; did you \
+                 mean `file`?",
+                "1:41: unknown key `outptu`; the keys here are type, name, path, rotate, \
+                 compress, keep, batch, retry, filter, quarantine",
+            ],
+        ),
+        (
+            "sinks: [{ name: a b, type: carbon, brokers: 7, pth: x }]",
+            &[
+                "1:17: `sinks[0].name` must be 1 to 64 letters, digits, `-` or `_`, but is `a b`",
+                "1:28: `sinks[0].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `carbon`",
+                "1:45: `sinks[0].brokers` must be a list (`- …`), but is the number 7",
+            ],
+        ),
+        (
+            "sinks: [{ name: a, typ: console, pth: /x }]",
+            &[
+                "1:20: unknown key `typ`; did you mean `type`?",
+                "1:34: unknown key `pth`; did you mean `path`?",
+            ],
+        ),
+        (
+            "sinks: [{ name: 7, type: file, path: 7, compress: zstd }]",
+            &[
+                "1:17: `sinks[0].name` must be text, but is the number 7; put it in quotes",
+                "1:38: `sinks[0].path` must be text, but is the number 7; put it in quotes",
+                "1:51: `sinks[0].compress` must be one of gzip, none, but is `zstd`",
+            ],
+        ),
+        (
+            "sinks: [{ name: '', type: file, path: /x/ }]",
+            &[
+                "1:17: `sinks[0].name` must be 1 to 64 letters, digits, `-` or `_`, but is ``",
+                "1:39: `sinks[0].path` must be the path of a file, but is `/x/`",
+            ],
+        ),
+        (
+            "sinks: [{ name: a, type: file, path: \"/x\\0\", output: json }]",
+            &[
+                "1:38: `sinks[0].path` must be the path of a file, but is `/x\\u{0}`",
+                "1:46: unknown key `output`; the keys here are type, name, path, rotate, \
+                 compress, keep, batch, retry, filter, quarantine",
+            ],
+        ),
+        (
+            "sinks: [{ name: a, type: file, path: x, rotate: { bytes: 4095, interval: 10 } }]",
+            &[
+                "1:58: `sinks[0].rotate.bytes` must be from 4KiB to 1TiB, but is `4095`",
+                "1:74: `sinks[0].rotate.interval` must be a length of time such as `500ms`, \
+                 `20s`, `24h` or `30d`, but is `10`; add a unit",
+            ],
+        ),
+        (
+            "sinks: [{ name: a, type: file, path: x, rotate: { interval: 500ms }, \
+             keep: { files: 100001, bytes: 0, age: soon } }]",
+            &[
+                "1:61: `sinks[0].rotate.interval` must be from 1s to 3650d, but is `500ms`",
+                "1:85: `sinks[0].keep.files` must be from 0 to 100000, but is `100001`",
+                "1:108: `sinks[0].keep.age` must be a length of time such as `500ms`, `20s`, \
+                 `24h` or `30d`, but is `soon`",
+            ],
+        ),
+        (
+            "sinks: [{ name: a, type: console, batch: { events: 0, bytes: 65MiB, linger: 61s }, \
+             filter: nothing, quarantine: { bytes_max: 0 } }]",
+            &[
+                "1:52: `sinks[0].batch.events` must be from 1 to 100000, but is `0`",
+                "1:62: `sinks[0].batch.bytes` must be from 1KiB to 64MiB, but is `65MiB`",
+                "1:77: `sinks[0].batch.linger` must be at most 1m, but is `61s`",
+                "1:92: `sinks[0].filter` must be one of all, not_root_owned, but is `nothing`",
+                "1:126: `sinks[0].quarantine.bytes_max` must be from 64KiB to 1TiB, but is `0`",
+            ],
+        ),
+        (
+            "sinks:\n- { name: a, type: console, retry: { initial: 2m } }\n\
+             - { name: b, type: file, path: x, retry: { initial: 1s, max: 500ms } }\n\
+             - { name: c, type: file, path: y, retry: { max: 100ms } }\n",
+            &[
+                "2:47: `sinks[0].retry.initial` must not be longer than `retry.max`, but 2m is \
+                 longer than 1m",
+                "3:53: `sinks[1].retry.initial` must not be longer than `retry.max`, but 1s is \
+                 longer than 500ms",
+                "4:49: `sinks[2].retry.initial` must not be longer than `retry.max`, but 500ms is \
+                 longer than 100ms",
+            ],
+        ),
+        (
+            "spool: { dir: ./run//spool/ }\n\
+             sinks: [{ name: a, type: file, path: run/spool/log/x.ndjson }]",
+            &["2:38: `sinks[0].path` must not be in the directory of the spool, `./run//spool/`"],
+        ),
+        (
+            "sinks: [{ name: a, type: file, path: /var/lib/shipper/spool/x }]",
+            &["1:38: `sinks[0].path` must not be in the directory of the spool, \
+               `/var/lib/shipper/spool`"],
+        ),
+        ("sinks: [{ name: a, type: file, path: /var/lib/shipper/spool.ndjson }]", &[]),
+        (
+            "sinks:\n- { name: a, type: file, path: /x/y }\n\
+             - { name: a, type: file, path: /x//y }\n\
+             - { name: b, type: console }\n- { name: c, type: console }\n",
+            &[
+                "3:11: `sinks[1].name` must be unique, but the sink in line 2 is `a` too",
+                "3:32: `sinks[1].path` must be a file of its own, but line 2 has it already",
+                "5:20: `sinks[3]` is a second console, but there is one terminal; the first is in \
+                 line 4",
+            ],
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(problems(text), *expected, "{text}");
+    }
+}
+
+#[test]
+fn keys_types_and_impossible_values_are_all_reported_at_once() {
+    let text = "\
+# The worst of all configurations.
+capture:
+  mode: tracepoints
+  ring_buffer_bytes: 3MiB
+  ring_bufer: 1
+enrich:
+  ancestry_depth_max: many
+  ancestry_depth_max: 16
+sinks:
+  - name: local
+    type: file
+    path: /var/log/shipper/
+    rotat: { bytes: 100MiB }
+    keep: { files: -1, age: 30 }
+  - name: local
+    type: konsole
+outputs: []
+1: 2
+";
+    assert_eq!(
+        problems(text),
+        [
+            "3:9: `capture.mode` must be one of auto, lsm, fentry, tracepoint, but is \
+             `tracepoints`; did you mean `tracepoint`?",
+            "4:22: `capture.ring_buffer_bytes` must be a power of two, but is `3MiB`; near it are \
+             2MiB and 4MiB",
+            "5:3: unknown key `ring_bufer`; the keys here are mode, ring_buffer_bytes, \
+             argv_bytes_max, pin",
+            "7:23: `enrich.ancestry_depth_max` must be a whole number, but is the text `many`",
+            "8:3: key `ancestry_depth_max` is given twice, first in line 7",
+            "12:11: `sinks[0].path` must be the path of a file, but is `/var/log/shipper/`",
+            "13:5: unknown key `rotat`; did you mean `rotate`?",
+            "14:20: `sinks[0].keep.files` must be from 0 to 100000, but is `-1`",
+            "14:29: `sinks[0].keep.age` must be a length of time such as `500ms`, `20s`, `24h` or \
+             `30d`, but is `30`; add a unit",
+            "15:11: `sinks[1].name` must be unique, but the sink in line 10 is `local` too",
+            "16:11: `sinks[1].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `konsole`; did you \
+             mean `console`?",
+            "17:1: unknown key `outputs`; the keys here are capture, enrich, spool, shutdown_timeout, sinks",
+            "18:1: the key `1` must be text; put it in quotes",
+        ]
+    );
+}
