@@ -453,7 +453,9 @@ public final class Admin {
                         "bootstrap.servers", bootstrap,
                         "isolation.level", "read_committed",
                         "auto.offset.reset", "none",
-                        "max.poll.records", 10_000,
+                        // Compressed batches of events of a megabyte each unpack to far more than
+                        // the heap: what is unpacked at once must be few.
+                        "max.poll.records", 50,
                         "default.api.timeout.ms", (int) LIMIT.toMillis());
         try (KafkaConsumer<byte[], byte[]> consumer =
                 new KafkaConsumer<>(
