@@ -6,8 +6,8 @@ use core::fmt;
 use zerocopy::FromBytes;
 
 use crate::wire::{
-    Ancestor, Exec, Exit, Fork, Header, PATH_CUT, PATH_FAULT, PATH_PRESENT, PATH_UNREACHABLE,
-    PathSpan, RecordKind, Span, WIRE_VERSION,
+    Ancestor, Exec, Exit, Fork, Header, IdMap, PATH_CUT, PATH_FAULT, PATH_PRESENT,
+    PATH_UNREACHABLE, PathSpan, RecordKind, Span, WIRE_VERSION,
 };
 
 /// A record, read and checked.
@@ -128,6 +128,7 @@ impl<'a> ExecRecord<'a> {
             ("filename", exec.filename),
             ("interpreter", exec.interpreter),
             ("cgroup", exec.cgroup),
+            ("id_maps", exec.id_maps),
             ("file_path", exec.file_path.span),
             ("binary_path", exec.binary_path.span),
             ("cwd", exec.cwd.span),
@@ -159,6 +160,12 @@ impl<'a> ExecRecord<'a> {
     pub fn path(&self, path: PathSpan) -> Option<WalkedPath<'a>> {
         (path.flags & PATH_PRESENT != 0)
             .then(|| WalkedPath { names: self.bytes(path.span), flags: path.flags })
+    }
+
+    /// How ids of users and of groups are mapped in the user namespace; `None` in the initial one.
+    #[must_use]
+    pub fn id_maps(&self) -> Option<[IdMap; 2]> {
+        <[IdMap; 2]>::read_from_bytes(self.bytes(self.exec.id_maps)).ok()
     }
 
     /// The ancestors, the parent first.
@@ -253,7 +260,7 @@ mod tests {
         let whole = exec_record(|_| (), b"");
         let cases: [(&[u8], DecodeError); 6] = [
             (b"", DecodeError::Short { needed: 32, got: 0 }),
-            (&whole[..100], DecodeError::Short { needed: 992, got: 100 }),
+            (&whole[..100], DecodeError::Short { needed: 1080, got: 100 }),
             (&other_version, DecodeError::Version(9)),
             (&other_kind, DecodeError::Kind(77)),
             (

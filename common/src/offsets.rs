@@ -69,6 +69,7 @@ offsets! {
     task_loginuid = "task_struct"."loginuid"; Optional,
     task_sessionid = "task_struct"."sessionid"; Optional,
     task_cgroups = "task_struct"."cgroups"; Optional,
+    task_atomic_flags = "task_struct"."atomic_flags"; Optional,
 
     mm_arg_start = "mm_struct"."arg_start"; Required,
     mm_arg_end = "mm_struct"."arg_end"; Required,
@@ -82,6 +83,7 @@ offsets! {
     dentry_name = "dentry"."d_name.name"; Required,
     dentry_hash_pprev = "dentry"."d_hash.pprev"; Optional,
     vfsmount_root = "vfsmount"."mnt_root"; Required,
+    vfsmount_flags = "vfsmount"."mnt_flags"; Required,
     mount_mnt = "mount"."mnt"; Required,
     mount_parent = "mount"."mnt_parent"; Required,
     mount_mountpoint = "mount"."mnt_mountpoint"; Required,
@@ -95,7 +97,17 @@ offsets! {
     inode_nlink = "inode"."i_nlink"; Required,
     inode_size = "inode"."i_size"; Required,
     inode_sb = "inode"."i_sb"; Required,
+    /// Embedded `timespec64` under two names, and single fields since 6.11.
+    inode_mtime_sec = "inode"."i_mtime_sec" | "__i_mtime.tv_sec" | "i_mtime.tv_sec"; Optional,
+    inode_mtime_nsec = "inode"."i_mtime_nsec" | "__i_mtime.tv_nsec" | "i_mtime.tv_nsec"; Optional,
+    inode_ctime_sec = "inode"."i_ctime_sec" | "__i_ctime.tv_sec" | "i_ctime.tv_sec"; Optional,
+    inode_ctime_nsec = "inode"."i_ctime_nsec" | "__i_ctime.tv_nsec" | "i_ctime.tv_nsec"; Optional,
     sb_dev = "super_block"."s_dev"; Required,
+    sb_flags = "super_block"."s_flags"; Required,
+    sb_iflags = "super_block"."s_iflags"; Required,
+    sb_magic = "super_block"."s_magic"; Optional,
+    sb_type = "super_block"."s_type"; Optional,
+    fs_type_name = "file_system_type"."name"; Optional,
 
     cred_uid = "cred"."uid"; Required,
     cred_gid = "cred"."gid"; Required,
@@ -112,6 +124,11 @@ offsets! {
     cred_cap_bset = "cred"."cap_bset"; Required,
     cred_cap_ambient = "cred"."cap_ambient"; Required,
     cred_user_ns = "cred"."user_ns"; Optional,
+    user_ns_level = "user_namespace"."level"; Optional,
+    user_ns_uid_map = "user_namespace"."uid_map"; Optional,
+    user_ns_gid_map = "user_namespace"."gid_map"; Optional,
+    id_map_extents = "uid_gid_map"."extent"; Optional,
+    id_map_count = "uid_gid_map"."nr_extents"; Optional,
 
     signal_live = "signal_struct"."live"; Required,
     signal_tty = "signal_struct"."tty"; Optional,
@@ -172,6 +189,8 @@ pub struct Layout {
     pub upid_bytes: u32,
     /// Index of the pids controller in `css_set.subsys` (cgroup v1), or [`MISSING`].
     pub pids_subsystem: u32,
+    /// Bytes of one `struct inode`, or [`MISSING`]: what follows it in overlayfs' own inode.
+    pub inode_bytes: u32,
 }
 
 impl Offsets {
@@ -180,7 +199,7 @@ impl Offsets {
 }
 
 /// Length of [`Layout`] in words.
-pub const LAYOUT_WORDS: usize = Offsets::COUNT + 4;
+pub const LAYOUT_WORDS: usize = Offsets::COUNT + 5;
 
 const _: () = assert!(size_of::<Offsets>() == 4 * Offsets::COUNT);
 const _: () = assert!(size_of::<Layout>() == 4 * LAYOUT_WORDS);

@@ -7,7 +7,7 @@
 use crate::limits::{HEAP_BYTES, HEAP_SLACK_BYTES, KERNEL_ANCESTORS_MAX};
 
 /// Version of this layout. A pinned ring may outlive the daemon that made it.
-pub const WIRE_VERSION: u16 = 1;
+pub const WIRE_VERSION: u16 = 2;
 
 /// Kinds of record, also the index of their counter in the `COUNTERS` map.
 #[repr(u16)]
@@ -129,6 +129,16 @@ wire_struct! {
         pub inode: u64,
         /// Size in bytes.
         pub size: u64,
+        /// Last change of the content, seconds since 1970.
+        pub modified_sec: i64,
+        /// Last change of content or inode, seconds since 1970.
+        pub changed_sec: i64,
+        /// Nanoseconds of `modified_sec`.
+        pub modified_nsec: u32,
+        /// Nanoseconds of `changed_sec`.
+        pub changed_nsec: u32,
+        /// Name of the file system's type (`file_system_type.name`), ended by NUL.
+        pub file_system: [u8; 16],
         /// Device of the file system, in the kernel's encoding (`major << 20 | minor`).
         pub device: u32,
         /// Owner in the initial user namespace.
@@ -144,12 +154,39 @@ wire_struct! {
     }
 }
 
+/// No facts.
+pub const NO_FILE: FileFacts = FileFacts {
+    inode: 0,
+    size: 0,
+    modified_sec: 0,
+    changed_sec: 0,
+    modified_nsec: 0,
+    changed_nsec: 0,
+    file_system: [0; 16],
+    device: 0,
+    uid: 0,
+    gid: 0,
+    mode: 0,
+    links: 0,
+    flags: 0,
+};
+
 /// The facts were read; without this flag the rest of [`FileFacts`] says nothing.
 pub const FILE_PRESENT: u32 = 1;
 /// The directory entry is unhashed: deleted, or never had a name.
 pub const FILE_UNHASHED: u32 = 2;
 /// The entry is its own parent and has no place in a directory tree (memfd, pipes and the like).
 pub const FILE_ANONYMOUS: u32 = 4;
+/// The mount ignores setuid and setgid bits and file capabilities (`MNT_NOSUID`).
+pub const FILE_NOSUID: u32 = 8;
+/// Mount or file system refuse execution (`MNT_NOEXEC`, `SB_I_NOEXEC`).
+pub const FILE_NOEXEC: u32 = 16;
+/// Mount or file system cannot be written to (`MNT_READONLY`, `SB_RDONLY`).
+pub const FILE_READ_ONLY: u32 = 32;
+/// On overlayfs, in the layer that can be written: it was put or changed there.
+pub const FILE_OVERLAY_UPPER: u32 = 64;
+/// On overlayfs, in a lower layer: as the image had it.
+pub const FILE_OVERLAY_LOWER: u32 = 128;
 
 wire_struct! {
     /// Credentials of a task (`struct cred`), ids in the initial user namespace.
@@ -186,6 +223,25 @@ wire_struct! {
         pub cap_ambient: u64,
     }
 }
+
+/// No credentials.
+pub const NO_CREDENTIALS: Credentials = Credentials {
+    uid: 0,
+    gid: 0,
+    suid: 0,
+    sgid: 0,
+    euid: 0,
+    egid: 0,
+    fsuid: 0,
+    fsgid: 0,
+    securebits: 0,
+    user_namespace: 0,
+    cap_inheritable: 0,
+    cap_permitted: 0,
+    cap_effective: 0,
+    cap_bounding: 0,
+    cap_ambient: 0,
+};
 
 wire_struct! {
     /// Inode numbers of the namespaces of a task; 0 where this kernel has none.
@@ -274,6 +330,8 @@ wire_struct! {
         pub interpreter: Span,
         /// Names of the cgroups from the leaf to the root, each ended by NUL.
         pub cgroup: Span,
+        /// Outside the initial user namespace: its [`IdMap`]s for users and for groups.
+        pub id_maps: Span,
         /// Entries of `ancestors` that are filled.
         pub ancestors_count: u32,
         /// Zero.
@@ -295,6 +353,33 @@ pub const EXEC_TTY: u32 = 8;
 pub const EXEC_INTERPRETED: u32 = 16;
 /// The chain of ancestors goes on above the last entry.
 pub const EXEC_ANCESTORS_CUT: u32 = 32;
+/// The task may gain no privileges by an exec (`PR_SET_NO_NEW_PRIVS`).
+pub const EXEC_NO_NEW_PRIVS: u32 = 64;
+
+wire_struct! {
+    /// How ids of a user namespace are mapped (`struct uid_gid_map`).
+    pub struct IdMap {
+        /// Extents there are; where they are more than fit they are not told.
+        pub count: u32,
+        /// The extents.
+        pub extents: [IdExtent; ID_EXTENTS_MAX],
+    }
+}
+
+wire_struct! {
+    /// A range of ids (`struct uid_gid_extent`).
+    pub struct IdExtent {
+        /// First id inside the namespace.
+        pub inside: u32,
+        /// First id in the initial namespace.
+        pub outside: u32,
+        /// How many.
+        pub count: u32,
+    }
+}
+
+/// Extents the kernel keeps in the map itself (`UID_GID_MAP_MAX_BASE_EXTENTS`).
+pub const ID_EXTENTS_MAX: usize = 5;
 
 /// An exec record as the kernel builds it, per CPU. Only the used part of the heap is sent.
 #[repr(C)]
@@ -356,5 +441,6 @@ const _: () = assert!(size_of::<Header>() == 32);
 const _: () = assert!(size_of::<Fork>() == 32);
 const _: () = assert!(size_of::<Exit>() == 24);
 const _: () = assert!(size_of::<Credentials>() == 80);
-const _: () = assert!(size_of::<FileFacts>() == 40);
-const _: () = assert!(size_of::<Exec>() == 960);
+const _: () = assert!(size_of::<FileFacts>() == 80);
+const _: () = assert!(size_of::<IdMap>() == 64);
+const _: () = assert!(size_of::<Exec>() == 1048);

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use shipper::event::codec;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, Host,
-    Id, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process,
-    ProcessKey, Source, WallTime,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts,
+    FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces,
+    Path as EventPath, Process, ProcessKey, Source, WallTime,
 };
 use shipper::spool::{self, Compression, FreeMin, Fsync, Now, Options, WhenFull};
 use shipper_common::wire::{self, Header, PATH_PRESENT, PathSpan, RecordKind, Span, WIRE_VERSION};
@@ -144,6 +144,7 @@ fn loss() -> Event {
 fn bare() -> Event {
     let Event::Exec(mut exec) = full() else { unreachable!("it is one") };
     exec.process.credentials_before = None;
+    exec.process.inside = None;
     exec.process.names = None;
     exec.process.tty = None;
     exec.file.facts = None;
@@ -183,6 +184,13 @@ fn full() -> Event {
         size: 30_000,
         deleted: false,
         memfd: true,
+        modified: Some(WallTime(11)),
+        changed: Some(WallTime(11 + 1)),
+        file_system: FileSystem::new(b"ext4"),
+        nosuid: false,
+        noexec: false,
+        read_only: false,
+        layer: Some(Layer::Upper),
     };
     let list = ["bash", "-c", "run \u{1}"].map(bytes).to_vec();
     let args = Args { list, count: 3, bytes_total: 15, truncated: true, faulted: false };
@@ -209,6 +217,8 @@ fn full() -> Event {
         working_directory: path("/root"),
         credentials,
         credentials_before: Some(credentials),
+        no_new_privs: true,
+        inside: Some(InsideIds { uid: Some(0), ..InsideIds::default() }),
         names: Some(Names { euid: Some("root".into()), ..Names::default() }),
         loginuid: Some(1000),
         audit_session: Some(3),

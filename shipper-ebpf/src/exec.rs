@@ -10,8 +10,8 @@ use common::limits::{
     ARGV_BYTES_MAX, ARGV_CHUNK_BYTES, HEAP_BYTES, NAME_BYTES_MAX, PATH_BYTES_MAX,
 };
 use common::wire::{
-    Credentials, EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_HOOK, EXEC_INTERPRETED,
-    ExecScratch, FileFacts, PATH_CUT, PENDING_BEFORE, PENDING_FILE, PathSpan, Pending, RecordKind,
+    EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_HOOK, EXEC_INTERPRETED, ExecScratch,
+    NO_CREDENTIALS, NO_FILE, PATH_CUT, PENDING_BEFORE, PENDING_FILE, PathSpan, Pending, RecordKind,
     Span,
 };
 
@@ -19,7 +19,9 @@ use crate::file::{Walk, path_of, place, read_facts, walk};
 use crate::layout::{offset, settings};
 use crate::maps::{self, PENDING, RING, SCRATCH};
 use crate::read::{field, field_or_zero, opaque};
-use crate::task::{process_id, read_ancestors, read_cgroup, read_credentials, read_task};
+use crate::task::{
+    process_id, read_ancestors, read_cgroup, read_credentials, read_id_maps, read_task,
+};
 
 /// `trace_sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`,
 /// called by `exec_binprm` once the new program is in place, in its context.
@@ -72,8 +74,7 @@ fn try_exec(task: u64, old_tid: u32, bprm: u64) -> Option<()> {
     }
 
     let binary: u64 = field!(mm, mm_exe_file)?;
-    s.exec.binary =
-        FileFacts { inode: 0, size: 0, device: 0, uid: 0, gid: 0, mode: 0, links: 0, flags: 0 };
+    s.exec.binary = NO_FILE;
     read_facts(binary, &raw mut s.exec.binary);
     let root = place(fs + u64::from(offset!(fs_root)))?;
     s.exec.binary_path = walk_into(scratch, &Walk { from: place(path_of(binary))?, root });
@@ -81,6 +82,7 @@ fn try_exec(task: u64, old_tid: u32, bprm: u64) -> Option<()> {
 
     take_pending(scratch, old_tid, bprm);
     read_cgroup(task, scratch);
+    read_id_maps(cred, scratch);
     read_argv(scratch, mm);
     send(scratch);
     Some(())
@@ -117,25 +119,8 @@ fn take_pending(scratch: *mut ExecScratch, tid: u32, bprm: u64) -> u64 {
     // SAFETY: this CPU's buffer.
     let s = unsafe { &mut *scratch };
     s.exec.file_path = PathSpan { span: Span { start: 0, bytes: 0 }, flags: 0, reserved: 0 };
-    s.exec.file =
-        FileFacts { inode: 0, size: 0, device: 0, uid: 0, gid: 0, mode: 0, links: 0, flags: 0 };
-    s.exec.before = Credentials {
-        uid: 0,
-        gid: 0,
-        suid: 0,
-        sgid: 0,
-        euid: 0,
-        egid: 0,
-        fsuid: 0,
-        fsgid: 0,
-        securebits: 0,
-        user_namespace: 0,
-        cap_inheritable: 0,
-        cap_permitted: 0,
-        cap_effective: 0,
-        cap_bounding: 0,
-        cap_ambient: 0,
-    };
+    s.exec.file = NO_FILE;
+    s.exec.before = NO_CREDENTIALS;
     let Some(pending) = PENDING.get_ptr(tid) else { return 0 };
     // SAFETY: a map value that only this thread uses.
     let pending: &Pending = unsafe { &*pending };

@@ -7,12 +7,24 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use common::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX, PATH_COMPONENTS_MAX};
 use common::offsets::MISSING;
 use common::wire::{
-    FILE_ANONYMOUS, FILE_PRESENT, FILE_UNHASHED, FileFacts, PATH_CUT, PATH_FAULT, PATH_PRESENT,
-    PATH_UNREACHABLE,
+    FILE_ANONYMOUS, FILE_NOEXEC, FILE_NOSUID, FILE_OVERLAY_LOWER, FILE_OVERLAY_UPPER, FILE_PRESENT,
+    FILE_READ_ONLY, FILE_UNHASHED, FileFacts, PATH_CUT, PATH_FAULT, PATH_PRESENT, PATH_UNREACHABLE,
 };
 
-use crate::layout::offset;
-use crate::read::{field, field_or_zero};
+use crate::layout::{offset, word};
+use crate::read::{field, field_or_zero, read_or_zero};
+
+// include/linux/mount.h
+const MNT_NOSUID: u32 = 0x01;
+const MNT_NOEXEC: u32 = 0x04;
+const MNT_READONLY: u32 = 0x40;
+// include/linux/fs.h
+const SB_RDONLY: u64 = 1;
+const SB_I_NOEXEC: u32 = 2;
+/// The time of the last change was asked for (`I_CTIME_QUERIED`, 6.13): above what nanoseconds need.
+const NANOSECONDS: u32 = 0x3fff_ffff;
+/// `OVERLAYFS_SUPER_MAGIC`.
+const OVERLAYFS: u64 = 0x794c_7630;
 
 /// A `struct path`.
 #[derive(Clone, Copy)]
@@ -57,7 +69,9 @@ pub fn read_facts(file: u64, out: *mut FileFacts) -> u64 {
         if field!(place.dentry, dentry_parent) == Some(place.dentry) {
             flags |= FILE_ANONYMOUS;
         }
+        flags |= mount_flags(place.mount, sb);
     }
+    flags |= overlay_layer(inode, sb);
     let facts = FileFacts {
         inode: field_or_zero!(inode, inode_ino),
         size: field_or_zero!(inode, inode_size),
@@ -67,10 +81,57 @@ pub fn read_facts(file: u64, out: *mut FileFacts) -> u64 {
         mode: u32::from(mode),
         links: field!(inode, inode_nlink).unwrap_or(1),
         flags,
+        modified_sec: field_or_zero!(inode, inode_mtime_sec),
+        modified_nsec: field_or_zero!(inode, inode_mtime_nsec),
+        changed_sec: field_or_zero!(inode, inode_ctime_sec),
+        changed_nsec: nanoseconds(field_or_zero!(inode, inode_ctime_nsec)),
+        file_system: [0; 16],
     };
-    // SAFETY: `out` points into a map value.
-    unsafe { *out = facts };
+    let kind: u64 = field_or_zero!(sb, sb_type);
+    let name: u64 = field_or_zero!(kind, fs_type_name);
+    // SAFETY: `out` points into a map value; the helper checks the source.
+    unsafe {
+        *out = facts;
+        bpf_probe_read_kernel_str((&raw mut (*out).file_system).cast(), 16, name as *const _);
+    }
     1
+}
+
+#[inline(always)]
+fn nanoseconds(raw: u32) -> u32 {
+    raw & NANOSECONDS
+}
+
+/// What mount and file system forbid.
+#[inline(always)]
+fn mount_flags(mount: u64, sb: u64) -> u32 {
+    let of_mount: u32 = field_or_zero!(mount, vfsmount_flags);
+    let of_sb: u64 = field_or_zero!(sb, sb_flags);
+    let internal: u32 = field_or_zero!(sb, sb_iflags);
+    let mut flags = 0;
+    if of_mount & MNT_NOSUID != 0 {
+        flags |= FILE_NOSUID;
+    }
+    if of_mount & MNT_NOEXEC != 0 || internal & SB_I_NOEXEC != 0 {
+        flags |= FILE_NOEXEC;
+    }
+    if of_mount & MNT_READONLY != 0 || of_sb & SB_RDONLY != 0 {
+        flags |= FILE_READ_ONLY;
+    }
+    flags
+}
+
+/// On overlayfs, which layer a file is in. `struct ovl_inode` (fs/overlayfs/ovl_entry.h) is a module's
+/// own type; since 4.14 its `__upperdentry` follows the embedded `struct inode`.
+#[inline(always)]
+fn overlay_layer(inode: u64, sb: u64) -> u32 {
+    let bytes = word!(inode_bytes);
+    let magic: u64 = field_or_zero!(sb, sb_magic);
+    if bytes == MISSING || magic != OVERLAYFS {
+        return 0;
+    }
+    let upper: u64 = read_or_zero(inode, bytes);
+    if upper != 0 { FILE_OVERLAY_UPPER } else { FILE_OVERLAY_LOWER }
 }
 
 /// Writes the names from the leaf to the root, each with its NUL, at `heap[*used..]`, and advances

@@ -16,6 +16,7 @@ pub static OFFSETS: Layout = Layout {
     bprm_is_check_mask: 0,
     upid_bytes: 0,
     pids_subsystem: MISSING,
+    inode_bytes: MISSING,
 };
 
 #[unsafe(no_mangle)]

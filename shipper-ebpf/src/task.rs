@@ -4,8 +4,8 @@ use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_
 use common::limits::{CGROUP_DEPTH_MAX, HEAP_BYTES, KERNEL_ANCESTORS_MAX, NAME_BYTES_MAX};
 use common::offsets::MISSING;
 use common::wire::{
-    Ancestor, Credentials, EXEC_ANCESTORS_CUT, EXEC_TTY, Exec, ExecScratch, Namespaces, ProcessId,
-    Span,
+    Ancestor, Credentials, EXEC_ANCESTORS_CUT, EXEC_NO_NEW_PRIVS, EXEC_TTY, Exec, ExecScratch,
+    ID_EXTENTS_MAX, IdExtent, IdMap, Namespaces, ProcessId, Span,
 };
 
 use crate::layout::{offset, word};
@@ -14,6 +14,9 @@ use crate::read::{field, field_or_zero, read_or_zero};
 /// Index of the process group and the session in `signal_struct.pids` (`enum pid_type`).
 const PIDTYPE_PGID: u32 = 2;
 const PIDTYPE_SID: u32 = 3;
+
+/// include/linux/sched.h: bit `PFA_NO_NEW_PRIVS` of `task_struct.atomic_flags`.
+const PFA_NO_NEW_PRIVS: u64 = 1;
 
 /// The process of a task: pid and start time of its group leader.
 #[inline(always)]
@@ -86,6 +89,10 @@ pub fn read_task(task: u64, exec: *mut Exec) -> u64 {
     }
     exec.loginuid = field!(task, task_loginuid).unwrap_or(u32::MAX);
     exec.sessionid = field!(task, task_sessionid).unwrap_or(u32::MAX);
+    let atomic_flags: u64 = field_or_zero!(task, task_atomic_flags);
+    if atomic_flags & PFA_NO_NEW_PRIVS != 0 {
+        exec.flags |= EXEC_NO_NEW_PRIVS;
+    }
 
     let tty: u64 = field_or_zero!(signal, signal_tty);
     if tty != 0 {
@@ -162,6 +169,46 @@ pub fn read_ancestors(task: u64, exec: *mut Exec) -> u64 {
             exec.flags |= EXEC_ANCESTORS_CUT;
         }
     }
+    0
+}
+
+/// How ids are mapped, where the credentials are of another user namespace than the initial one.
+#[inline(never)]
+pub fn read_id_maps(cred: u64, scratch: *mut ExecScratch) -> u64 {
+    const EXTENTS_BYTES: u32 = size_of::<[IdExtent; ID_EXTENTS_MAX]>() as u32;
+    // SAFETY: the caller's map value.
+    let scratch = unsafe { &mut *scratch };
+    scratch.exec.id_maps = Span { start: 0, bytes: 0 };
+    let user_ns: u64 = field_or_zero!(cred, cred_user_ns);
+    let level: u32 = field_or_zero!(user_ns, user_ns_level);
+    let (extents, count) = (offset!(id_map_extents), offset!(id_map_count));
+    if level == 0 || extents == MISSING || count == MISSING {
+        return 0;
+    }
+    let begin = scratch.used;
+    for map in [offset!(user_ns_uid_map), offset!(user_ns_gid_map)] {
+        if map == MISSING {
+            return 0;
+        }
+        let map = user_ns + u64::from(map);
+        // SAFETY: `used` is read past the compiler and masked, so that the verifier sees a position
+        // inside the heap, with slack for more than one map behind it; the helper checks the source.
+        unsafe {
+            let used = core::ptr::read_volatile(&raw const scratch.used);
+            let target = (&raw mut scratch.heap)
+                .cast::<u8>()
+                .add(used as usize & (HEAP_BYTES - 1))
+                .cast::<IdMap>();
+            (&raw mut (*target).count).write_unaligned(read_or_zero(map, count));
+            bpf_probe_read_kernel(
+                (&raw mut (*target).extents).cast(),
+                EXTENTS_BYTES,
+                (map + u64::from(extents)) as *const _,
+            );
+            core::ptr::write_volatile(&raw mut scratch.used, used + size_of::<IdMap>() as u64);
+        }
+    }
+    scratch.exec.id_maps = Span { start: begin as u32, bytes: (scratch.used - begin) as u32 };
     0
 }
 

@@ -185,6 +185,10 @@ pub struct Process {
     pub credentials: Credentials,
     /// Credentials before it, where the capture mode can tell.
     pub credentials_before: Option<Credentials>,
+    /// No exec may give it privileges (`PR_SET_NO_NEW_PRIVS`).
+    pub no_new_privs: bool,
+    /// Its ids as its own user namespace numbers them, where that is not the initial one.
+    pub inside: Option<InsideIds>,
     /// Names for the ids, only where the process shares the host's user and mount namespace.
     pub names: Option<Names>,
     /// Login uid of the audit subsystem.
@@ -294,6 +298,64 @@ pub struct FileFacts {
     pub deleted: bool,
     /// An anonymous file in memory (`memfd_create`).
     pub memfd: bool,
+    /// Last change of its content; `None` where this kernel does not tell.
+    pub modified: Option<WallTime>,
+    /// Last change of content or inode.
+    pub changed: Option<WallTime>,
+    /// Type of its file system; known only from the kernel.
+    pub file_system: Option<FileSystem>,
+    /// Its mount ignores setuid, setgid and file capabilities.
+    pub nosuid: bool,
+    /// Nothing may be executed from its mount.
+    pub noexec: bool,
+    /// Its mount or file system cannot be written to.
+    pub read_only: bool,
+    /// On overlayfs: its layer. Known only from the kernel.
+    pub layer: Option<Layer>,
+}
+
+/// Name of a file system's type, as /proc/filesystems has it: at most 15 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSystem([u8; 16]);
+
+impl FileSystem {
+    /// From bytes that end at their first NUL; `None` for none, or for more than 15.
+    #[must_use]
+    pub fn new(name: &[u8]) -> Option<Self> {
+        let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+        let mut bytes = [0; 16];
+        if name.is_empty() || name.len() >= bytes.len() {
+            return None;
+        }
+        bytes[..name.len()].copy_from_slice(name);
+        Some(FileSystem(bytes))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        self.0.split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+}
+
+/// Where on an overlayfs a file lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// In the layer that can be written: it was put there or changed since.
+    Upper,
+    /// In a layer below: as the image had it.
+    Lower,
+}
+
+impl Layer {
+    /// The word events carry.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Layer::Upper => "upper",
+            Layer::Lower => "lower",
+        }
+    }
 }
 
 /// All ids and capability sets of a task.
@@ -334,6 +396,23 @@ pub struct Capabilities {
     pub bounding: u64,
     /// Ambient.
     pub ambient: u64,
+}
+
+/// Ids as a user namespace numbers them; `None` for one that is not mapped there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct InsideIds {
+    /// Real user.
+    pub uid: Option<u32>,
+    /// Real group.
+    pub gid: Option<u32>,
+    /// Effective user.
+    pub euid: Option<u32>,
+    /// Effective group.
+    pub egid: Option<u32>,
+    /// Saved user.
+    pub suid: Option<u32>,
+    /// Saved group.
+    pub sgid: Option<u32>,
 }
 
 /// Names for ids, from the host's user and group databases.

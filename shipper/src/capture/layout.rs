@@ -89,6 +89,7 @@ impl KernelLayout {
             check_mask,
             size(&btf, "upid").unwrap_or(0),
             enumerator(&btf, "cgroup_subsys_id", "pids_cgrp_id").unwrap_or(MISSING),
+            size(&btf, "inode").unwrap_or(MISSING),
         ]);
         let has_prepare_exec = btf
             .resolve_ids_by_name("btf_trace_sched_prepare_exec")

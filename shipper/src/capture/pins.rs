@@ -258,7 +258,8 @@ mod tests {
         let old = set(&name.replace("live", "old")).expect("a set");
         assert_eq!(old.mode_if_made_for("0123"), None);
         assert!(old.is_of_this_version());
-        let other = set(&name.replace("-w1-", "-w9-")).expect("a set");
+        let this = format!("-w{}-", common::wire::WIRE_VERSION);
+        let other = set(&name.replace(&this, "-w0-")).expect("a set");
         assert_eq!(other.mode_if_made_for("0123"), None);
         assert!(!other.is_of_this_version());
     }

@@ -32,6 +32,13 @@ fn nanoseconds(clock: ClockId) -> u64 {
         + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
+/// A time that a file has; `None` for 0, which stands for none, and for what is before 1970.
+#[must_use]
+pub fn time(seconds: i64, nanoseconds: u64) -> Option<WallTime> {
+    let ns = u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(nanoseconds)?;
+    (ns != 0).then_some(WallTime(ns))
+}
+
 /// The offset between the two clocks, as last measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

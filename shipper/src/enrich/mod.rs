@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use common::decode::{ExecRecord, WalkedPath, comm};
 use common::wire::{
-    self, EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_HOOK, EXEC_INTERPRETED, EXEC_TTY,
+    self, EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_HOOK, EXEC_INTERPRETED, EXEC_NO_NEW_PRIVS,
+    EXEC_TTY, IdMap,
 };
 
 use crate::event::{
-    Args, Bytes, Capabilities, Credentials, Exec, ExecutedFile, FileFacts, Host, Leader, Loss,
-    LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source,
-    WallTime, basename,
+    Args, Bytes, Capabilities, Credentials, Exec, ExecutedFile, FileFacts, FileSystem, Host,
+    InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath,
+    Process, ProcessKey, Source, WallTime, basename,
 };
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
@@ -225,6 +226,8 @@ impl Enricher {
                 credentials,
                 credentials_before: (raw.flags & EXEC_CREDENTIALS_BEFORE != 0)
                     .then(|| self::credentials(&raw.before)),
+                no_new_privs: raw.flags & EXEC_NO_NEW_PRIVS != 0,
+                inside: record.id_maps().and_then(|maps| inside(&maps, &credentials)),
                 names,
                 loginuid,
                 audit_session: (raw.sessionid != u32::MAX).then_some(raw.sessionid),
@@ -336,6 +339,40 @@ fn file_facts(raw: &wire::FileFacts, path: &EventPath) -> Option<FileFacts> {
         size: raw.size,
         deleted: !anonymous && (raw.links == 0 || raw.flags & wire::FILE_UNHASHED != 0),
         memfd,
+        modified: clock::time(raw.modified_sec, raw.modified_nsec.into()),
+        changed: clock::time(raw.changed_sec, raw.changed_nsec.into()),
+        file_system: FileSystem::new(&raw.file_system),
+        nosuid: raw.flags & wire::FILE_NOSUID != 0,
+        noexec: raw.flags & wire::FILE_NOEXEC != 0,
+        read_only: raw.flags & wire::FILE_READ_ONLY != 0,
+        layer: match raw.flags {
+            flags if flags & wire::FILE_OVERLAY_UPPER != 0 => Some(Layer::Upper),
+            flags if flags & wire::FILE_OVERLAY_LOWER != 0 => Some(Layer::Lower),
+            _ => None,
+        },
+    })
+}
+
+/// The ids as a namespace with these maps numbers them; `None` where it has more extents than the
+/// kernel keeps in the map itself.
+fn inside(maps: &[IdMap; 2], ids: &Credentials) -> Option<InsideIds> {
+    let [users, groups] = maps;
+    if maps.iter().any(|map| map.count as usize > map.extents.len()) {
+        return None;
+    }
+    let id = |map: &IdMap, id: u32| {
+        map.extents.iter().take(map.count as usize).find_map(|extent| {
+            let place = id.checked_sub(extent.outside).filter(|place| *place < extent.count)?;
+            extent.inside.checked_add(place)
+        })
+    };
+    Some(InsideIds {
+        uid: id(users, ids.uid),
+        gid: id(groups, ids.gid),
+        euid: id(users, ids.euid),
+        egid: id(groups, ids.egid),
+        suid: id(users, ids.suid),
+        sgid: id(groups, ids.sgid),
     })
 }
 
@@ -416,6 +453,40 @@ mod tests {
         assert_eq!(name("systemd-tmpfile", "/bin/systemd-tmpfiles"), "systemd-tmpfiles");
         assert_eq!(name("systemd-tmpfile", "/bin/other"), "systemd-tmpfile");
         assert_eq!(name("sh", "/bin/shipper"), "sh");
+    }
+
+    #[test]
+    fn ids_are_numbered_as_their_user_namespace_does_and_what_is_not_mapped_has_none() {
+        let extent = |inside, outside, count| wire::IdExtent { inside, outside, count };
+        let map = |list: &[wire::IdExtent]| {
+            let mut extents = [extent(0, 0, 0); wire::ID_EXTENTS_MAX];
+            extents[..list.len()].copy_from_slice(list);
+            IdMap { count: list.len() as u32, extents }
+        };
+        let ids = Credentials {
+            uid: 100_999,
+            gid: 1000,
+            euid: 100_000,
+            egid: 7,
+            suid: 165_536,
+            sgid: 1001,
+            fsuid: 0,
+            fsgid: 0,
+            securebits: 0,
+            capabilities: credentials(&wire::NO_CREDENTIALS).capabilities,
+        };
+        let users = map(&[extent(0, 1000, 1), extent(1, 100_000, 65_536)]);
+        let groups = map(&[extent(0, 1000, 1)]);
+        let expected = InsideIds {
+            uid: Some(1000),
+            gid: Some(0),
+            euid: Some(1),
+            egid: None,
+            suid: None,
+            sgid: None,
+        };
+        assert_eq!(inside(&[users, groups], &ids), Some(expected));
+        assert_eq!(inside(&[IdMap { count: 6, ..users }, groups], &ids), None);
     }
 
     #[test]

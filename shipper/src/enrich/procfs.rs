@@ -9,9 +9,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat, statat};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags, fstatvfs, openat, openat2, readlinkat,
+    statat,
+};
 use rustix::io::Errno;
 
+use super::clock::time;
 use crate::event::{Args, Bytes, FileFacts, ProcessKey};
 
 /// Longest stat line: comm is at most 64 bytes, the rest are numbers.
@@ -211,6 +215,7 @@ fn same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
 
 fn facts(file: BorrowedFd<'_>) -> Option<FileFacts> {
     let stat = statat(file, "", AtFlags::EMPTY_PATH).ok()?;
+    let mount = fstatvfs(file).ok()?.f_flag;
     Some(FileFacts {
         uid: stat.st_uid,
         gid: stat.st_gid,
@@ -221,6 +226,13 @@ fn facts(file: BorrowedFd<'_>) -> Option<FileFacts> {
         size: u64::try_from(stat.st_size).unwrap_or(0),
         deleted: stat.st_nlink == 0,
         memfd: false,
+        modified: time(stat.st_mtime, stat.st_mtime_nsec as u64),
+        changed: time(stat.st_ctime, stat.st_ctime_nsec as u64),
+        file_system: None,
+        nosuid: mount.contains(StatVfsMountFlags::NOSUID),
+        noexec: mount.contains(StatVfsMountFlags::NOEXEC),
+        read_only: mount.contains(StatVfsMountFlags::RDONLY),
+        layer: None,
     })
 }
 

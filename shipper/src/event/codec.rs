@@ -41,6 +41,8 @@
 //!   repeated uint64 namespaces = 18;    // mnt, pid, net, uts, ipc, cgroup, time, user
 //!   uint64 cgroup_id = 19;
 //!   bytes cgroup = 20;
+//!   bool no_new_privs = 21;
+//!   repeated uint64 inside = 22;        // uid, gid, euid, egid, suid, sgid, each plus 1; 0: none
 //! }
 //! message Names {                       // all optional
 //!   string euid = 1; string uid = 2; string suid = 3; string egid = 4; string gid = 5;
@@ -57,8 +59,11 @@
 //! message File {
 //!   Path path = 1;
 //!   repeated uint64 facts = 2;          // uid, gid, mode, inode, major, minor, links, size,
-//!                                       // flags (1: deleted, 2: memfd)
+//!                                       // flags (1: deleted, 2: memfd, 4: nosuid, 8: noexec,
+//!                                       // 16: read only, 32: upper layer, 64: lower layer)
 //!   Source source = 3;
+//!   repeated uint64 times = 5;          // modified, changed: ns since 1970; 0: not known
+//!   optional bytes file_system = 6;
 //! }
 //! message Ancestor {
 //!   repeated uint64 key = 1; bytes entity_id = 2; fixed64 start = 3; bytes comm = 4;
@@ -84,7 +89,7 @@
 //! Numbers that are always there together are one packed field: it costs a third of a message of
 //! their own. A later version may append to such a list, and add fields anywhere: both are skipped
 //! here. What is not `optional`, a `bool` or a list of things must be there: its absence is an
-//! error, never a zero. (The lists of numbers `credentials_before`, `tty` and `facts` are optional.)
+//! error, never a zero. (The lists of numbers `credentials_before`, `tty`, `inside`, `facts` and `times` are optional.)
 //!
 //! Written and read directly rather than through messages of a library, which would own copies of
 //! all bytes: this is on the way of every event, once to the spool and once to each sink.
@@ -95,14 +100,19 @@ mod wire;
 pub use decode::Decoder;
 
 use super::{
-    Ancestor, Args, Credentials, Event, Exec, ExecutedFile, FileFacts, Host, Leader, Loss,
-    LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
+    Ancestor, Args, Credentials, Event, Exec, ExecutedFile, FileFacts, Host, InsideIds, Layer,
+    Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
 };
 use wire::Message;
 
 /// Flags of `File.facts`.
 const FILE_DELETED: u64 = 1;
 const FILE_MEMFD: u64 = 2;
+const FILE_NOSUID: u64 = 4;
+const FILE_NOEXEC: u64 = 8;
+const FILE_READ_ONLY: u64 = 16;
+const FILE_UPPER: u64 = 32;
+const FILE_LOWER: u64 = 64;
 
 /// Why bytes are not an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -212,6 +222,10 @@ fn process(message: &mut Message<'_>, process: &Process) {
     message.numbers(18, &namespaces(&process.namespaces));
     message.uint(19, process.cgroup_id);
     message.bytes(20, &process.cgroup);
+    message.flag(21, process.no_new_privs);
+    if let Some(ids) = &process.inside {
+        message.numbers(22, &inside(ids));
+    }
 }
 
 fn key(key: ProcessKey) -> [u64; 2] {
@@ -236,6 +250,11 @@ fn credentials(ids: &Credentials) -> [u64; 14] {
         sets.bounding,
         sets.ambient,
     ]
+}
+
+fn inside(ids: &InsideIds) -> [u64; 6] {
+    let InsideIds { uid, gid, euid, egid, suid, sgid } = *ids;
+    [uid, gid, euid, egid, suid, sgid].map(|id| id.map_or(0, |id| u64::from(id) + 1))
 }
 
 fn namespaces(inodes: &Namespaces) -> [u64; 8] {
@@ -282,11 +301,17 @@ fn file(message: &mut Message<'_>, file: &ExecutedFile) {
         message.numbers(2, &facts(of_inode));
     }
     message.uint(3, source(file.source));
+    if let Some(of_inode) = &file.facts {
+        message
+            .numbers(5, &[of_inode.modified, of_inode.changed].map(|time| time.map_or(0, |t| t.0)));
+        if let Some(kind) = &of_inode.file_system {
+            message.bytes(6, kind.name());
+        }
+    }
 }
 
 fn facts(facts: &FileFacts) -> [u64; 9] {
-    let deleted = if facts.deleted { FILE_DELETED } else { 0 };
-    let memfd = if facts.memfd { FILE_MEMFD } else { 0 };
+    let flag = |set, flag| if set { flag } else { 0 };
     [
         facts.uid.into(),
         facts.gid.into(),
@@ -296,7 +321,13 @@ fn facts(facts: &FileFacts) -> [u64; 9] {
         facts.device.1.into(),
         facts.links.into(),
         facts.size,
-        deleted | memfd,
+        flag(facts.deleted, FILE_DELETED)
+            | flag(facts.memfd, FILE_MEMFD)
+            | flag(facts.nosuid, FILE_NOSUID)
+            | flag(facts.noexec, FILE_NOEXEC)
+            | flag(facts.read_only, FILE_READ_ONLY)
+            | flag(facts.layer == Some(Layer::Upper), FILE_UPPER)
+            | flag(facts.layer == Some(Layer::Lower), FILE_LOWER),
     ]
 }
 

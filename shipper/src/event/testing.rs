@@ -47,6 +47,8 @@ pub fn exec() -> Event {
             capabilities,
         },
         credentials_before: None,
+        no_new_privs: false,
+        inside: None,
         names: None,
         loginuid: None,
         audit_session: None,

@@ -3,6 +3,7 @@
 //!
 //! Written straight to bytes: the structs below borrow from the event and live for one call.
 
+mod capabilities;
 mod fields;
 mod own;
 pub mod schema;
@@ -13,10 +14,8 @@ use super::text::{Long, Shown, Text};
 use crate::event::{
     Ancestor, Args, Event, Exec, FileFacts, Host, Id, Loss, Names, WallTime, basename,
 };
-use fields::{
-    CapabilityNames, CommandLine, Device, EventFields, HostFields, Ids, Keyed, Leaders, Mode,
-    Terminal,
-};
+use capabilities::CapabilityNames;
+use fields::{CommandLine, Device, EventFields, HostFields, Ids, Keyed, Leaders, Mode, Terminal};
 use own::Own;
 
 pub use fields::Class;
@@ -167,6 +166,10 @@ struct Facts<'a> {
     inode: Shown<u64>,
     device: Device,
     size: Long,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mtime: Option<WallTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ctime: Option<WallTime>,
 }
 
 fn some(bytes: &[u8]) -> Option<Text<'_>> {
@@ -272,6 +275,8 @@ impl<'a> Facts<'a> {
             inode: Shown(facts.inode),
             device: Device(facts.device),
             size: Long(facts.size),
+            mtime: facts.modified,
+            ctime: facts.changed,
         }
     }
 }

@@ -88,6 +88,10 @@ pub struct Process {
     pub cgroup_id: u64,
     #[prost(bytes, required, tag = "20")]
     pub cgroup: Vec<u8>,
+    #[prost(bool, tag = "21")]
+    pub no_new_privs: bool,
+    #[prost(uint64, repeated, tag = "22")]
+    pub inside: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -150,6 +154,10 @@ pub struct File {
     pub facts: Vec<u64>,
     #[prost(uint32, required, tag = "3")]
     pub source: u32,
+    #[prost(uint64, repeated, tag = "5")]
+    pub times: Vec<u64>,
+    #[prost(bytes, optional, tag = "6")]
+    pub file_system: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]

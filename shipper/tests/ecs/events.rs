@@ -7,9 +7,9 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, Host,
-    Id, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
-    WallTime,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts,
+    FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces,
+    Path, Process, ProcessKey, Source, WallTime,
 };
 
 /// Any event.
@@ -82,9 +82,18 @@ prop_compose! {
     fn facts()(
         (uid, gid, mode, links) in any::<(u32, u32, u32, u32)>(),
         (inode, size, device) in any::<(u64, u64, (u32, u32))>(),
-        (deleted, memfd) in any::<(bool, bool)>(),
+        (deleted, memfd, nosuid, noexec, read_only) in any::<(bool, bool, bool, bool, bool)>(),
+        (modified, changed) in (option::of(known_time()), option::of(known_time())),
+        (file_system, layer) in (
+            option::of("[a-z0-9.]{1,15}"),
+            option::of(prop_oneof![Just(Layer::Upper), Just(Layer::Lower)]),
+        ),
     ) -> FileFacts {
-        FileFacts { uid, gid, mode, inode, device, links, size, deleted, memfd }
+        let file_system = file_system.and_then(|name| FileSystem::new(name.as_bytes()));
+        FileFacts {
+            uid, gid, mode, inode, device, links, size, deleted, memfd, modified, changed,
+            file_system, nosuid, noexec, read_only, layer,
+        }
     }
 }
 
@@ -120,6 +129,22 @@ prop_compose! {
     }
 }
 
+/// Any time but the one that stands for none.
+fn known_time() -> impl Strategy<Value = WallTime> {
+    wall().prop_map(|time| WallTime(time.0.max(1)))
+}
+
+fn inside() -> impl Strategy<Value = InsideIds> {
+    any::<[Option<u32>; 6]>().prop_map(|[uid, gid, euid, egid, suid, sgid]| InsideIds {
+        uid,
+        gid,
+        euid,
+        egid,
+        suid,
+        sgid,
+    })
+}
+
 fn leader() -> impl Strategy<Value = Leader> {
     (prop_oneof![Just(0), any::<u32>()], option::of(id()))
         .prop_map(|(pid, entity_id)| Leader { pid, entity_id })
@@ -148,11 +173,12 @@ prop_compose! {
         (loginuid, audit_session, tty) in any::<(Option<u32>, Option<u32>, Option<(u32, u32)>)>(),
         (group_leader, session_leader, namespaces) in (leader(), leader(), namespaces()),
         (cgroup_id, cgroup) in (any::<u64>(), bytes(60)),
+        (no_new_privs, inside) in (any::<bool>(), option::of(inside())),
     ) -> Process {
         Process {
             key, entity_id, start, tid, vpid, comm, executable, args, working_directory,
             credentials, credentials_before, names, loginuid, audit_session, group_leader,
-            session_leader, tty, namespaces, cgroup_id, cgroup,
+            session_leader, tty, namespaces, cgroup_id, cgroup, no_new_privs, inside,
         }
     }
 }

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, Host,
-    Id, Leader, Names, Namespaces, Path, Process, ProcessKey, Source, WallTime, codec,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts,
+    FileSystem, Host, Id, Leader, Names, Namespaces, Path, Process, ProcessKey, Source, WallTime,
+    codec,
 };
 use shipper::format::ecs;
 
@@ -173,6 +174,8 @@ impl Makings {
                 working_directory: path("/srv/build/main"),
                 credentials: ids,
                 credentials_before: None,
+                no_new_privs: false,
+                inside: None,
                 names: Some(self.names.clone()),
                 loginuid: None,
                 audit_session: None,
@@ -204,6 +207,13 @@ impl Makings {
                     size: 183_312,
                     deleted: false,
                     memfd: false,
+                    modified: Some(WallTime(BEGIN_NS - 7_000_000_000)),
+                    changed: Some(WallTime(BEGIN_NS - 7_000_000_000 + 1)),
+                    file_system: FileSystem::new(b"ext4"),
+                    nosuid: false,
+                    noexec: false,
+                    read_only: false,
+                    layer: None,
                 }),
                 source: Source::Kernel,
             },

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::wire::{Field, Fields, small};
-use super::{CodecError, FILE_DELETED, FILE_MEMFD};
+use super::{
+    CodecError, FILE_DELETED, FILE_LOWER, FILE_MEMFD, FILE_NOEXEC, FILE_NOSUID, FILE_READ_ONLY,
+    FILE_UPPER,
+};
 use crate::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, Host,
-    Id, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
-    WallTime,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts,
+    FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces,
+    Path, Process, ProcessKey, Source, WallTime,
 };
 
 /// Lists of arguments that are remembered: more than the ancestors of one process.
@@ -143,6 +146,7 @@ impl Decoder {
         let (mut loginuid, mut audit_session, mut tty) = (None, None, None);
         let (mut group_leader, mut session_leader) = (None, None);
         let (mut inodes, mut cgroup_id, mut cgroup) = (None, None, None);
+        let (mut no_new_privs, mut inside) = (false, None);
         for field in Fields::new(bytes) {
             let field = field?;
             match field.number {
@@ -169,6 +173,8 @@ impl Decoder {
                 18 => inodes = Some(namespaces(&field)?),
                 19 => cgroup_id = Some(field.uint()?),
                 20 => cgroup = Some(read_bytes(&field)?),
+                21 => no_new_privs = field.flag()?,
+                22 => inside = Some(inside_ids(&field)?),
                 _ => {}
             }
         }
@@ -184,6 +190,8 @@ impl Decoder {
             working_directory: need(cwd, "process.working_directory")?,
             credentials: need(ids, "process.credentials")?,
             credentials_before: ids_before,
+            no_new_privs,
+            inside,
             names: known_names,
             loginuid,
             audit_session,
@@ -325,6 +333,19 @@ fn credentials(field: &Field<'_>) -> Result<Credentials, CodecError> {
     })
 }
 
+fn inside_ids(field: &Field<'_>) -> Result<InsideIds, CodecError> {
+    let id = |number: u64| number.checked_sub(1).map(small).transpose();
+    let [uid, gid, euid, egid, suid, sgid] = field.numbers()?;
+    Ok(InsideIds {
+        uid: id(uid)?,
+        gid: id(gid)?,
+        euid: id(euid)?,
+        egid: id(egid)?,
+        suid: id(suid)?,
+        sgid: id(sgid)?,
+    })
+}
+
 fn namespaces(field: &Field<'_>) -> Result<Namespaces, CodecError> {
     let [mnt, pid, net, uts, ipc, cgroup, time, user] = field.numbers()?;
     Ok(Namespaces {
@@ -406,18 +427,22 @@ fn args(bytes: &[u8]) -> Result<Args, CodecError> {
 
 fn file(bytes: &[u8]) -> Result<ExecutedFile, CodecError> {
     let (mut of_file, mut of_inode, mut source) = (None, None, None);
+    let (mut times, mut file_system) = ([0; 2], None);
     for field in Fields::new(bytes) {
         let field = field?;
         match field.number {
             1 => of_file = Some(path(field.bytes()?)?),
             2 => of_inode = Some(facts(&field)?),
             3 => source = Some(read_source(field.uint()?)?),
+            5 => times = field.numbers()?,
+            6 => file_system = FileSystem::new(field.bytes()?),
             _ => {}
         }
     }
+    let [modified, changed] = times.map(|time| (time != 0).then_some(WallTime(time)));
     Ok(ExecutedFile {
         path: need(of_file, "file.path")?,
-        facts: of_inode,
+        facts: of_inode.map(|facts| FileFacts { modified, changed, file_system, ..facts }),
         source: need(source, "file.source")?,
     })
 }
@@ -434,6 +459,18 @@ fn facts(field: &Field<'_>) -> Result<FileFacts, CodecError> {
         size,
         deleted: flags & FILE_DELETED != 0,
         memfd: flags & FILE_MEMFD != 0,
+        nosuid: flags & FILE_NOSUID != 0,
+        noexec: flags & FILE_NOEXEC != 0,
+        read_only: flags & FILE_READ_ONLY != 0,
+        layer: match (flags & FILE_UPPER != 0, flags & FILE_LOWER != 0) {
+            (true, _) => Some(Layer::Upper),
+            (_, true) => Some(Layer::Lower),
+            _ => None,
+        },
+        // In fields of their own.
+        modified: None,
+        changed: None,
+        file_system: None,
     })
 }
 

@@ -1,10 +1,9 @@
 //! The small field sets that ECS events are put together from.
 
-use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::super::text::{self, Long, Shown};
-use crate::event::{Bytes, Capabilities, Event, Exec, Host, Id, Leader, Loss, WallTime};
+use crate::event::{Bytes, Event, Exec, Host, Id, Leader, Loss, WallTime};
 
 /// What tells the kinds of events apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,98 +232,5 @@ impl Serialize for CommandLine<'_> {
             Ok(text) => serializer.serialize_str(&text),
             Err(error) => serializer.serialize_str(&String::from_utf8_lossy(error.as_bytes())),
         }
-    }
-}
-
-/// Names of the capabilities by bit, from `linux/capability.h` (6.18; none was added since 5.9).
-const CAPABILITIES: [&str; 41] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
-
-/// A capability set as names. A bit without a name shows in `shipper.credentials.capabilities`.
-pub struct CapabilityNames(pub u64);
-
-impl Serialize for CapabilityNames {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(None)?;
-        for (bit, name) in CAPABILITIES.iter().enumerate() {
-            if self.0 & (1 << bit) != 0 {
-                list.serialize_element(name)?;
-            }
-        }
-        list.end()
-    }
-}
-
-/// The five sets as 16 hexadecimal digits each, as /proc/PID/status shows them.
-pub struct CapabilitySets(pub Capabilities);
-
-impl Serialize for CapabilitySets {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Capabilities { inheritable, permitted, effective, bounding, ambient } = self.0;
-        let mut map = serializer.serialize_map(Some(5))?;
-        for (name, set) in [
-            ("inheritable", inheritable),
-            ("permitted", permitted),
-            ("effective", effective),
-            ("bounding", bounding),
-            ("ambient", ambient),
-        ] {
-            map.serialize_entry(name, &Hex(set))?;
-        }
-        map.end()
-    }
-}
-
-/// 16 hexadecimal digits.
-struct Hex(u64);
-
-impl Serialize for Hex {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut digits = [0; 16];
-        for (place, digit) in digits.iter_mut().enumerate() {
-            *digit = b"0123456789abcdef"[(self.0 >> (60 - 4 * place) & 0xf) as usize];
-        }
-        serializer.serialize_str(text::ascii(&digits))
     }
 }

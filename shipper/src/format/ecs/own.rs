@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::super::text::{Exact, Long, Shown, Text, exact};
-use super::fields::CapabilitySets;
+use super::capabilities::{CapabilityNames, CapabilitySets, SecureBits};
 use super::{Facts, ParentFields, some};
-use crate::event::{Ancestor, Args, Credentials, Exec, ExecutedFile, Path};
+use crate::event::{Ancestor, Args, Credentials, Exec, ExecutedFile, InsideIds, Layer, Path};
 
 /// Everything under `shipper.`.
 #[derive(Serialize)]
@@ -14,7 +14,7 @@ pub(super) struct Own<'a> {
     file_not_root_owned: Option<bool>,
     file_source: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<OwnFile>,
+    file: Option<OwnFile<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     interpreter: Option<Interpreter<'a>>,
     ancestry: Vec<OwnAncestor<'a>>,
@@ -34,6 +34,10 @@ pub(super) struct Own<'a> {
     credentials: OwnCredentials,
     #[serde(skip_serializing_if = "Option::is_none")]
     credentials_before: Option<CredentialsBefore>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    no_new_privs: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_namespace: Option<UserNamespace>,
     #[serde(skip_serializing_if = "Option::is_none")]
     audit_session: Option<Shown<u32>>,
     namespaces: Namespaces,
@@ -43,12 +47,19 @@ pub(super) struct Own<'a> {
 }
 
 #[derive(Serialize)]
-struct OwnFile {
+struct OwnFile<'a> {
     links: u32,
     setuid: bool,
     setgid: bool,
     deleted: bool,
     memfd: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_system: Option<Text<'a>>,
+    nosuid: bool,
+    noexec: bool,
+    read_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlay_layer: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -105,7 +116,32 @@ struct OwnCredentials {
     fsuid: Shown<u32>,
     fsgid: Shown<u32>,
     securebits: u32,
+    #[serde(skip_serializing_if = "SecureBits::is_empty")]
+    securebits_set: SecureBits,
     capabilities: CapabilitySets,
+    #[serde(skip_serializing_if = "CapabilityNames::is_empty")]
+    inheritable: CapabilityNames,
+    #[serde(skip_serializing_if = "CapabilityNames::is_empty")]
+    ambient: CapabilityNames,
+    #[serde(skip_serializing_if = "CapabilityNames::is_empty")]
+    bounding_dropped: CapabilityNames,
+}
+
+/// Ids as the process sees them itself.
+#[derive(Serialize)]
+struct UserNamespace {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<Shown<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gid: Option<Shown<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    euid: Option<Shown<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    egid: Option<Shown<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suid: Option<Shown<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sgid: Option<Shown<u32>>,
 }
 
 #[derive(Serialize)]
@@ -153,12 +189,17 @@ impl<'a> Own<'a> {
         Own {
             file_not_root_owned: exec.file.not_root_owned(),
             file_source: exec.file.source.as_str(),
-            file: exec.file.facts.map(|facts| OwnFile {
+            file: exec.file.facts.as_ref().map(|facts| OwnFile {
                 links: facts.links,
                 setuid: facts.mode & 0o4000 != 0,
                 setgid: facts.mode & 0o2000 != 0,
                 deleted: facts.deleted,
                 memfd: facts.memfd,
+                file_system: facts.file_system.as_ref().map(|kind| Text(kind.name())),
+                nosuid: facts.nosuid,
+                noexec: facts.noexec,
+                read_only: facts.read_only,
+                overlay_layer: facts.layer.map(Layer::as_str),
             }),
             interpreter: exec.interpreter.as_ref().map(Interpreter::new),
             ancestry: exec
@@ -180,6 +221,8 @@ impl<'a> Own<'a> {
             raw: Raw::new(exec),
             credentials: OwnCredentials::new(&process.credentials),
             credentials_before: process.credentials_before.as_ref().map(CredentialsBefore::new),
+            no_new_privs: process.no_new_privs,
+            user_namespace: process.inside.map(UserNamespace::new),
             audit_session: process.audit_session.map(Shown),
             namespaces: Namespaces::new(&process.namespaces),
             cgroup: Cgroup { id: Shown(process.cgroup_id), path: Text(&process.cgroup) },
@@ -239,8 +282,21 @@ impl OwnCredentials {
             fsuid: Shown(ids.fsuid),
             fsgid: Shown(ids.fsgid),
             securebits: ids.securebits,
+            securebits_set: SecureBits(ids.securebits),
             capabilities: CapabilitySets(ids.capabilities),
+            inheritable: CapabilityNames(ids.capabilities.inheritable),
+            ambient: CapabilityNames(ids.capabilities.ambient),
+            bounding_dropped: CapabilityNames::dropped(ids.capabilities.bounding),
         }
+    }
+}
+
+impl UserNamespace {
+    fn new(ids: InsideIds) -> Self {
+        let InsideIds { uid, gid, euid, egid, suid, sgid } = ids;
+        let [uid, gid, euid, egid, suid, sgid] =
+            [uid, gid, euid, egid, suid, sgid].map(|id| id.map(Shown));
+        UserNamespace { uid, gid, euid, egid, suid, sgid }
     }
 }
 

@@ -89,6 +89,13 @@ pub fn exec(key: Key) -> Event {
         size: 7,
         deleted: false,
         memfd: false,
+        modified: None,
+        changed: None,
+        file_system: None,
+        nosuid: false,
+        noexec: false,
+        read_only: false,
+        layer: None,
     };
     let facts = (dice.below(UNKNOWN_EACH) != 0).then_some(facts);
     let leader = Leader { pid: 1, entity_id: None };
@@ -104,6 +111,8 @@ pub fn exec(key: Key) -> Event {
         working_directory: Path::default(),
         credentials: credentials(),
         credentials_before: None,
+        no_new_privs: false,
+        inside: None,
         names: None,
         loginuid: None,
         audit_session: None,
