@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use common::decode::{ExecRecord, Record, decode};
-use common::wire::EXEC_HOOK;
+use common::decode::{ExecRecord, Record, decode, header};
+use common::wire::{EXEC_HOOK, ProcessId};
 
 /// First argument of a canary process. The program given must do nothing and exit when it sees it.
 pub const CANARY_ARGUMENT: &str = "__canary";
@@ -26,6 +26,46 @@ pub enum Seen {
     WithoutHook,
 }
 
+/// Processes that were canaries: nothing of them is an event, neither their exec nor their end.
+#[derive(Default)]
+pub struct Canaries {
+    processes: Vec<ProcessId>,
+    /// Nothing later is of them, nanoseconds since boot.
+    until_boot_ns: u64,
+}
+
+impl Canaries {
+    /// One more.
+    pub fn push(&mut self, process: ProcessId) {
+        self.processes.push(process);
+    }
+
+    /// All of them have ended, before this moment since boot.
+    pub fn ended(&mut self, now_boot_ns: u64) {
+        self.until_boot_ns = now_boot_ns;
+    }
+
+    /// Whether this record is of one of them. They are forgotten at the first record that was made
+    /// after their end.
+    pub fn made(&mut self, record: &[u8]) -> bool {
+        if self.processes.is_empty() {
+            return false;
+        }
+        if header(record).is_some_and(|header| header.boot_ns > self.until_boot_ns) {
+            self.processes.clear();
+            return false;
+        }
+        let process = match decode(record) {
+            Ok(Record::Fork(_, fork)) => fork.child,
+            Ok(Record::Exec(exec)) => exec.exec.process,
+            Ok(Record::Exit(_, exit)) => exit.process,
+            Err(_) => return false,
+        };
+        let same = |one: &ProcessId| (one.tgid, one.start_ns) == (process.tgid, process.start_ns);
+        self.processes.iter().any(same)
+    }
+}
+
 impl Canary {
     /// Executes `program __canary TOKEN`.
     pub fn release(program: &PathBuf) -> std::io::Result<Self> {
@@ -43,12 +83,12 @@ impl Canary {
         Ok(Canary { child, token })
     }
 
-    /// Whether this record is the canary's exec.
-    pub fn recognise(&self, record: &[u8]) -> Option<Seen> {
+    /// Whether this record is the canary's exec, and which process it is.
+    pub fn recognise(&self, record: &[u8]) -> Option<(Seen, ProcessId)> {
         let Ok(Record::Exec(exec)) = decode(record) else { return None };
         let seen =
             if exec.exec.flags & EXEC_HOOK != 0 { Seen::WithHook } else { Seen::WithoutHook };
-        self.is_mine(&exec).then_some(seen)
+        self.is_mine(&exec).then_some((seen, exec.exec.process))
     }
 
     fn is_mine(&self, exec: &ExecRecord<'_>) -> bool {
@@ -57,7 +97,7 @@ impl Canary {
             && args.next() == Some(self.token.as_bytes())
     }
 
-    /// Reaps the process.
+    /// Reaps the process. Its last record is in the ring then.
     pub fn finish(mut self) {
         // It exits at once by itself; what it returned does not matter.
         let _ = self.child.wait();

@@ -7,7 +7,7 @@ use aya::Ebpf;
 use common::names;
 
 use super::bpffs::PinError;
-use super::canary::{Canary, Seen};
+use super::canary::{Canaries, Canary, Seen};
 use super::layout::KernelLayout;
 use super::load::{self, Attached};
 use super::source::Source;
@@ -25,8 +25,7 @@ pub struct Fresh {
     ebpf: Ebpf,
     source: Source,
     attached: Vec<Attached>,
-    /// Where the canaries' records are in the ring.
-    canaries: Vec<u64>,
+    canaries: Canaries,
 }
 
 impl Fresh {
@@ -54,7 +53,7 @@ impl Fresh {
         let mut source = Source::new(&ring, Some(counters), cpus, boot_now_ns())?;
         let base = load::attach_base(&mut ebpf)?;
         source.watch(base.programs);
-        Ok(Fresh { ebpf, source, attached: base.attached, canaries: Vec::new() })
+        Ok(Fresh { ebpf, source, attached: base.attached, canaries: Canaries::default() })
     }
 
     /// Goes through the modes wanted until one is proven. What was only looked at for that is still
@@ -78,6 +77,7 @@ impl Fresh {
                 continue;
             }
             self.source.ring().rewind();
+            self.canaries.ended(boot_now_ns());
             let mut capture = Capture::over(self.source, layout, mode);
             capture.attached = self.attached;
             capture.canaries = self.canaries;
@@ -120,8 +120,8 @@ impl Fresh {
         let ring = self.source.ring();
         loop {
             while let Ok(Some(record)) = ring.next() {
-                if let Some(seen) = canary.recognise(record.bytes) {
-                    self.canaries.push(record.position);
+                if let Some((seen, process)) = canary.recognise(record) {
+                    self.canaries.push(process);
                     return Some(seen);
                 }
             }

@@ -38,13 +38,13 @@ pub use pins::PIN_DIR;
 pub use unpin::{Pinned, Unpinned, pinned, unpin};
 
 use bpffs::Lock;
+use canary::Canaries;
 use fresh::Fresh;
 use layout::KernelLayout;
 use load::Attached;
 use mark::Mark;
 use overlap::Overlap;
 use pins::{NewSet, PinSet};
-use ring::Peeked;
 use source::Source;
 
 /// Capture at work. Dropping it detaches everything that is not pinned.
@@ -61,8 +61,8 @@ pub struct Capture {
     mode: Mode,
     /// Better modes that were tried, and why they are not used.
     pub passed_over: Vec<(Mode, ModeError)>,
-    /// Where the canaries' records are in the newest ring, in ascending order: they are no events.
-    canaries: Vec<u64>,
+    /// Whose records in the newest ring are no events.
+    canaries: Canaries,
     /// Held while pins are used.
     lock: Option<Lock>,
 }
@@ -145,7 +145,7 @@ impl Capture {
             layout,
             mode,
             passed_over: Vec::new(),
-            canaries: Vec::new(),
+            canaries: Canaries::default(),
             lock: None,
         }
     }
@@ -210,14 +210,11 @@ impl Capture {
     pub fn next(&mut self, read: impl FnOnce(&[u8])) -> bool {
         let newer_begun = self.newer_begun();
         let Some(source) = self.sources.front_mut() else { return false };
-        while let Some(Peeked { position, bytes }) = source.next() {
+        while let Some(bytes) = source.next() {
             let repeated = self.overlap.repeats(bytes);
             match newer_begun {
                 Some(begun) => self.overlap.note(bytes, begun),
-                None if self.canaries.first() == Some(&position) => {
-                    self.canaries.remove(0);
-                    continue;
-                }
+                None if self.canaries.made(bytes) => continue,
                 None => self.overlap.end_before(bytes),
             }
             if !repeated {

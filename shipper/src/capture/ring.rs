@@ -46,14 +46,6 @@ pub struct Ring {
     next: usize,
 }
 
-/// A record of the ring.
-pub struct Peeked<'a> {
-    /// Where it begins.
-    pub position: u64,
-    /// What the program wrote.
-    pub bytes: &'a [u8],
-}
-
 /// The ring does not hold together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("at position {position} of the ring buffer is no record: {reason}")]
@@ -92,13 +84,13 @@ impl Ring {
         Ok(ring)
     }
 
-    /// The next record; `None` when there is none, or the next one is not complete yet. Its room
+    /// The next record, as the program wrote it; `None` when there is none, or the next one is not complete yet. Its room
     /// stays taken until [`Ring::release`].
     ///
     /// # Errors
     /// There is no record where one should be, so none behind it can be found either: everything that
     /// is in the ring now is passed over.
-    pub fn next(&mut self) -> Result<Option<Peeked<'_>>, Damaged> {
+    pub fn next(&mut self) -> Result<Option<&[u8]>, Damaged> {
         loop {
             let position = self.next;
             let produced = self.produced();
@@ -133,7 +125,7 @@ impl Ring {
                 // SAFETY: a complete record whose room was not given back: the kernel writes there
                 // only after `release`, which needs `self` as a whole.
                 let bytes = unsafe { self.producer.slice(at + HEADER_BYTES, bytes) };
-                return Ok(Some(Peeked { position: position as u64, bytes }));
+                return Ok(Some(bytes));
             }
         }
     }

@@ -17,7 +17,7 @@ use super::load;
 use super::loss::{Gap, Lost, LostStage, Reading, Sequences};
 use super::mark::{Mark, ring_identity};
 use super::pins::PinSet;
-use super::ring::{Peeked, Ring};
+use super::ring::Ring;
 use super::state::State;
 
 /// Words of [`Source::save`] before those of the numbers.
@@ -135,10 +135,10 @@ impl Source {
 
     /// The next record, taken into the account. What makes no sense is left behind with all that
     /// follows it, and shows in the numbers as lost.
-    pub fn next(&mut self) -> Option<Peeked<'_>> {
+    pub fn next(&mut self) -> Option<&[u8]> {
         match self.ring.next() {
             Ok(Some(record)) => {
-                note(&mut self.sequences, record.bytes);
+                note(&mut self.sequences, record);
                 Some(record)
             }
             Ok(None) => None,
@@ -170,7 +170,7 @@ impl Source {
         while self.ring.position() < mark.position
             && let Some(record) = self.next()
         {
-            passed(record.bytes);
+            passed(record);
         }
         let more = self.sequences.already_reported(mark.reported);
         if let Some(counters) = &self.counters {

@@ -71,7 +71,7 @@ impl Kernel {
 }
 
 fn read(ring: &mut Ring) -> Vec<Vec<u8>> {
-    std::iter::from_fn(|| ring.next().expect("whole").map(|record| record.bytes.to_vec())).collect()
+    std::iter::from_fn(|| ring.next().expect("whole").map(<[u8]>::to_vec)).collect()
 }
 
 #[test]
