@@ -131,6 +131,8 @@ offsets! {
     id_map_count = "uid_gid_map"."nr_extents"; Optional,
 
     signal_live = "signal_struct"."live"; Required,
+    signal_flags = "signal_struct"."flags"; Required,
+    signal_group_exit_code = "signal_struct"."group_exit_code"; Required,
     signal_tty = "signal_struct"."tty"; Optional,
     signal_pids = "signal_struct"."pids"; Optional,
     tty_driver = "tty_struct"."driver"; Optional,

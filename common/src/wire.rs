@@ -84,7 +84,8 @@ wire_struct! {
     pub struct Exit {
         /// The process that ended.
         pub process: ProcessId,
-        /// `task_struct.exit_code`: exit status shifted left by 8, or the signal in the low 7 bits.
+        /// What wait(2) shows the parent: exit status shifted left by 8, or the signal in the low 7
+        /// bits with 0x80 for a core file.
         pub exit_code: u32,
         /// Zero.
         pub reserved: u32,

@@ -23,6 +23,21 @@ struct Record {
     exit: Exit,
 }
 
+/// In `signal_struct.flags`: the process ends as a whole (`include/linux/sched/signal.h`).
+const SIGNAL_GROUP_EXIT: u32 = 4;
+
+/// As `wait_task_zombie` has it, not as this thread ends: only the thread that wrote a core file has
+/// the mark of it in its own code, and where threads end one by one, older kernels go by the leader.
+#[inline(always)]
+fn exit_code(task: u64, signal: u64) -> Option<u32> {
+    let flags: u32 = field!(signal, signal_flags)?;
+    if flags & SIGNAL_GROUP_EXIT != 0 {
+        return field!(signal, signal_group_exit_code);
+    }
+    let leader: u64 = field!(task, task_group_leader)?;
+    field!(leader, task_exit_code)
+}
+
 fn try_exit(task: u64) -> Option<()> {
     let signal: u64 = field!(task, task_signal)?;
     let live: i32 = field!(signal, signal_live)?;
@@ -32,7 +47,7 @@ fn try_exit(task: u64) -> Option<()> {
     // From here on a failure leaves a gap in the numbers.
     let header = maps::header(RecordKind::Exit, size_of::<Record>() as u32)?;
     let exit =
-        Exit { process: process_id(task)?, exit_code: field!(task, task_exit_code)?, reserved: 0 };
+        Exit { process: process_id(task)?, exit_code: exit_code(task, signal)?, reserved: 0 };
     maps::send(RecordKind::Exit, &Record { header, exit });
     Some(())
 }
