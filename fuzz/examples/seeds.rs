@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use shipper::event::codec;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts,
-    FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces,
-    Path as EventPath, Process, ProcessKey, Source, WallTime,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus,
 };
 use shipper::spool::{self, Compression, FreeMin, Fsync, Now, Options, WhenFull};
 use shipper_common::wire::{self, Header, PATH_PRESENT, PathSpan, RecordKind, Span, WIRE_VERSION};
@@ -17,7 +15,7 @@ use shipper_fuzz::disk::MemoryDisk;
 use zerocopy::{FromZeros, IntoBytes};
 
 fn main() {
-    let events = [full(), bare(), loss()];
+    let events = [full(), bare(), loss(), exit()];
     for (at, event) in events.iter().enumerate() {
         put("event", &format!("event-{at}"), &encoded(event));
     }
@@ -139,6 +137,24 @@ fn loss() -> Event {
         first: WallTime(1),
         last: WallTime(2),
     })
+}
+
+fn exit() -> Event {
+    let Event::Exec(exec) = full() else { unreachable!("it is one") };
+    Event::Exit(Box::new(Exit {
+        id: Id([8; 16]),
+        time: exec.time,
+        boot_ns: 6,
+        read: exec.read,
+        cpu: 1,
+        sequence: 43,
+        host: host(),
+        process: exec.ancestry[0].clone(),
+        status: WaitStatus(9),
+        duration_ns: 1_500_000_000,
+        ancestry: exec.ancestry,
+        ancestry_cut: true,
+    }))
 }
 
 fn bare() -> Event {

@@ -4,6 +4,7 @@
 //! show those that are not UTF-8. What was cut, looked up later or not checked says so here.
 
 pub mod codec;
+mod exit;
 mod loss;
 mod shorten;
 #[cfg(test)]
@@ -11,6 +12,7 @@ pub mod testing;
 
 use std::sync::Arc;
 
+pub use exit::{Exit, WaitStatus};
 pub use loss::{Loss, LossKind, LossStage};
 pub use shorten::shorten;
 
@@ -26,6 +28,8 @@ pub struct WallTime(pub u64);
 pub enum Event {
     /// A program was executed.
     Exec(Box<Exec>),
+    /// A process ended.
+    Exit(Box<Exit>),
     /// Records were lost, and how many.
     Loss(Loss),
 }
@@ -36,6 +40,7 @@ impl Event {
     pub fn id(&self) -> Id {
         match self {
             Event::Exec(exec) => exec.id,
+            Event::Exit(exit) => exit.id,
             Event::Loss(loss) => loss.id,
         }
     }
@@ -45,6 +50,7 @@ impl Event {
     pub fn time(&self) -> WallTime {
         match self {
             Event::Exec(exec) => exec.time,
+            Event::Exit(exit) => exit.time,
             Event::Loss(loss) => loss.time,
         }
     }
@@ -54,6 +60,7 @@ impl Event {
     pub fn host(&self) -> &Host {
         match self {
             Event::Exec(exec) => &exec.host,
+            Event::Exit(exit) => &exit.host,
             Event::Loss(loss) => &loss.host,
         }
     }

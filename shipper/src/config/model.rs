@@ -120,6 +120,9 @@ pub struct Capture {
     /// Most bytes of the arguments kept for one exec, 256 to 64KiB. Longer ones are cut and marked.
     #[schemars(range(min = ARGV_BYTES_MIN, max = ARGV_BYTES_MAX))]
     pub argv_bytes_max: ByteSize,
+    /// Whether the end of each process is an event as well: its exit status or the signal that ended
+    /// it, and how long it ran. About as many events as executions come on top.
+    pub exit: bool,
     /// Programs and ring buffer stay in the kernel while the daemon is not running, so that it finds
     /// what was executed meanwhile when it starts again. `shipper unpin` removes them.
     pub pin: bool,
@@ -131,6 +134,7 @@ impl Default for Capture {
             mode: Mode::Auto,
             ring_buffer_bytes: ByteSize(16 << 20),
             argv_bytes_max: ByteSize(32 << 10),
+            exit: false,
             pin: false,
         }
     }
@@ -154,7 +158,7 @@ pub enum Mode {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Enrich {
-    /// Ancestors listed with each exec, 1 to 64.
+    /// Ancestors listed with each exec and each end, 1 to 64.
     #[schemars(range(min = 1, max = 64))]
     pub ancestry_depth_max: u32,
 }
@@ -321,7 +325,7 @@ pub enum Filter {
     /// Every one.
     #[default]
     All,
-    /// Executions of files that root does not own, or whose owner is not known.
+    /// Executions of files that root does not own, or whose owner is not known; no ends of processes.
     NotRootOwned,
 }
 

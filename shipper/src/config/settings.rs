@@ -51,6 +51,8 @@ pub struct CaptureSettings {
     pub ring_buffer_bytes: u32,
     /// Most bytes of argv kept for one exec, 256 to `ARGV_BYTES_MAX`.
     pub argv_bytes_max: u32,
+    /// Whether the ends of processes are events.
+    pub exit: bool,
     /// Programs and ring stay in the kernel while the daemon is not running.
     pub pin: bool,
 }
@@ -58,7 +60,7 @@ pub struct CaptureSettings {
 /// Enrichment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EnrichSettings {
-    /// Ancestors listed with each exec, 1 to 64.
+    /// Ancestors listed with each exec and each end, 1 to 64.
     pub ancestry_depth_max: usize,
 }
 
@@ -188,6 +190,7 @@ impl Settings {
                 mode: config.capture.mode,
                 ring_buffer_bytes: u32_bytes(config.capture.ring_buffer_bytes),
                 argv_bytes_max: u32_bytes(config.capture.argv_bytes_max),
+                exit: config.capture.exit,
                 pin: config.capture.pin,
             },
             enrich: EnrichSettings {

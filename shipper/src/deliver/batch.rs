@@ -225,5 +225,23 @@ fn passes(filter: Filter, event: &Event) -> bool {
         (Filter::All, _) | (_, Event::Loss(_)) => true,
         // Not knowing the owner is no proof that it is root.
         (Filter::NotRootOwned, Event::Exec(exec)) => exec.file.not_root_owned() != Some(false),
+        // It asks for executions, and nobody remembers whose file this process ran.
+        (Filter::NotRootOwned, Event::Exit(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::testing;
+
+    #[test]
+    fn who_asks_for_executions_of_some_files_is_not_told_of_ends_but_of_losses() {
+        let passed = |filter| {
+            [testing::exec(), testing::exit(), testing::loss()].map(|event| passes(filter, &event))
+        };
+        assert_eq!(passed(Filter::All), [true; 3]);
+        // Whose file it was is not known here.
+        assert_eq!(passed(Filter::NotRootOwned), [true, false, true]);
     }
 }

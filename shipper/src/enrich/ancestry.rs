@@ -1,4 +1,4 @@
-//! The chain of ancestors of one exec: who started it, and what each of them was.
+//! The chain of ancestors of one process: who started it, and what each of them was.
 //!
 //! Lineage comes from the table, which saw the forks: a parent that ended before the exec is still
 //! named, where the kernel's own chain already shows whoever adopted the child. Where the table knows
@@ -43,7 +43,8 @@ pub struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    /// Walks up from `process`. `kernel` is the chain the kernel saw at the exec.
+    /// Walks up from `process`. `kernel` is the chain the kernel saw at the exec; of an end there is
+    /// none.
     pub fn walk(&mut self, process: ProcessKey, kernel: &[wire::Ancestor]) -> Chain {
         let mut list: Vec<Ancestor> = Vec::new();
         let mut below = process;
@@ -67,8 +68,12 @@ impl Walker<'_> {
         process: ProcessKey,
         kernel: &[wire::Ancestor],
     ) -> Option<ProcessKey> {
-        if let Some((Some(parent), ..)) = self.table.get(below) {
-            return Some(parent);
+        if let Some((parent, ..)) = self.table.get(below) {
+            // Nearly every chain ends at process 1, which has no parent. Without the kernel's chain to
+            // show it, /proc would be asked about it at each end of a process.
+            if parent.is_some() || kernel.is_empty() {
+                return parent;
+            }
         }
         if below == process {
             return kernel.first().map(|ancestor| key(&ancestor.process));

@@ -34,6 +34,12 @@ impl Identities {
         self.hash(b"exec", &[u64::from(key.pid), key.start_ticks, boot_ns])
     }
 
+    /// Id of the end of a process, which has one.
+    #[must_use]
+    pub fn exit(&self, key: ProcessKey) -> Id {
+        self.hash(b"exit", &[u64::from(key.pid), key.start_ticks])
+    }
+
     /// Id of a report of lost records, by what, where, until when, and which report of this run it
     /// is.
     #[must_use]
@@ -70,6 +76,7 @@ mod tests {
             ids.process(ProcessKey { start_ticks: 101, ..key }),
             ids.exec(key, 1),
             ids.exec(key, 2),
+            ids.exit(key),
         ];
         for (index, other) in others.iter().enumerate() {
             assert_ne!(ids.process(key), *other);

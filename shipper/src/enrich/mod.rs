@@ -4,6 +4,7 @@
 pub mod ancestry;
 pub mod clock;
 mod container;
+mod exit;
 mod host;
 mod identity;
 pub mod procfs;
@@ -26,6 +27,7 @@ use crate::event::{
 };
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
+use exit::Ended;
 use identity::Identities;
 use procfs::{Asked, Procfs, split_args};
 use table::{ENTRIES_MAX, Table};
@@ -42,6 +44,7 @@ pub struct Enricher {
     users: Users,
     procfs: Procfs,
     table: Table,
+    ended: Ended,
     depth_max: usize,
     /// Loss reports made so far.
     losses: u64,
@@ -56,7 +59,7 @@ struct HostNamespaces {
 }
 
 impl Enricher {
-    /// Reads what the machine says of itself. `depth_max`: ancestors listed with an exec.
+    /// Reads what the machine says of itself. `depth_max`: ancestors listed with an event.
     #[must_use]
     pub fn new(depth_max: usize) -> Self {
         let host = host::read();
@@ -67,6 +70,7 @@ impl Enricher {
             users: Users::open(Path::new("/etc")),
             procfs: Procfs::new(Path::new("/proc")),
             table: Table::new(ENTRIES_MAX),
+            ended: Ended::default(),
             depth_max,
             losses: 0,
             host_namespaces: HostNamespaces {
@@ -98,7 +102,7 @@ impl Enricher {
         self.table.fork(key(&fork.parent), key(&fork.child));
     }
 
-    /// A process ended.
+    /// A process ended, of which nobody wants an event.
     pub fn exit(&mut self, exit: &wire::Exit) {
         self.table.exit(key(&exit.process));
     }
@@ -193,14 +197,7 @@ impl Enricher {
             self.table.program(name.clone(), Some(binary_path.bytes.clone()), Some(&args));
         let parent = record.ancestors().first().map(|ancestor| key(&ancestor.process));
         self.table.exec(process, parent, program);
-        let chain = Walker {
-            table: &mut self.table,
-            procfs: &self.procfs,
-            identities: &self.identities,
-            clock: self.clock,
-            depth_max: self.depth_max,
-        }
-        .walk(process, record.ancestors());
+        let chain = self.walker().walk(process, record.ancestors());
 
         let credentials = credentials(&raw.credentials);
         let loginuid = (raw.loginuid != u32::MAX).then_some(raw.loginuid);
@@ -243,6 +240,16 @@ impl Enricher {
             ancestry: chain.list,
             ancestry_cut: chain.cut,
             container_id: container::id(cgroup_names(record.bytes(raw.cgroup))),
+        }
+    }
+
+    fn walker(&mut self) -> Walker<'_> {
+        Walker {
+            table: &mut self.table,
+            procfs: &self.procfs,
+            identities: &self.identities,
+            clock: self.clock,
+            depth_max: self.depth_max,
         }
     }
 

@@ -2,7 +2,7 @@
 //! read. This is the schema; a number once used is never used for anything else.
 //!
 //! ```proto
-//! message Event { oneof event { Exec exec = 1; Loss loss = 2; } }
+//! message Event { oneof event { Exec exec = 1; Loss loss = 2; Exit exit = 3; } }
 //! message Exec {
 //!   bytes id = 1;                       // 16 bytes, as all ids
 //!   fixed64 time = 2;                   // ns since 1970, as all times but boot_ns
@@ -78,6 +78,15 @@
 //!   bytes id = 1; fixed64 time = 2; Host host = 3; Stage stage = 4; Kind kind = 5;
 //!   uint64 count = 6; fixed64 first = 7; fixed64 last = 8; optional string sink = 9;
 //! }
+//! message Exit {
+//!   bytes id = 1; fixed64 time = 2; fixed64 boot_ns = 3; fixed64 read = 4; uint32 cpu = 5;
+//!   uint64 sequence = 6; Host host = 7;
+//!   Ancestor process = 8;               // the process itself, told as an ancestor is
+//!   uint32 status = 9;                  // as wait(2) shows it
+//!   uint64 duration_ns = 10;
+//!   repeated Ancestor ancestry = 11;
+//!   bool ancestry_cut = 12;
+//! }
 //! enum Source { KERNEL = 1; EVENT = 2; PROCFS = 3; UNKNOWN = 4; }
 //! enum Stage {
 //!   RING_FULL = 1; KERNEL_RECURSION = 2; UNREADABLE = 3; UNDECODABLE = 4; SPOOL_FULL = 5;
@@ -95,6 +104,7 @@
 //! all bytes: this is on the way of every event, once to the spool and once to each sink.
 
 mod decode;
+mod exit;
 mod wire;
 
 pub use decode::Decoder;
@@ -141,7 +151,7 @@ pub enum CodecError {
         /// Number of the field.
         field: u64,
     },
-    /// A number has more than 32 bits where it must not.
+    /// A number has more bits than its field may have, mostly 32.
     #[error("the number {value} in it is too large for its field")]
     TooLarge {
         /// The number.
@@ -164,6 +174,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
     match event {
         Event::Exec(event) => message.message(1, |message| exec(message, event)),
         Event::Loss(event) => message.message(2, |message| loss(message, event)),
+        Event::Exit(event) => message.message(3, |message| exit::encode(message, event)),
     }
 }
 

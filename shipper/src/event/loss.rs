@@ -120,7 +120,8 @@ pub enum LossKind {
     Exec,
     /// New processes: an ancestor may be missing.
     Fork,
-    /// Ended processes: an entry of the process table stays too long.
+    /// Ended processes: an entry of the process table stays too long. With `capture.exit` they are
+    /// events that are missing from the stream.
     Exit,
     /// Events of the stream, of any kind: lost after they were captured.
     Record,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Args, Event, Exec};
+use super::{Ancestor, Args, Event};
 
 /// Arguments of the process that are never cut: without its name a command says nothing.
 const KEPT: usize = 1;
@@ -23,17 +23,21 @@ pub fn shorten(
         return Some(event.clone());
     }
     // A report of a loss has nothing that could be left out.
-    let Event::Exec(exec) = event else { return None };
-    let mut shortest = keep(exec, 0);
+    let all = match event {
+        Event::Exec(exec) => cuttable(Some(&exec.process.args), &exec.ancestry),
+        Event::Exit(exit) => cuttable(exit.process.args.as_deref(), &exit.ancestry),
+        Event::Loss(_) => return None,
+    };
+    let mut shortest = keep(event, 0);
     if !fits(&shortest) {
         return None;
     }
     // Keeping `kept` bytes fits, keeping `over` does not. A mark that is gained can make the event
     // longer than the bytes that are cut make it shorter; what is returned was measured itself.
-    let (mut kept, mut over) = (0, cuttable(exec));
+    let (mut kept, mut over) = (0, all);
     while over - kept > 1 {
         let middle = kept + (over - kept) / 2;
-        let candidate = keep(exec, middle);
+        let candidate = keep(event, middle);
         if fits(&candidate) {
             (kept, shortest) = (middle, candidate);
         } else {
@@ -44,27 +48,39 @@ pub fn shorten(
 }
 
 /// What can be cut in all, each argument with its NUL.
-fn cuttable(exec: &Exec) -> usize {
+fn cuttable(own: Option<&Args>, ancestry: &[Ancestor]) -> usize {
     let bytes = |args: &Args, from: usize| -> usize {
         args.list.iter().skip(from).map(|arg| arg.len() + 1).sum()
     };
-    let ancestors = exec.ancestry.iter().filter_map(|ancestor| ancestor.args.as_deref());
-    bytes(&exec.process.args, KEPT) + ancestors.map(|args| bytes(args, 0)).sum::<usize>()
+    let ancestors = ancestry.iter().filter_map(|ancestor| ancestor.args.as_deref());
+    own.map_or(0, |args| bytes(args, KEPT)) + ancestors.map(|args| bytes(args, 0)).sum::<usize>()
 }
 
 /// The event with so many bytes of what can be cut.
-fn keep(exec: &Exec, bytes: usize) -> Event {
-    let mut exec = exec.clone();
+fn keep(event: &Event, bytes: usize) -> Event {
+    let mut event = event.clone();
     let mut left = bytes;
-    if let Some(args) = cut(&exec.process.args, KEPT, &mut left) {
-        exec.process.args = args;
-    }
-    for ancestor in &mut exec.ancestry {
-        if let Some(args) = ancestor.args.as_deref().and_then(|args| cut(args, 0, &mut left)) {
-            ancestor.args = Some(Arc::new(args));
+    match &mut event {
+        Event::Exec(exec) => {
+            if let Some(args) = cut(&exec.process.args, KEPT, &mut left) {
+                exec.process.args = args;
+            }
+            exec.ancestry.iter_mut().for_each(|ancestor| cut_of(ancestor, 0, &mut left));
         }
+        Event::Exit(exit) => {
+            cut_of(&mut exit.process, KEPT, &mut left);
+            exit.ancestry.iter_mut().for_each(|ancestor| cut_of(ancestor, 0, &mut left));
+        }
+        Event::Loss(_) => {}
     }
-    Event::Exec(Box::new(exec))
+    event
+}
+
+/// Cuts the arguments of one ancestor.
+fn cut_of(ancestor: &mut Ancestor, from: usize, left: &mut usize) {
+    if let Some(args) = ancestor.args.as_deref().and_then(|args| cut(args, from, left)) {
+        ancestor.args = Some(Arc::new(args));
+    }
 }
 
 /// The arguments cut to what is left, which is taken from `left`; `None` when that is enough for all.
@@ -97,25 +113,32 @@ fn head(arg: &[u8], bytes: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::testing;
+    use crate::event::{Exec, testing};
 
     /// One byte each argument costs beside its own, as in the list of the spool.
     fn length(event: &Event) -> usize {
-        let Event::Exec(exec) = event else { return 10 };
         let bytes = |args: &Args| args.list.iter().map(|arg| arg.len() + 1).sum::<usize>();
-        let ancestors = exec.ancestry.iter().filter_map(|ancestor| ancestor.args.as_deref());
-        bytes(&exec.process.args) + ancestors.map(bytes).sum::<usize>()
+        if matches!(event, Event::Loss(_)) { 10 } else { lists(event).into_iter().map(bytes).sum() }
+    }
+
+    /// The arguments of the process and its ancestors.
+    fn lists(event: &Event) -> Vec<&Args> {
+        let (own, ancestry) = match event {
+            Event::Exec(exec) => (Some(&exec.process.args), &exec.ancestry),
+            Event::Exit(exit) => (exit.process.args.as_deref(), &exit.ancestry),
+            Event::Loss(_) => unreachable!("it has none"),
+        };
+        let ancestors = ancestry.iter().filter_map(|ancestor| ancestor.args.as_deref());
+        own.into_iter().chain(ancestors).collect()
     }
 
     /// The arguments of the process and its ancestors, `+` where something was cut.
     fn shown(event: &Event) -> Vec<String> {
-        let Event::Exec(exec) = event else { unreachable!("an execution") };
         let shown = |args: &Args| {
             let list: Vec<_> = args.list.iter().map(|arg| String::from_utf8_lossy(arg)).collect();
             format!("{}{}", list.join(" "), if args.truncated { "+" } else { "" })
         };
-        let ancestors = exec.ancestry.iter().filter_map(|ancestor| ancestor.args.as_deref());
-        std::iter::once(&exec.process.args).chain(ancestors).map(shown).collect()
+        lists(event).into_iter().map(shown).collect()
     }
 
     #[test]
@@ -123,6 +146,7 @@ mod tests {
         let event = testing::exec();
         let all = length(&event);
         assert_eq!(shown(&event), ["ls -l", "sh -c ls -l", "sshd -D", "init splash"]);
+        assert_eq!(shown(&testing::exit()), shown(&event));
         let cases: [(usize, [&str; 4]); 9] = [
             (all, ["ls -l", "sh -c ls -l", "sshd -D", "init splash"]),
             (all - 1, ["ls -l", "sh -c ls -l", "sshd -D", "init splas+"]),
@@ -135,10 +159,13 @@ mod tests {
             (3, ["ls+", "+", "+", "+"]),
         ];
         for (bytes_max, expected) in cases {
-            let short = shorten(&event, bytes_max, length).expect("can be made that short");
-            assert_eq!(shown(&short), expected, "{bytes_max}");
+            for event in [&event, &testing::exit()] {
+                let short = shorten(event, bytes_max, length).expect("can be made that short");
+                assert_eq!(shown(&short), expected, "{bytes_max}");
+            }
         }
         assert_eq!(shorten(&event, 2, length), None);
+        assert_eq!(shorten(&testing::exit(), 2, length), None);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Ancestor, Args, Capabilities, Credentials, Event, Exec, ExecutedFile, Host, Id, Leader, Loss,
-    LossKind, LossStage, Namespaces, Path, Process, ProcessKey, Source, WallTime,
+    Ancestor, Args, Capabilities, Credentials, Event, Exec, ExecutedFile, Exit, Host, Id, Leader,
+    Loss, LossKind, LossStage, Namespaces, Path, Process, ProcessKey, Source, WaitStatus, WallTime,
 };
 
 /// Arguments of which nothing is missing.
@@ -59,15 +59,6 @@ pub fn exec() -> Event {
         cgroup_id: 0,
         cgroup: Box::default(),
     };
-    let ancestor = |pid, list| Ancestor {
-        key: ProcessKey { pid, start_ticks: 1 },
-        entity_id: Id([3; 16]),
-        start: WallTime(0),
-        comm: Box::from(&b"sh"[..]),
-        executable: None,
-        args: Some(Arc::new(list)),
-        source: Source::Event,
-    };
     Event::Exec(Box::new(Exec {
         id: Id([1; 16]),
         time: WallTime(2_000_000_000),
@@ -79,13 +70,35 @@ pub fn exec() -> Event {
         process,
         file: ExecutedFile { path, facts: None, source: Source::Kernel },
         interpreter: None,
-        ancestry: vec![
-            ancestor(30, args(["sh", "-c", "ls -l"])),
-            ancestor(20, args(["sshd", "-D"])),
-            ancestor(1, args(["init", "splash"])),
-        ],
+        ancestry: ancestry(),
         ancestry_cut: false,
         container_id: None,
+    }))
+}
+
+/// The end of that process after 1.25 s, with exit status 3.
+pub fn exit() -> Event {
+    Event::Exit(Box::new(Exit {
+        id: Id([5; 16]),
+        time: WallTime(2_250_000_000),
+        boot_ns: 250_000_000,
+        read: WallTime(2_250_000_000),
+        cpu: 0,
+        sequence: 1,
+        host: host(),
+        process: Ancestor {
+            key: ProcessKey { pid: 42, start_ticks: 7 },
+            entity_id: Id([2; 16]),
+            start: WallTime(1_000_000_000),
+            comm: Box::from(&b"ls"[..]),
+            executable: Some(Box::from(&b"/usr/bin/ls"[..])),
+            args: Some(Arc::new(args(["ls", "-l"]))),
+            source: Source::Event,
+        },
+        status: WaitStatus(3 << 8),
+        duration_ns: 1_250_000_000,
+        ancestry: ancestry(),
+        ancestry_cut: false,
     }))
 }
 
@@ -102,6 +115,23 @@ pub fn loss() -> Event {
         first: WallTime(1_000_000_000),
         last: WallTime(2_000_000_000),
     })
+}
+
+fn ancestry() -> Vec<Ancestor> {
+    let ancestor = |pid, list| Ancestor {
+        key: ProcessKey { pid, start_ticks: 1 },
+        entity_id: Id([3; 16]),
+        start: WallTime(0),
+        comm: Box::from(&b"sh"[..]),
+        executable: None,
+        args: Some(Arc::new(list)),
+        source: Source::Event,
+    };
+    vec![
+        ancestor(30, args(["sh", "-c", "ls -l"])),
+        ancestor(20, args(["sshd", "-D"])),
+        ancestor(1, args(["init", "splash"])),
+    ]
 }
 
 fn host() -> Arc<Host> {

@@ -4,6 +4,7 @@
 //! Written straight to bytes: the structs below borrow from the event and live for one call.
 
 mod capabilities;
+mod exit;
 mod fields;
 mod own;
 pub mod schema;
@@ -15,6 +16,7 @@ use crate::event::{
     Ancestor, Args, Event, Exec, FileFacts, Host, Id, Loss, Names, WallTime, basename,
 };
 use capabilities::CapabilityNames;
+use exit::ExitDocument;
 use fields::{CommandLine, Device, EventFields, HostFields, Ids, Keyed, Leaders, Mode, Terminal};
 use own::Own;
 
@@ -27,6 +29,7 @@ pub const ECS_VERSION: &str = "9.4.0";
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
     let written = match event {
         Event::Exec(exec) => serde_json::to_writer(&mut *out, &ExecDocument::new(exec)),
+        Event::Exit(exit) => serde_json::to_writer(&mut *out, &ExitDocument::new(exit)),
         Event::Loss(loss) => serde_json::to_writer(&mut *out, &LossDocument::new(loss)),
     };
     // Memory does not fail, and no map here has a key that is not a string.

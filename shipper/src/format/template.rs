@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::ecs::Class;
-use crate::event::{Event, Host};
+use crate::event::Event;
 
 /// Stands for a field that the event does not have.
 const NONE: &str = "none";
@@ -117,21 +117,14 @@ impl Field {
         match (self, event) {
             (Field::EventAction, _) => out.push_str(Class::of(event).action),
             (Field::EventKind, _) => out.push_str(Class::of(event).kind),
-            (Field::HostName, _) => or_none(&host(event).name, out),
-            (Field::HostId, _) => or_none(&host(event).id, out),
+            (Field::HostName, _) => or_none(&event.host().name, out),
+            (Field::HostId, _) => or_none(&event.host().id, out),
             (Field::UserId, Event::Exec(exec)) => {
                 let written = write!(out, "{}", exec.process.credentials.euid);
                 debug_assert!(written.is_ok(), "a string takes everything");
             }
-            (Field::UserId, Event::Loss(_)) => out.push_str(NONE),
+            (Field::UserId, Event::Exit(_) | Event::Loss(_)) => out.push_str(NONE),
         }
-    }
-}
-
-fn host(event: &Event) -> &Host {
-    match event {
-        Event::Exec(exec) => &exec.host,
-        Event::Loss(loss) => &loss.host,
     }
 }
 
@@ -142,7 +135,7 @@ fn or_none(text: &str, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::testing;
+    use crate::event::{Host, testing};
 
     fn rendered(text: &str, event: &Event) -> String {
         let mut out = String::from(">");
@@ -158,6 +151,7 @@ mod tests {
             rendered(all, &testing::loss()),
             ">a.events-lost.pipeline_error-host-1machine-1_none"
         );
+        assert_eq!(rendered(all, &testing::exit()), ">a.end.event-host-1machine-1_none");
         assert_eq!(rendered("", &testing::exec()), ">");
         assert_eq!(rendered("audit", &testing::exec()), ">audit");
     }

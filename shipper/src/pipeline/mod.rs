@@ -108,11 +108,11 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
 
     let capture = Capture::start(options)?;
     announce(&capture);
-    let depth_max = settings.enrich.ancestry_depth_max;
+    let (depth_max, ends) = (settings.enrich.ancestry_depth_max, settings.capture.exit);
     let watched_signals = signals.clone();
     let captured = std::thread::Builder::new()
         .name("capture".to_owned())
-        .spawn(move || Work::new(capture, depth_max, writer)?.run(&watched_signals.stop))
+        .spawn(move || Work::new(capture, depth_max, ends, writer)?.run(&watched_signals.stop))
         .map_err(system("a thread cannot be started"))?
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -133,8 +133,9 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     } else {
         runtime.shutdown_background();
     }
-    let Counts { execs, lost } = captured?;
-    tracing::info!(execs, lost, "capture ended");
+    let Counts { execs, ends, lost } = captured?;
+    let ends = settings.capture.exit.then_some(ends);
+    tracing::info!(execs, lost, ends, "capture ended");
     Ok(())
 }
 

@@ -32,7 +32,9 @@ const FULL_PAUSE: Duration = Duration::from_millis(100);
 pub struct Counts {
     /// Executions read.
     pub execs: u64,
-    /// Executions lost on the way to the spool.
+    /// Ends of processes read, where they are recorded.
+    pub ends: u64,
+    /// What of these was lost on the way to the spool.
     pub lost: u64,
 }
 
@@ -59,6 +61,8 @@ pub struct Work {
 /// From a record to the spool.
 struct ToSpool {
     enricher: Enricher,
+    /// Whether the ends of processes are events.
+    ends: bool,
     writer: Writer,
     counts: Counts,
     encoded: Vec<u8>,
@@ -66,9 +70,11 @@ struct ToSpool {
 
 impl Work {
     /// Capture runs already: a process that starts while /proc is scanned is in the ring as well.
+    /// `ends`: whether the ends of processes are events.
     pub fn new(
         mut capture: Capture,
         depth_max: usize,
+        ends: bool,
         writer: Writer,
     ) -> Result<Self, CaptureError> {
         let mut enricher = Enricher::new(depth_max);
@@ -76,7 +82,8 @@ impl Work {
         if let Some(mark) = writer.last_mark() {
             capture.resume(mark)?;
         }
-        let line = ToSpool { enricher, writer, counts: Counts::default(), encoded: Vec::new() };
+        let (counts, encoded) = (Counts::default(), Vec::new());
+        let line = ToSpool { enricher, ends, writer, counts, encoded };
         Ok(Work { capture, begun: Instant::now(), line, evicted: 0 })
     }
 
@@ -218,11 +225,18 @@ impl Work {
 }
 
 impl ToSpool {
-    /// One record: fork and exit feed the process table, an exec becomes an event.
+    /// One record: fork and exit feed the process table, an exec becomes an event, and so does an
+    /// exit if that is wanted.
     fn read(&mut self, record: &[u8]) {
         match decode(record) {
             Ok(Record::Fork(_, fork)) => self.enricher.fork(&fork),
-            Ok(Record::Exit(_, exit)) => self.enricher.exit(&exit),
+            Ok(Record::Exit(_, exit)) if !self.ends => self.enricher.exit(&exit),
+            Ok(Record::Exit(header, exit)) => {
+                if let Some(exit) = self.enricher.end(&header, &exit) {
+                    self.counts.ends += 1;
+                    self.put(&Event::Exit(Box::new(exit)));
+                }
+            }
             Ok(Record::Exec(exec)) => {
                 self.counts.execs += 1;
                 let exec = self.enricher.exec(&exec);
@@ -267,7 +281,8 @@ impl ToSpool {
 
     fn report(&mut self, loss: Loss) {
         tracing::warn!("{}", loss.sentence());
-        if loss.kind == LossKind::Exec {
+        // A record that would have been an event is missing from the stream.
+        if loss.kind == LossKind::Exec || (loss.kind == LossKind::Exit && self.ends) {
             self.counts.lost += loss.count;
         }
         self.put(&Event::Loss(loss));

@@ -26,6 +26,12 @@ fn some_event() -> Event {
     Event::Exec(Box::new(exec))
 }
 
+fn some_exit() -> Event {
+    let mut runner = TestRunner::deterministic();
+    let exit = events::exit().new_tree(&mut runner).expect("generates").current();
+    Event::Exit(Box::new(exit))
+}
+
 proptest! {
     #[test]
     fn any_event_comes_back_as_it_was(events in vec(events::event(), 1..4)) {
@@ -70,9 +76,10 @@ proptest! {
 
 #[test]
 fn an_event_cut_anywhere_is_an_error() {
-    let bytes = encoded(&some_event());
-    for length in 0..bytes.len() {
-        assert!(Decoder::new().decode(&bytes[..length]).is_err(), "{length} bytes");
+    for bytes in [encoded(&some_event()), encoded(&some_exit())] {
+        for length in 0..bytes.len() {
+            assert!(Decoder::new().decode(&bytes[..length]).is_err(), "{length} bytes");
+        }
     }
 }
 
@@ -90,6 +97,15 @@ fn a_part_that_must_be_there_is_missed_and_no_zero_takes_its_place() {
     assert_eq!(without(|exec| exec.host = None), CodecError::Missing("exec.host"));
     assert_eq!(without(|exec| exec.process = None), CodecError::Missing("exec.process"));
     assert_eq!(without(|exec| exec.process = Some(Vec::new())), CodecError::Missing("process.key"));
+    let exit = |change: fn(&mut schema::LaterExit)| {
+        let mut later = schema::Later::decode(encoded(&some_exit()).as_slice()).expect("decodes");
+        change(later.exit.as_mut().expect("an end"));
+        Decoder::new().decode(&later.encode_to_vec()).expect_err("a part is missing or wrong")
+    };
+    assert_eq!(exit(|exit| exit.status = None), CodecError::Missing("exit.status"));
+    assert_eq!(exit(|exit| exit.process = None), CodecError::Missing("exit.process"));
+    let too_large = exit(|exit| exit.status = Some(1 << 16));
+    assert_eq!(too_large, CodecError::TooLarge { value: 1 << 16 });
     let empty = schema::Later::default().encode_to_vec();
     assert_eq!(Decoder::new().decode(&empty), Err(CodecError::Unknown("kind of event")));
 }
@@ -101,7 +117,7 @@ fn events_of_one_host_share_it() {
     let mut decoder = Decoder::new();
     let [first, second] = [(); 2].map(|()| match decoder.decode(&bytes).expect("decodes") {
         Event::Exec(exec) => exec.host,
-        Event::Loss(loss) => loss.host,
+        Event::Exit(_) | Event::Loss(_) => panic!("not what was written"),
     });
     assert!(Arc::ptr_eq(&first, &second));
 }

@@ -4,7 +4,7 @@ use prost::{Message, Oneof};
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Event {
-    #[prost(oneof = "Kind", tags = "1, 2")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3")]
     pub kind: Option<Kind>,
 }
 
@@ -14,6 +14,8 @@ pub enum Kind {
     Exec(Box<Exec>),
     #[prost(message, tag = "2")]
     Loss(Box<Loss>),
+    #[prost(message, tag = "3")]
+    Exit(Box<Exit>),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -222,6 +224,34 @@ pub struct Loss {
     pub sink: Option<String>,
 }
 
+#[derive(Clone, PartialEq, Message)]
+pub struct Exit {
+    #[prost(bytes, required, tag = "1")]
+    pub id: Vec<u8>,
+    #[prost(fixed64, required, tag = "2")]
+    pub time: u64,
+    #[prost(fixed64, required, tag = "3")]
+    pub boot_ns: u64,
+    #[prost(fixed64, required, tag = "4")]
+    pub read: u64,
+    #[prost(uint32, required, tag = "5")]
+    pub cpu: u32,
+    #[prost(uint64, required, tag = "6")]
+    pub sequence: u64,
+    #[prost(message, required, tag = "7")]
+    pub host: Host,
+    #[prost(message, required, tag = "8")]
+    pub process: Ancestor,
+    #[prost(uint32, required, tag = "9")]
+    pub status: u32,
+    #[prost(uint64, required, tag = "10")]
+    pub duration_ns: u64,
+    #[prost(message, repeated, tag = "11")]
+    pub ancestry: Vec<Ancestor>,
+    #[prost(bool, tag = "12")]
+    pub ancestry_cut: bool,
+}
+
 /// A later version: fields were added, in each form that there is.
 #[derive(Clone, PartialEq, Message)]
 pub struct Later {
@@ -229,6 +259,8 @@ pub struct Later {
     pub exec: Option<LaterExec>,
     #[prost(message, tag = "2")]
     pub loss: Option<LaterLoss>,
+    #[prost(message, tag = "3")]
+    pub exit: Option<LaterExit>,
     #[prost(bytes, optional, tag = "900")]
     pub added: Option<Vec<u8>>,
 }
@@ -295,6 +327,36 @@ pub struct LaterLoss {
     pub added: Option<i64>,
 }
 
+#[derive(Clone, PartialEq, Message)]
+pub struct LaterExit {
+    #[prost(bytes, required, tag = "1")]
+    pub id: Vec<u8>,
+    #[prost(fixed64, required, tag = "2")]
+    pub time: u64,
+    #[prost(fixed64, required, tag = "3")]
+    pub boot_ns: u64,
+    #[prost(fixed64, required, tag = "4")]
+    pub read: u64,
+    #[prost(uint32, required, tag = "5")]
+    pub cpu: u32,
+    #[prost(uint64, required, tag = "6")]
+    pub sequence: u64,
+    #[prost(bytes, required, tag = "7")]
+    pub host: Vec<u8>,
+    #[prost(bytes, optional, tag = "8")]
+    pub process: Option<Vec<u8>>,
+    #[prost(uint32, optional, tag = "9")]
+    pub status: Option<u32>,
+    #[prost(uint64, required, tag = "10")]
+    pub duration_ns: u64,
+    #[prost(bytes, repeated, tag = "11")]
+    pub ancestry: Vec<Vec<u8>>,
+    #[prost(bool, tag = "12")]
+    pub ancestry_cut: bool,
+    #[prost(string, optional, tag = "78")]
+    pub added: Option<String>,
+}
+
 impl Later {
     /// Fills what was added from these bytes.
     pub fn add(&mut self, bytes: &[u8]) {
@@ -308,6 +370,9 @@ impl Later {
         }
         if let Some(loss) = &mut self.loss {
             loss.added = Some(-1);
+        }
+        if let Some(exit) = &mut self.exit {
+            exit.added = Some(format!("{number}"));
         }
     }
 }

@@ -64,6 +64,7 @@ fn sections_are_told_what_is_wrong_with_them() {
                  of bytes, but is `1e3`",
             ],
         ),
+        ("capture: { exit: 1 }\n", &["1:18: `capture.exit` must be `true` or `false`, but is `1`"]),
         (
             "capture: { pin: yes }\n",
             &["1:17: `capture.pin` must be `true` or `false`, but is `yes`"],
@@ -293,7 +294,7 @@ outputs: []
             "4:22: `capture.ring_buffer_bytes` must be a power of two, but is `3MiB`; near it are \
              2MiB and 4MiB",
             "5:3: unknown key `ring_bufer`; the keys here are mode, ring_buffer_bytes, \
-             argv_bytes_max, pin",
+             argv_bytes_max, exit, pin",
             "7:23: `enrich.ancestry_depth_max` must be a whole number, but is the text `many`",
             "8:3: key `ancestry_depth_max` is given twice, first in line 7",
             "12:11: `sinks[0].path` must be the path of a file, but is `/var/log/shipper/`",

@@ -7,15 +7,16 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, Exit, FileFacts,
     FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces,
-    Path, Process, ProcessKey, Source, WallTime,
+    Path, Process, ProcessKey, Source, WaitStatus, WallTime,
 };
 
 /// Any event.
 pub fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         9 => exec().boxed().prop_map(|exec| Event::Exec(Box::new(exec))),
+        3 => exit().boxed().prop_map(|exit| Event::Exit(Box::new(exit))),
         1 => loss().prop_map(Event::Loss),
     ]
 }
@@ -226,6 +227,22 @@ prop_compose! {
         Exec {
             id, time, boot_ns, read, cpu, sequence, host, process, file, interpreter, ancestry,
             ancestry_cut, container_id,
+        }
+    }
+}
+
+prop_compose! {
+    /// Any end of a process.
+    pub fn exit()(
+        (id, time, boot_ns, read, cpu, sequence) in
+            (id(), wall(), any::<u64>(), wall(), any::<u32>(), any::<u64>()),
+        (host, process, duration_ns) in (host(), ancestor().boxed(), any::<u64>()),
+        status in prop_oneof![any::<u16>(), 1..=64_u16].prop_map(WaitStatus),
+        (ancestry, ancestry_cut) in (vec(ancestor(), 0..4), any::<bool>()),
+    ) -> Exit {
+        Exit {
+            id, time, boot_ns, read, cpu, sequence, host, process, status, duration_ns, ancestry,
+            ancestry_cut,
         }
     }
 }

@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
-use serde_json::Value;
-use shipper::event::{Bytes, Event};
+use serde_json::{Value, json};
+use shipper::event::{Bytes, Event, WaitStatus};
 use shipper::format::ecs::{encode, schema};
 
 fn line(event: &Event) -> Vec<u8> {
@@ -83,6 +83,47 @@ proptest! {
             carried(&value["shipper"]["cgroup"]["path"], &raw["cgroup_path"]),
             Some(process.cgroup));
     }
+
+    #[test]
+    fn of_an_end_they_arrive_exactly_as_well(exit in events::exit()) {
+        let process = exit.process.clone();
+        let value = parsed(&Event::Exit(Box::new(exit)));
+        let (shown, raw) = (&value["process"], &value["shipper"]["raw"]);
+        let known = |bytes: Option<Bytes>| bytes.filter(|bytes| !bytes.is_empty());
+        prop_assert_eq!(carried(&shown["name"], &raw["name"]), known(Some(process.comm)));
+        prop_assert_eq!(
+            carried(&shown["executable"], &raw["executable"]), known(process.executable));
+        prop_assert_eq!(
+            carried_list(&shown["args"], &raw["args"]),
+            process.args.map(|args| args.list.clone()));
+    }
+}
+
+#[test]
+fn an_end_tells_how_it_ended_and_a_signal_only_where_there_was_one() {
+    let mut runner = TestRunner::deterministic();
+    let exit = events::exit().new_tree(&mut runner).expect("generates").current();
+    let end = |status| {
+        let mut exit = exit.clone();
+        (exit.status, exit.duration_ns) = (WaitStatus(status), 2_999_999_999);
+        let value = parsed(&Event::Exit(Box::new(exit)));
+        assert_eq!(value["event"]["action"], "end");
+        assert_eq!(value["event"]["type"], json!(["end"]));
+        assert_eq!(value["event"]["outcome"], Value::Null);
+        assert_eq!(value["process"]["end"], value["@timestamp"]);
+        assert_eq!(value["process"]["uptime"], 2);
+        (value["process"]["exit_code"].clone(), value["shipper"]["exit"].clone())
+    };
+    let ns = 2_999_999_999_u64;
+    assert_eq!(end(7 << 8), (json!(7), json!({"duration_ns": ns})));
+    let killed = json!({
+        "signal": 9, "signal_name": "SIGKILL", "core_dumped": false, "duration_ns": ns,
+    });
+    assert_eq!(end(9), (json!(137), killed));
+    let dumped = json!({
+        "signal": 11, "signal_name": "SIGSEGV", "core_dumped": true, "duration_ns": ns,
+    });
+    assert_eq!(end(11 | 0x80), (json!(139), dumped));
 }
 
 #[test]
@@ -146,7 +187,7 @@ fn what_the_table_does_not_say_is_found() {
         |event| event["process"]["pid"] = Value::Null,
         |event| event["process"]["pid"] = "7".into(),
         |event| event["process"]["args"] = "ls -l".into(),
-        |event| event["process"]["uptime"] = 7.into(),
+        |event| event["process"]["title"] = "ls".into(),
         |event| event["@timestamp"] = "yesterday".into(),
         |event| event["file"]["size"] = u64::MAX.into(),
     ];

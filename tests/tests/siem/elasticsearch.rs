@@ -219,10 +219,17 @@ fn a_real_server_takes_our_events_into_a_data_stream_and_finds_them() -> Result<
     }
     // Not in the events, and found all the same: the data stream says it of all it has.
     let dataset = json!({ "term": { "data_stream.dataset": "shipper.process" } });
-    assert_eq!(search(&server, &dataset)?.len(), 2);
+    assert_eq!(search(&server, &dataset)?.len(), documents.len());
     // What arrived in the last minutes is how detection rules look for it.
     let recent = json!({ "range": { "event.ingested": { "gte": "now-5m" } } });
-    assert_eq!(search(&server, &recent)?.len(), 2);
+    assert_eq!(search(&server, &recent)?.len(), documents.len());
+    // How it ended, of the process that an execution was found for.
+    let of_process =
+        json!({ "term": { "process.entity_id": documents[0]["process"]["entity_id"] } });
+    let crashed = json!({ "range": { "process.exit_code": { "gte": 128 } } });
+    let ends = search(&server, &json!({ "bool": { "filter": [of_process, crashed] } }))?;
+    assert_eq!(ends.len(), 1);
+    assert_eq!(ends[0]["shipper"]["exit"]["signal_name"], "SIGSEGV");
 
     nothing_but_the_templates_is_needed(&server, &documents)?;
     the_stamp_cannot_be_left_out(&server, &documents)?;

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, Host,
-    Id, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
-    WallTime,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, Exit, FileFacts,
+    Host, Id, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey,
+    Source, WaitStatus, WallTime,
 };
 
 /// 2026-11-24T08:00:00.123456789Z.
 const TIME: WallTime = WallTime(1_795_507_200_123_456_789);
 
-/// An execution with everything there is, and a report of a loss.
-pub fn events() -> [Event; 2] {
-    [Event::Exec(Box::new(exec())), Event::Loss(loss())]
+/// An execution with everything there is, a report of a loss, and the end of that process.
+pub fn events() -> [Event; 3] {
+    [Event::Exec(Box::new(exec())), Event::Loss(loss()), Event::Exit(Box::new(exit()))]
 }
 
 /// A single argument of this many bytes: most of what a configuration may let through.
@@ -40,7 +40,6 @@ fn exec() -> Exec {
     };
     let name: Option<Arc<str>> = Some(Arc::from("root"));
     let leader = Leader { pid: 4200, entity_id: Some(Id([3; 16])) };
-    let args = args();
     Exec {
         id: Id([1; 16]),
         time: TIME,
@@ -57,7 +56,7 @@ fn exec() -> Exec {
             vpid: Some(7),
             comm: odd("script"),
             executable: path("/usr/bin/python3"),
-            args: args.clone(),
+            args: args(),
             working_directory: path("/srv/build"),
             credentials,
             credentials_before: Some(credentials),
@@ -83,17 +82,46 @@ fn exec() -> Exec {
         },
         file: file("/srv/build/script.py"),
         interpreter: Some(file("/usr/bin/python3")),
-        ancestry: vec![Ancestor {
-            key: ProcessKey { pid: 4200, start_ticks: 80_000 },
-            entity_id: Id([3; 16]),
-            start: TIME,
-            comm: odd("bash"),
-            executable: Some(odd("/usr/bin/bash")),
-            args: Some(Arc::new(args)),
-            source: Source::Event,
-        }],
+        ancestry: vec![parent()],
         ancestry_cut: true,
         container_id: Some("c0ffee".to_owned()),
+    }
+}
+
+fn parent() -> Ancestor {
+    Ancestor {
+        key: ProcessKey { pid: 4200, start_ticks: 80_000 },
+        entity_id: Id([3; 16]),
+        start: TIME,
+        comm: odd("bash"),
+        executable: Some(odd("/usr/bin/bash")),
+        args: Some(Arc::new(args())),
+        source: Source::Event,
+    }
+}
+
+fn exit() -> Exit {
+    const SIGSEGV_AND_CORE: u16 = 11 | 0x80;
+    Exit {
+        id: Id([5; 16]),
+        time: WallTime(TIME.0 + 2_000_000_000),
+        boot_ns: u64::MAX,
+        read: WallTime(TIME.0 + 2_011_000_000),
+        cpu: 3,
+        sequence: 70,
+        host: host(),
+        process: Ancestor {
+            key: ProcessKey { pid: 4242, start_ticks: 90_000 },
+            entity_id: Id([2; 16]),
+            start: WallTime(TIME.0 - 400_000),
+            comm: odd("script"),
+            executable: Some(odd("/usr/bin/python3")),
+            ..parent()
+        },
+        status: WaitStatus(SIGSEGV_AND_CORE),
+        duration_ns: u64::MAX,
+        ancestry: vec![parent()],
+        ancestry_cut: true,
     }
 }
 

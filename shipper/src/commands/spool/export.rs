@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{WhereArgs, moment, show};
-use crate::event::Event;
 use crate::event::codec::Decoder;
 use crate::format::ecs;
 use crate::spool::inspect::{self, Piece};
@@ -72,11 +71,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
                 undecodable += 1;
                 continue;
             };
-            let time = match &event {
-                Event::Exec(exec) => exec.time,
-                Event::Loss(loss) => loss.time,
-            };
-            if !(from..=to).contains(&time.0) {
+            if !(from..=to).contains(&event.time().0) {
                 continue;
             }
             line.clear();

@@ -56,6 +56,7 @@ impl Decoder {
             match field.number {
                 1 => event = Ok(Event::Exec(Box::new(self.exec(field.bytes()?)?))),
                 2 => event = Ok(Event::Loss(self.loss(field.bytes()?)?)),
+                3 => event = Ok(Event::Exit(Box::new(self.exit(field.bytes()?)?))),
                 _ => {}
             }
         }
@@ -135,7 +136,7 @@ impl Decoder {
         })
     }
 
-    fn host(&mut self, bytes: &[u8]) -> Result<Arc<Host>, CodecError> {
+    pub(super) fn host(&mut self, bytes: &[u8]) -> Result<Arc<Host>, CodecError> {
         self.host.get(bytes, |bytes| host(bytes).map(Arc::new))
     }
 
@@ -204,7 +205,7 @@ impl Decoder {
         })
     }
 
-    fn ancestor(&mut self, bytes: &[u8]) -> Result<Ancestor, CodecError> {
+    pub(super) fn ancestor(&mut self, bytes: &[u8]) -> Result<Ancestor, CodecError> {
         let (mut key, mut entity_id, mut start, mut comm) = (None, None, None, None);
         let (mut executable, mut arguments, mut source) = (None, None, None);
         for field in Fields::new(bytes) {
@@ -275,11 +276,11 @@ impl<T: Clone> Recent<T> {
 }
 
 /// What must be there.
-fn need<T>(value: Option<T>, name: &'static str) -> Result<T, CodecError> {
+pub(super) fn need<T>(value: Option<T>, name: &'static str) -> Result<T, CodecError> {
     value.ok_or(CodecError::Missing(name))
 }
 
-fn read_id(field: &Field<'_>) -> Result<Id, CodecError> {
+pub(super) fn read_id(field: &Field<'_>) -> Result<Id, CodecError> {
     field.bytes()?.try_into().map(Id).map_err(|_| CodecError::IdLength)
 }
 

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::super::text::{self, Long, Shown};
-use crate::event::{Bytes, Event, Exec, Host, Id, Leader, Loss, WallTime};
+use crate::event::{Bytes, Event, Exec, Exit, Host, Id, Leader, Loss, WallTime};
 
 /// What tells the kinds of events apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub struct Class {
 
 impl Class {
     const EXEC: Class = Class { kind: "event", action: "exec" };
+    const EXIT: Class = Class { kind: "event", action: "end" };
     const LOSS: Class = Class { kind: "pipeline_error", action: "events-lost" };
 
     /// The class of an event.
@@ -23,6 +24,7 @@ impl Class {
     pub fn of(event: &Event) -> Class {
         match event {
             Event::Exec(_) => Class::EXEC,
+            Event::Exit(_) => Class::EXIT,
             Event::Loss(_) => Class::LOSS,
         }
     }
@@ -63,6 +65,23 @@ impl<'a> EventFields<'a> {
             id: exec.id,
             created: Some(exec.read),
             sequence: Some(Long(exec.sequence)),
+            module: "shipper",
+            dataset: "shipper.process",
+        }
+    }
+
+    /// Of the end of a process. Whether that was a success is for whoever knows the program to say.
+    pub fn exit(exit: &Exit) -> Self {
+        EventFields {
+            kind: Class::EXIT.kind,
+            category: &["process"],
+            types: &["end"],
+            action: Class::EXIT.action,
+            outcome: None,
+            reason: None,
+            id: exit.id,
+            created: Some(exit.read),
+            sequence: Some(Long(exit.sequence)),
             module: "shipper",
             dataset: "shipper.process",
         }

@@ -72,7 +72,7 @@ struct Interpreter<'a> {
 }
 
 #[derive(Serialize)]
-struct OwnAncestor<'a> {
+pub(super) struct OwnAncestor<'a> {
     #[serde(flatten)]
     process: ParentFields<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -84,7 +84,7 @@ struct OwnAncestor<'a> {
 
 /// Exact bytes of what is not UTF-8 in an ancestor.
 #[derive(Serialize)]
-struct AncestorRaw<'a> {
+pub(super) struct AncestorRaw<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<Exact<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,16 +202,7 @@ impl<'a> Own<'a> {
                 overlay_layer: facts.layer.map(Layer::as_str),
             }),
             interpreter: exec.interpreter.as_ref().map(Interpreter::new),
-            ancestry: exec
-                .ancestry
-                .iter()
-                .map(|ancestor| OwnAncestor {
-                    process: ParentFields { command_line: None, ..ParentFields::new(ancestor) },
-                    args_truncated: ancestor.args.as_ref().is_some_and(|args| args.truncated),
-                    raw: AncestorRaw::new(ancestor),
-                    source: ancestor.source.as_str(),
-                })
-                .collect(),
+            ancestry: exec.ancestry.iter().map(OwnAncestor::new).collect(),
             ancestry_cut: exec.ancestry_cut,
             args_bytes: Long(process.args.bytes_total),
             args_truncated: process.args.truncated,
@@ -265,8 +256,19 @@ impl<'a> Raw<'a> {
     }
 }
 
+impl<'a> OwnAncestor<'a> {
+    pub(super) fn new(ancestor: &'a Ancestor) -> Self {
+        OwnAncestor {
+            process: ParentFields { command_line: None, ..ParentFields::new(ancestor) },
+            args_truncated: ancestor.args.as_ref().is_some_and(|args| args.truncated),
+            raw: AncestorRaw::new(ancestor),
+            source: ancestor.source.as_str(),
+        }
+    }
+}
+
 impl<'a> AncestorRaw<'a> {
-    fn new(ancestor: &'a Ancestor) -> Option<Self> {
+    pub(super) fn new(ancestor: &'a Ancestor) -> Option<Self> {
         let raw = AncestorRaw {
             name: exact(&ancestor.comm),
             executable: ancestor.executable.as_deref().and_then(exact),

@@ -94,6 +94,10 @@ impl Layout {
             (KafkaKey::EntityId, Event::Exec(exec)) => {
                 out.extend_from_slice(&exec.process.entity_id.hex());
             }
+            // The same as of its executions, so that they come in order.
+            (KafkaKey::EntityId, Event::Exit(exit)) => {
+                out.extend_from_slice(&exit.process.entity_id.hex());
+            }
             (KafkaKey::Host, _) | (KafkaKey::EntityId, Event::Loss(_)) => {
                 let bytes = host_key.as_bytes();
                 out.extend_from_slice(&bytes[..bytes.len().min(usize::from(u16::MAX))]);
@@ -255,6 +259,7 @@ mod tests {
         assert_eq!(key(KafkaKey::Host, &exec), host);
         assert_eq!(key(KafkaKey::EventId, &exec), Some(exec.id().hex().to_vec()));
         assert_eq!(key(KafkaKey::EntityId, &exec), entity);
+        assert_eq!(key(KafkaKey::EntityId, &testing::exit()), entity, "its end follows it");
         assert_eq!(key(KafkaKey::EntityId, &loss), Some(loss.host().id.clone().into_bytes()));
         assert_eq!(key(KafkaKey::None, &exec), None);
 

@@ -45,6 +45,7 @@ pub fn bytes(key: Key) -> Vec<u8> {
 pub fn read(bytes: &[u8]) -> Key {
     match Decoder::new().decode(bytes) {
         Ok(Event::Exec(exec)) => key(exec.id),
+        Ok(Event::Exit(exit)) => key(exit.id),
         Ok(Event::Loss(Loss { id, .. })) => key(id),
         Err(_) => {
             let (_, key) = bytes.split_last_chunk().expect("garbage of the simulation");

@@ -285,6 +285,7 @@ impl Sink for Near {
                 assert_eq!(*event, record::exec(key), "{key} was changed");
                 key
             }
+            Event::Exit(_) => unreachable!("not one of ours"),
             Event::Loss(Loss { id, .. }) => record::key(*id),
         };
         out.extend_from_slice(&key.to_be_bytes());

@@ -1,0 +1,69 @@
+//! The end of a process, written and read.
+
+use super::decode::{Decoder, need, read_id};
+use super::wire::{Fields, Message};
+use super::{CodecError, ancestor, host};
+use crate::event::{Exit, WaitStatus, WallTime};
+
+pub(super) fn encode(message: &mut Message<'_>, exit: &Exit) {
+    message.bytes(1, exit.id.0);
+    message.fixed(2, exit.time.0);
+    message.fixed(3, exit.boot_ns);
+    message.fixed(4, exit.read.0);
+    message.uint(5, exit.cpu);
+    message.uint(6, exit.sequence);
+    message.message(7, |message| host(message, &exit.host));
+    message.message(8, |message| ancestor(message, &exit.process));
+    message.uint(9, exit.status.0);
+    message.uint(10, exit.duration_ns);
+    for each in &exit.ancestry {
+        message.message(11, |message| ancestor(message, each));
+    }
+    message.flag(12, exit.ancestry_cut);
+}
+
+impl Decoder {
+    pub(super) fn exit(&mut self, bytes: &[u8]) -> Result<Exit, CodecError> {
+        let (mut id, mut time, mut boot_ns, mut read) = (None, None, None, None);
+        let (mut cpu, mut sequence, mut host, mut process) = (None, None, None, None);
+        let (mut status, mut duration_ns) = (None, None);
+        let mut ancestry = Vec::new();
+        let mut ancestry_cut = false;
+        for field in Fields::new(bytes) {
+            let field = field?;
+            match field.number {
+                1 => id = Some(read_id(&field)?),
+                2 => time = Some(WallTime(field.uint()?)),
+                3 => boot_ns = Some(field.uint()?),
+                4 => read = Some(WallTime(field.uint()?)),
+                5 => cpu = Some(field.small()?),
+                6 => sequence = Some(field.uint()?),
+                7 => host = Some(self.host(field.bytes()?)?),
+                8 => process = Some(self.ancestor(field.bytes()?)?),
+                9 => status = Some(wait_status(field.uint()?)?),
+                10 => duration_ns = Some(field.uint()?),
+                11 => ancestry.push(self.ancestor(field.bytes()?)?),
+                12 => ancestry_cut = field.flag()?,
+                _ => {}
+            }
+        }
+        Ok(Exit {
+            id: need(id, "exit.id")?,
+            time: need(time, "exit.time")?,
+            boot_ns: need(boot_ns, "exit.boot_ns")?,
+            read: need(read, "exit.read")?,
+            cpu: need(cpu, "exit.cpu")?,
+            sequence: need(sequence, "exit.sequence")?,
+            host: need(host, "exit.host")?,
+            process: need(process, "exit.process")?,
+            status: need(status, "exit.status")?,
+            duration_ns: need(duration_ns, "exit.duration_ns")?,
+            ancestry,
+            ancestry_cut,
+        })
+    }
+}
+
+fn wait_status(value: u64) -> Result<WaitStatus, CodecError> {
+    u16::try_from(value).map(WaitStatus).map_err(|_| CodecError::TooLarge { value })
+}

@@ -1,0 +1,108 @@
+//! The document of the end of a process.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::super::text::Long;
+use super::fields::{EventFields, HostFields};
+use super::own::{AncestorRaw, OwnAncestor};
+use super::{AGENT, Agent, ECS, Ext, ParentFields, Version};
+use crate::event::{Exit, WallTime};
+
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
+#[derive(Serialize)]
+pub(super) struct ExitDocument<'a> {
+    #[serde(rename = "@timestamp")]
+    timestamp: WallTime,
+    ecs: Version,
+    event: EventFields<'a>,
+    agent: Agent,
+    host: HostFields<'a>,
+    process: ProcessFields<'a>,
+    shipper: Own<'a>,
+}
+
+#[derive(Serialize)]
+struct ProcessFields<'a> {
+    #[serde(flatten)]
+    known: ParentFields<'a>,
+    end: WallTime,
+    uptime: Long,
+    exit_code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<ParentFields<'a>>,
+    #[serde(rename = "Ext")]
+    ext: Ext,
+}
+
+/// Everything under `shipper.`.
+#[derive(Serialize)]
+struct Own<'a> {
+    source: &'static str,
+    exit: Ending,
+    ancestry: Vec<OwnAncestor<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    ancestry_cut: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args_bytes: Option<Long>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    args_truncated: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    args_unreadable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<AncestorRaw<'a>>,
+    boot_ns: Long,
+    cpu: u32,
+}
+
+#[derive(Serialize)]
+struct Ending {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal_name: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    core_dumped: Option<bool>,
+    duration_ns: Long,
+}
+
+impl<'a> ExitDocument<'a> {
+    pub(super) fn new(exit: &'a Exit) -> Self {
+        let (process, status) = (&exit.process, exit.status);
+        let args = process.args.as_deref();
+        ExitDocument {
+            timestamp: exit.time,
+            ecs: ECS,
+            event: EventFields::exit(exit),
+            agent: AGENT,
+            host: HostFields::new(&exit.host),
+            process: ProcessFields {
+                known: ParentFields::new(process),
+                end: exit.time,
+                uptime: Long(exit.duration_ns / NS_PER_SECOND),
+                exit_code: status.code(),
+                parent: exit.ancestry.first().map(ParentFields::new),
+                ext: Ext { ancestry: exit.ancestry.iter().map(|a| a.entity_id).collect() },
+            },
+            shipper: Own {
+                source: process.source.as_str(),
+                exit: Ending {
+                    signal: status.signal(),
+                    signal_name: status.signal_name(),
+                    core_dumped: status.signal().map(|_| status.core_dumped()),
+                    duration_ns: Long(exit.duration_ns),
+                },
+                ancestry: exit.ancestry.iter().map(OwnAncestor::new).collect(),
+                ancestry_cut: exit.ancestry_cut,
+                args_bytes: args.map(|args| Long(args.bytes_total)),
+                args_truncated: args.is_some_and(|args| args.truncated),
+                args_unreadable: args.is_some_and(|args| args.faulted),
+                raw: AncestorRaw::new(process),
+                boot_ns: Long(exit.boot_ns),
+                cpu: exit.cpu,
+            },
+        }
+    }
+}
