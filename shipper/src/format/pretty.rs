@@ -3,12 +3,14 @@
 //!
 //! ```text
 //! 10:15:00.123 alice       4242       bash › /home/alice/deploy.sh  [not root-owned: alice 0755]
+//! 10:15:01.374 -           4242       bash › exit 3 after 1.25s: /home/alice/deploy.sh
 //! ```
 //!
 //! Works on the JSON of [`super::ecs`], so that it serves live events and log files alike; any key
 //! may be missing. Every text of the event goes through [`super::visible`].
 
 mod command;
+mod end;
 
 use std::os::fd::AsFd;
 
@@ -108,9 +110,7 @@ impl Pretty {
     pub fn ancestor_line(&self, ancestor: &Value) -> TreeLine {
         let command = match words(ancestor, "/args") {
             args if !args.is_empty() => join(&args, ANCESTOR_COLUMNS_MAX),
-            _ => text(ancestor, "/executable")
-                .or_else(|| text(ancestor, "/name"))
-                .map_or_else(|| "-".to_owned(), word),
+            _ => command_of(ancestor, ""),
         };
         let (mut left, mut right) = (Line::new(self.colour), Line::new(self.colour));
         let pid = number(ancestor, "/pid");
@@ -139,8 +139,11 @@ impl Pretty {
         line.put(DIM, &format!("{:>PID_COLUMNS$} ", number(event, "/process/pid")));
     }
 
-    /// Command and marks, in the columns that `line` and `taken` leave.
+    /// Command and marks, or how it ended and what, in the columns that `line` and `taken` leave.
     fn what(&self, event: &Value, line: &mut Line, taken: usize) {
+        if text(event, "/event/action") == Some("end") {
+            return self.end(event, line, taken);
+        }
         let command = Command::of(event);
         let marks = marks(event, &command);
         let marks_columns: usize = marks.iter().map(|(_, mark)| columns(mark) + 3).sum();
@@ -156,6 +159,19 @@ impl Pretty {
             line.put(Style::new(), if at == 0 { "  " } else { " " });
             line.put(*style, &format!("[{mark}]"));
         }
+    }
+
+    /// How it ended comes first, since that is new; the command is there to be recognised.
+    fn end(&self, event: &Value, line: &mut Line, taken: usize) {
+        let (is_well, how) = end::told(event);
+        line.put(if is_well { Style::new() } else { DANGER }, &how);
+        let command = match words(event, "/process/args") {
+            args if !args.is_empty() => args,
+            _ => vec![command_of(event, "/process")],
+        };
+        line.put(DIM, ": ");
+        let room = self.columns.saturating_sub(line.columns + taken).max(COMMAND_COLUMNS_MIN);
+        line.put(DIM, &join(&command, room));
     }
 
     fn loss(&self, event: &Value, now: Timestamp) -> String {
@@ -273,6 +289,13 @@ fn marks(event: &Value, command: &Command) -> Vec<(Style, String)> {
         marks.push((DIM, format!("as {}", cut(called.clone(), MARK_COLUMNS_MAX))));
     }
     marks
+}
+
+/// What a process is known by where its arguments are not: `at` is where it is in the event.
+fn command_of(event: &Value, at: &str) -> String {
+    text(event, &format!("{at}/executable"))
+        .or_else(|| text(event, &format!("{at}/name")))
+        .map_or_else(|| "-".to_owned(), word)
 }
 
 /// Quoted words with blanks between, cut to `columns_max`.

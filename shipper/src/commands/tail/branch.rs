@@ -1,4 +1,4 @@
-//! The process tree as it happens: each exec stands below its ancestors, which are printed, dim,
+//! The process tree as it happens: each exec, and each end, stands below its ancestors, which are printed, dim,
 //! when they were not shown yet or when other branches have come between.
 
 use std::collections::HashMap;
@@ -112,7 +112,7 @@ fn glyphs(depth: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::tail::lineage::fixture::{exec, loss, pretty};
+    use crate::commands::tail::lineage::fixture::{end, exec, loss, pretty};
 
     fn shown(events: &[Value]) -> String {
         let mut branch = Branch::default();
@@ -166,6 +166,25 @@ mod tests {
                             2 └─ bash -x
 00:00:00.000 alice          3 │ └─ /bin/wc -x
 00:00:00.000 alice          3 │ └─ /bin/sort -x"
+        );
+    }
+
+    #[test]
+    fn an_end_stands_where_its_process_stood() {
+        let events = [
+            exec("make", &["init"]),
+            exec("cc", &["init", "make"]),
+            end("cc", &["init", "make"], 1),
+            end("make", &["init"], 2),
+        ];
+        assert_eq!(
+            shown(&events),
+            "
+                            1 init -x
+00:00:00.000 alice          2 └─ /bin/make -x
+00:00:00.000 alice          3 │ └─ /bin/cc -x
+00:00:00.000 -              3 │ └─ exit 1: cc -x
+00:00:00.000 -              2 └─ exit 2: make -x"
         );
     }
 

@@ -71,6 +71,16 @@ pub(super) mod fixture {
         })
     }
 
+    /// The end of such a process.
+    pub(crate) fn end(name: &str, ancestors: &[&str], exit_code: u8) -> Value {
+        let mut event = exec(name, ancestors);
+        event["event"]["action"] = "end".into();
+        event["process"]["exit_code"] = exit_code.into();
+        event["user"] = Value::Null;
+        event["file"] = Value::Null;
+        event
+    }
+
     pub(crate) fn loss() -> Value {
         json!({
             "@timestamp": "1970-01-01T00:00:00Z",

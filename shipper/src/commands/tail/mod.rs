@@ -42,10 +42,10 @@ Examples:
   shipper tail --tree --no-follow | less -R      one process tree of what was recorded
   shipper tail -n 100000 --no-follow | grep 'not root-owned'
 
-A line shows: time, user, process id, parent › command  [what is unusual]. Commands are quoted for
-a shell. Characters that could drive the terminal are spelled out, such as \\x1b or \\u202e. Colours
-are for terminals; NO_COLOR=1 turns them off. A long command is cut to the terminal, and to 4096
-characters in a pipe.
+A line shows: time, user, process id, parent › command  [what is unusual]; the end of a process shows
+how it ended, after how long, and then what it was. Commands are quoted for a shell. Characters that
+could drive the terminal are spelled out, such as \\x1b or \\u202e. Colours are for terminals;
+NO_COLOR=1 turns them off. A long command is cut to the terminal, and to 4096 characters in a pipe.
 
 The file may be rotated, truncated or not be there yet. Ctrl-C ends with exit code 0.";
 

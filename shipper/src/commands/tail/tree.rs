@@ -30,7 +30,7 @@ pub struct Tree {
 struct Node {
     parent: Option<usize>,
     children: Vec<usize>,
-    /// One for each program it became.
+    /// One for each program it became, and one for its end.
     execs: Vec<TreeLine>,
     /// What its descendants say of it.
     described: Option<TreeLine>,
@@ -118,7 +118,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::tail::lineage::fixture::{exec, loss, pretty};
+    use crate::commands::tail::lineage::fixture::{end, exec, loss, pretty};
 
     fn printed(events: &[Value]) -> String {
         let mut tree = Tree::default();
@@ -159,6 +159,27 @@ mod tests {
                             2 └─ cron -x
 00:00:00.000 alice          3    └─ /bin/run-parts -x
 00:00:00.000 LOSS 12 records were lost"
+        );
+    }
+
+    #[test]
+    fn an_end_stands_with_the_process_that_ended() {
+        let events = [
+            exec("bash", &["init"]),
+            exec("ls", &["init", "bash"]),
+            end("ls", &["init", "bash"], 2),
+            end("old", &["init"], 0),
+            end("bash", &["init"], 0),
+        ];
+        assert_eq!(
+            printed(&events),
+            "
+                            1 init -x
+00:00:00.000 alice          2 ├─ /bin/bash -x
+00:00:00.000 -              2 │  => exit 0: bash -x
+00:00:00.000 alice          3 │  └─ /bin/ls -x
+00:00:00.000 -              3 │     => exit 2: ls -x
+00:00:00.000 -              2 └─ exit 0: old -x"
         );
     }
 

@@ -128,6 +128,30 @@ fn a_loss_says_what_was_lost() {
 }
 
 #[test]
+fn an_end_tells_how_and_after_how_long_before_what_it_was() {
+    let end = json!({
+        "@timestamp": "2026-11-24T09:15:01.374Z",
+        "event": {"kind": "event", "action": "end"},
+        "process": {
+            "pid": 4242, "name": "sh", "executable": "/usr/bin/dash", "args": ["sh", "-c", "a b"],
+            "exit_code": 3, "parent": {"pid": 100, "name": "bash"},
+        },
+        "shipper": {"exit": {"duration_ns": 1_250_000_000_u64}},
+    });
+    let shown = "10:15:01.374 -           4242       bash › exit 3 after 1.25s: sh -c 'a b'";
+    assert_eq!(plain(&end), shown);
+    let styled = pretty(4096, true).line(&end, now());
+    assert!(styled.contains("\x1b[1m\x1b[31mexit 3 after 1.25s"), "{styled:?}");
+    let well = pretty(4096, true).line(&set(end.clone(), "/process/exit_code", json!(0)), now());
+    assert!(!well.contains("\x1b[31m"), "{well:?}");
+    // Without arguments there is its binary, or its name.
+    let bare = set(end, "/process/args", json!([]));
+    assert!(plain(&bare).ends_with("1.25s: /usr/bin/dash"), "{}", plain(&bare));
+    let unknown = set(bare, "/process", json!({"pid": 4242}));
+    assert!(plain(&unknown).ends_with("› ended after 1.25s: -"), "{}", plain(&unknown));
+}
+
+#[test]
 fn root_running_a_file_of_somebody_else_is_red() {
     let yellow = pretty(4096, true).line(&script(), now());
     assert!(yellow.contains("\x1b[33m[not root-owned: alice 0755]"), "{yellow:?}");
@@ -166,10 +190,10 @@ fn hostile() -> impl Strategy<Value = Value> {
 
 prop_compose! {
     fn hostile_event()(
-        texts in proptest::collection::vec(hostile(), 13),
+        texts in proptest::collection::vec(hostile(), 14),
         args in proptest::collection::vec(hostile(), 0..6),
         loss in any::<bool>(),
-        script in any::<bool>(),
+        (script, end) in any::<(bool, bool)>(),
     ) -> Value {
         let mut event = json!({
             "@timestamp": texts[0],
@@ -185,6 +209,10 @@ prop_compose! {
         });
         if script {
             event["shipper"]["interpreter"] = json!({"path": texts[12]});
+        }
+        if end {
+            event["event"]["action"] = json!("end");
+            event["shipper"]["exit"] = json!({"signal_name": texts[13]});
         }
         event
     }
