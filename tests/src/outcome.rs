@@ -36,7 +36,8 @@ struct Loss {
 #[must_use]
 pub fn number(event: &Value, mark: &str) -> Option<u64> {
     let args = &event["process"]["args"];
-    if args[1] != *mark {
+    // The end of a process has the arguments of its execution.
+    if args[1] != *mark || event["event"]["action"] == "end" {
         return None;
     }
     args[2].as_str()?.parse().ok()
