@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use shipper::event::{
     Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, Exit, FileFacts,
-    Host, Id, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey,
-    Source, WaitStatus, WallTime,
+    FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces,
+    Path, Process, ProcessKey, Source, WaitStatus, WallTime,
 };
 
 /// 2026-11-24T08:00:00.123456789Z.
@@ -60,6 +60,15 @@ fn exec() -> Exec {
             working_directory: path("/srv/build"),
             credentials,
             credentials_before: Some(credentials),
+            no_new_privs: true,
+            inside: Some(InsideIds {
+                uid: Some(0),
+                gid: Some(0),
+                euid: Some(0),
+                egid: Some(0),
+                suid: Some(0),
+                sgid: Some(0),
+            }),
             names: Some(Names {
                 euid: name.clone(),
                 uid: name.clone(),
@@ -171,6 +180,13 @@ fn file(name: &str) -> ExecutedFile {
         size: u64::MAX,
         deleted: true,
         memfd: true,
+        modified: Some(WallTime(1)),
+        changed: Some(WallTime(2)),
+        file_system: FileSystem::new(b"overlay"),
+        nosuid: true,
+        noexec: true,
+        read_only: true,
+        layer: Some(Layer::Upper),
     };
     ExecutedFile { path: path(name), facts: Some(facts), source: Source::Kernel }
 }
