@@ -9,7 +9,8 @@ use super::{Args, Event, Exec};
 const KEPT: usize = 1;
 
 /// The event with so many of its arguments that `length` is at most `bytes_max`. First those of the
-/// farthest ancestors go, last those of the process, from the end; `argv[0]` of the process stays,
+/// leaders go, which are mostly ancestors as well, then those of the farthest ancestors, last those of
+/// the process, from the end; `argv[0]` of the process stays,
 /// and `count` and `bytes_total` go on to tell what there was. `None` when that is not enough.
 ///
 /// `length` is how many bytes an event has as it is sent; it is asked about twenty times.
@@ -48,8 +49,23 @@ fn cuttable(exec: &Exec) -> usize {
     let bytes = |args: &Args, from: usize| -> usize {
         args.list.iter().skip(from).map(|arg| arg.len() + 1).sum()
     };
-    let ancestors = exec.ancestry.iter().filter_map(|ancestor| ancestor.args.as_deref());
-    bytes(&exec.process.args, KEPT) + ancestors.map(|args| bytes(args, 0)).sum::<usize>()
+    let process = &exec.process;
+    let entry = exec.entry_leader.as_ref().map(|entry| &entry.leader);
+    let leaders = [Some(&process.session_leader), Some(&process.group_leader), entry];
+    let leaders = leaders.into_iter().flatten().map(|leader| &leader.args);
+    let ancestors = exec.ancestry.iter().map(|ancestor| &ancestor.args);
+    let others = ancestors.chain(leaders).flatten();
+    bytes(&process.args, KEPT) + others.map(|args| bytes(args, 0)).sum::<usize>()
+}
+
+/// Calls `each` for the arguments of all but the process itself, those that are kept longest first.
+fn for_others(exec: &mut Exec, each: impl FnMut(&mut Arc<Args>)) {
+    let ancestors = exec.ancestry.iter_mut().map(|ancestor| &mut ancestor.args);
+    let entry = exec.entry_leader.as_mut().map(|entry| &mut entry.leader);
+    let process = &mut exec.process;
+    let leaders = [Some(&mut process.session_leader), Some(&mut process.group_leader), entry];
+    let leaders = leaders.into_iter().flatten().map(|leader| &mut leader.args);
+    ancestors.chain(leaders).filter_map(Option::as_mut).for_each(each);
 }
 
 /// The event with so many bytes of what can be cut.
@@ -59,11 +75,11 @@ fn keep(exec: &Exec, bytes: usize) -> Event {
     if let Some(args) = cut(&exec.process.args, KEPT, &mut left) {
         exec.process.args = args;
     }
-    for ancestor in &mut exec.ancestry {
-        if let Some(args) = ancestor.args.as_deref().and_then(|args| cut(args, 0, &mut left)) {
-            ancestor.args = Some(Arc::new(args));
+    for_others(&mut exec, |args| {
+        if let Some(short) = cut(args, 0, &mut left) {
+            *args = Arc::new(short);
         }
-    }
+    });
     Event::Exec(Box::new(exec))
 }
 
@@ -97,7 +113,7 @@ fn head(arg: &[u8], bytes: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::testing;
+    use crate::event::{EntryKind, EntryLeader, Leader, testing};
 
     /// One byte each argument costs beside its own, as in the list of the spool.
     fn length(event: &Event) -> usize {
@@ -139,6 +155,30 @@ mod tests {
             assert_eq!(shown(&short), expected, "{bytes_max}");
         }
         assert_eq!(shorten(&event, 2, length), None);
+    }
+
+    #[test]
+    fn leaders_are_cut_before_any_ancestor() {
+        let Event::Exec(mut exec) = testing::exec() else { unreachable!("an execution") };
+        let leader = Leader { args: Some(Arc::new(testing::args(["bash"]))), ..Leader::default() };
+        exec.process.session_leader = leader.clone();
+        exec.entry_leader = Some(EntryLeader { leader, kind: EntryKind::Sshd });
+        let all = |event: &Event| {
+            let Event::Exec(exec) = event else { return 0 };
+            let entry = exec.entry_leader.as_ref().map(|entry| &entry.leader);
+            let leaders = [entry, Some(&exec.process.session_leader)].into_iter().flatten();
+            let args = leaders.filter_map(|leader| leader.args.as_deref());
+            length(event)
+                + args
+                    .map(|args| args.list.iter().map(|arg| arg.len()).sum::<usize>())
+                    .sum::<usize>()
+        };
+        let event = Event::Exec(exec);
+        let short = shorten(&event, all(&event) - 8, all).expect("can be made that short");
+        assert_eq!(shown(&short), shown(&event));
+        let Event::Exec(short) = short else { unreachable!("an execution") };
+        let entry = short.entry_leader.expect("an entry leader").leader.args.expect("arguments");
+        assert!(entry.truncated && entry.list.is_empty() && entry.count == 1);
     }
 
     #[test]

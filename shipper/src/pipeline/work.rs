@@ -68,10 +68,9 @@ impl Work {
     /// Capture runs already: a process that starts while /proc is scanned is in the ring as well.
     pub fn new(
         mut capture: Capture,
-        depth_max: usize,
+        mut enricher: Enricher,
         writer: Writer,
     ) -> Result<Self, CaptureError> {
-        let mut enricher = Enricher::new(depth_max);
         enricher.seed();
         if let Some(mark) = writer.last_mark() {
             capture.resume(mark)?;

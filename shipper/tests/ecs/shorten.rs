@@ -1,7 +1,9 @@
 //! Shortened events: within their budget, marked where something was cut, else as they were.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
-use shipper::event::{Args, Event, codec, shorten};
+use shipper::event::{Args, Event, Exec, codec, shorten};
 
 use super::{events, line};
 
@@ -14,10 +16,19 @@ fn shortest(event: &Event) -> Event {
         args.list.truncate(kept);
     };
     cut(&mut exec.process.args, 1);
-    for args in exec.ancestry.iter_mut().filter_map(|ancestor| ancestor.args.as_mut()) {
-        cut(std::sync::Arc::make_mut(args), 0);
+    for args in others(&mut exec).into_iter().flatten() {
+        cut(Arc::make_mut(args), 0);
     }
     Event::Exec(exec)
+}
+
+/// The arguments of all but the process, those that are kept longest first.
+fn others(exec: &mut Exec) -> Vec<&mut Option<Arc<Args>>> {
+    let mut all: Vec<_> = exec.ancestry.iter_mut().map(|ancestor| &mut ancestor.args).collect();
+    all.push(&mut exec.process.session_leader.args);
+    all.push(&mut exec.process.group_leader.args);
+    all.extend(exec.entry_leader.as_mut().map(|entry| &mut entry.leader.args));
+    all
 }
 
 /// Both are the same but for what was cut, which is marked.
@@ -59,20 +70,22 @@ proptest! {
         if least > 0 && least < whole {
             prop_assert_eq!(shorten(&event, least - 1, length), None);
         }
-        let (Event::Exec(long), Event::Exec(short)) = (event, short) else { return Ok(()) };
+        let (Event::Exec(mut long), Event::Exec(mut short)) = (event, short) else { return Ok(()) };
         let (of_long, of_short) = (&long.process.args, &short.process.args);
         prop_assert_eq!(of_short.list.first(), of_long.list.first(), "argv[0] is kept");
         prop_assert!(is_cut_of(of_short, of_long), "{:?} of {:?}", of_short, of_long);
+        let mut all_cut = of_short.list != of_long.list;
         let mut restored = short.clone();
         restored.process.args = of_long.clone();
-        let mut all_cut = of_short.list != of_long.list;
-        for (of_short, of_long) in short.ancestry.iter().zip(&long.ancestry) {
-            let (Some(of_short), Some(of_long)) = (&of_short.args, &of_long.args) else { continue };
+        for (of_short, of_long) in others(&mut short).into_iter().zip(others(&mut long)) {
+            let (Some(of_short), Some(of_long)) = (of_short, of_long) else { continue };
             prop_assert!(is_cut_of(of_short, of_long), "{:?} of {:?}", of_short, of_long);
-            prop_assert!(!all_cut || of_short.list.is_empty(), "the farthest are cut first");
+            prop_assert!(!all_cut || of_short.list.is_empty(), "leaders and the farthest go first");
             all_cut |= of_short.list != of_long.list;
         }
-        restored.ancestry.clone_from(&long.ancestry);
+        for (restored, of_long) in others(&mut restored).into_iter().zip(others(&mut long)) {
+            restored.clone_from(of_long);
+        }
         prop_assert_eq!(restored, long, "nothing but arguments is cut");
     }
 }

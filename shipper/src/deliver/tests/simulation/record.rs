@@ -91,7 +91,7 @@ pub fn exec(key: Key) -> Event {
         memfd: false,
     };
     let facts = (dice.below(UNKNOWN_EACH) != 0).then_some(facts);
-    let leader = Leader { pid: 1, entity_id: None };
+    let leader = Leader { pid: 1, ..Leader::default() };
     let process = Process {
         key: ProcessKey { pid: 1, start_ticks: key },
         entity_id: id(key),
@@ -107,7 +107,7 @@ pub fn exec(key: Key) -> Event {
         names: None,
         loginuid: None,
         audit_session: None,
-        group_leader: leader,
+        group_leader: leader.clone(),
         session_leader: leader,
         tty: None,
         namespaces: Namespaces::default(),
@@ -128,6 +128,8 @@ pub fn exec(key: Key) -> Event {
         ancestry: Vec::new(),
         ancestry_cut: false,
         container_id: None,
+        container: None,
+        entry_leader: None,
     }))
 }
 
