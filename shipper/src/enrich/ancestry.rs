@@ -105,7 +105,7 @@ impl Walker<'_> {
         };
         let start = match seen {
             Some(ancestor) => self.clock.wall(ancestor.process.start_ns),
-            None => self.clock.wall_of_ticks(key.start_ticks),
+            None => self.table.start(key, self.clock),
         };
         Ancestor {
             key,

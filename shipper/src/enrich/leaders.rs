@@ -1,6 +1,8 @@
 //! The leaders of an exec: of its process group, of its session, and the one by which its session was
 //! entered, each as far as the table knows it.
 
+use std::sync::Arc;
+
 use common::wire;
 
 use super::ancestry::{Chain, Walker};
@@ -10,7 +12,6 @@ use super::identity::Identities;
 use super::table::{Program, Standing, Table};
 use super::users::Users;
 use crate::event::{Ancestor, EntryKind, Id, Leader, ProcessKey, WallTime, basename};
-use std::sync::Arc;
 
 /// Ancestors looked at for the entry leader, also beyond those that are listed. A login is rarely
 /// more than twenty deep; a program that forks itself without end must not be followed without end.
@@ -30,10 +31,14 @@ pub fn entry(
         program: Option<Arc<Program>>,
         standing: Standing,
     }
-    let see = |key: ProcessKey| Seen {
-        key,
-        program: walker.table.get(key).and_then(|(_, program, _)| program),
-        standing: walker.table.standing(key).cloned().unwrap_or_default(),
+    let own = walker.table.standing(process).cloned().unwrap_or_default();
+    let see = |key: ProcessKey| {
+        let mut standing = walker.table.standing(key).cloned().unwrap_or_default();
+        // Nothing is known of it but that the process is in its session.
+        if standing.sid.is_none() && own.sid == Some(key.pid) {
+            standing = Standing { sid: own.sid, tty: own.tty, ..standing };
+        }
+        Seen { key, program: walker.table.get(key).and_then(|(_, program, _)| program), standing }
     };
     let mut seen: Vec<Seen> = vec![see(process)];
     seen.extend(chain.list.iter().map(|ancestor| see(ancestor.key)));
@@ -84,16 +89,26 @@ pub struct Described<'a> {
 }
 
 impl Described<'_> {
-    /// The leader with this pid; `key` says which process that is, if one is known.
+    /// The leader of the group or session with this id, which is its pid. A pid is not used again
+    /// while a group or session has it, so the newest process of it is meant.
     #[must_use]
-    pub fn leader(&self, pid: u32, key: Option<ProcessKey>, with_args: bool) -> Leader {
-        let Some(key) = key else { return Leader { pid, ..Leader::default() } };
+    pub fn leader_of(&self, id: u32, with_args: bool) -> Leader {
+        let listed = || self.chain.iter().map(|ancestor| ancestor.key).find(|key| key.pid == id);
+        match self.table.newest(id).or_else(listed) {
+            Some(key) => self.leader(key, with_args),
+            None => Leader { pid: id, ..Leader::default() },
+        }
+    }
+
+    /// A process as a leader.
+    #[must_use]
+    pub fn leader(&self, key: ProcessKey, with_args: bool) -> Leader {
         let program = self.table.get(key).and_then(|(_, program, _)| program);
         let standing = self.table.standing(key).cloned().unwrap_or_default();
         let listed = self.chain.iter().find(|ancestor| ancestor.key == key);
         let comm = program.as_ref().map(|program| program.name.clone());
         Leader {
-            pid,
+            pid: key.pid,
             entity_id: Some(self.entity_id(key, listed)),
             start: Some(self.start(key, listed)),
             comm: comm.or_else(|| listed.map(|ancestor| ancestor.comm.clone())),
@@ -111,13 +126,13 @@ impl Described<'_> {
         listed.map_or_else(|| self.identities.process(key), |ancestor| ancestor.entity_id)
     }
 
-    /// The same time as in the process's own event, where that is known so finely.
+    /// The same time as in the process's own event.
     fn start(&self, key: ProcessKey, listed: Option<&Ancestor>) -> WallTime {
         let (process, start) = self.started;
         match listed {
             _ if key == process => start,
             Some(ancestor) => ancestor.start,
-            None => self.clock.wall_of_ticks(key.start_ticks),
+            None => self.table.start(key, self.clock),
         }
     }
 }

@@ -102,7 +102,9 @@ impl Enricher {
 
     /// A process was made.
     pub fn fork(&mut self, fork: &wire::Fork) {
-        self.table.fork(key(&fork.parent), key(&fork.child));
+        let child = key(&fork.child);
+        self.table.fork(key(&fork.parent), child);
+        self.table.started(child, fork.child.start_ns);
     }
 
     /// A process ended.
@@ -203,6 +205,7 @@ impl Enricher {
         let cgroup = record.bytes(raw.cgroup);
         let known = self.containers.of(cgroup_names(cgroup), record.header.boot_ns);
         self.table.exec(process, parent, program);
+        self.table.started(process, raw.process.start_ns);
         self.table.stand(
             process,
             Standing {
@@ -237,10 +240,10 @@ impl Enricher {
             started: (process, start),
             chain: &chain.list,
         };
-        let group_leader = of.leader(raw.pgid, self.table.newest(raw.pgid), false);
-        let session_leader = of.leader(raw.sid, self.table.newest(raw.sid), true);
-        let entry_leader = entry
-            .map(|(key, kind)| EntryLeader { leader: of.leader(key.pid, Some(key), true), kind });
+        let group_leader = of.leader_of(raw.pgid, false);
+        let session_leader = of.leader_of(raw.sid, true);
+        let entry_leader =
+            entry.map(|(key, kind)| EntryLeader { leader: of.leader(key, true), kind });
 
         let credentials = credentials(&raw.credentials);
         let loginuid = (raw.loginuid != u32::MAX).then_some(raw.loginuid);

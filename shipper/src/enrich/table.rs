@@ -8,7 +8,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::event::{Args, Bytes, ProcessKey, Source};
+use super::clock::Clock;
+use crate::event::{Args, Bytes, ProcessKey, Source, WallTime};
 
 /// Most entries. A busy build host has some thousands; 65,536 take about 23 MB.
 pub const ENTRIES_MAX: usize = 65_536;
@@ -56,6 +57,8 @@ struct Entry {
     parent: Option<ProcessKey>,
     program: Option<Arc<Program>>,
     standing: Standing,
+    /// Start in nanoseconds since boot, where the kernel told it.
+    start_ns: Option<u64>,
     source: Source,
     children: u32,
     exited: bool,
@@ -182,6 +185,22 @@ impl Table {
         }
     }
 
+    /// The kernel told when a process started, more finely than its key does.
+    pub fn started(&mut self, key: ProcessKey, start_ns: u64) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.start_ns = Some(start_ns);
+        }
+    }
+
+    /// When a process started: to the nanosecond where the kernel told it, else to 10 ms.
+    #[must_use]
+    pub fn start(&self, key: ProcessKey, clock: Clock) -> WallTime {
+        match self.entries.get(&key).and_then(|entry| entry.start_ns) {
+            Some(start_ns) => clock.wall(start_ns),
+            None => clock.wall_of_ticks(key.start_ticks),
+        }
+    }
+
     /// What is known of a process beside its program.
     #[must_use]
     pub fn standing(&self, key: ProcessKey) -> Option<&Standing> {
@@ -273,9 +292,9 @@ impl Table {
         // Children may be known before their parent: the scan of /proc goes by pid.
         let children = self.absent.remove(&key).unwrap_or(0);
         self.by_pid.insert(key.pid, key);
-        let standing = Standing::default();
-        self.entries
-            .insert(key, Entry { parent, program, standing, source, children, exited: false });
+        let (standing, start_ns) = (Standing::default(), None);
+        let entry = Entry { parent, program, standing, start_ns, source, children, exited: false };
+        self.entries.insert(key, entry);
     }
 
     fn count_child(&mut self, parent: ProcessKey) {
@@ -401,6 +420,16 @@ mod tests {
         assert_eq!(table.standing(key(2)), Some(&with_terminal), "one in it may have given it up");
         assert_eq!(table.standing(key(1)), Some(&standing));
         assert_eq!(table.standing(key(3)), None);
+    }
+
+    #[test]
+    fn a_start_is_as_fine_as_it_was_told() {
+        let mut table = Table::new(10);
+        let clock = Clock::now();
+        table.fork(key(1), key(2));
+        assert_eq!(table.start(key(2), clock), clock.wall(200_000_000));
+        table.started(key(2), 200_000_007);
+        assert_eq!(table.start(key(2), clock), clock.wall(200_000_007));
     }
 
     #[test]

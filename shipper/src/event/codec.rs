@@ -104,6 +104,7 @@
 //! all bytes: this is on the way of every event, once to the spool and once to each sink.
 
 mod decode;
+mod recent;
 mod wire;
 
 pub use decode::Decoder;
