@@ -76,6 +76,7 @@ fn run(how: &str, args: Vec<OsString>) -> anyhow::Result<()> {
             execv(args.first().context("a program")?, &args)
         }
         "orphan" => orphan(&strings(args)?),
+        "terminal" => in_terminal(&strings(args)?),
         "storm" => storm(args),
         "stream" => stream(args),
         "bpf-program" => {
@@ -228,6 +229,28 @@ fn orphan(args: &[CString]) -> anyhow::Result<()> {
     while std::os::unix::process::parent_id() == parent {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
+    execv(args.first().context("a program")?, args)
+}
+
+/// Executes in a session and terminal of its own, as a login does, prints the pid, and waits for its
+/// end.
+fn in_terminal(args: &[CString]) -> anyhow::Result<()> {
+    let (mut master, mut terminal) = (0, 0);
+    let null = std::ptr::null_mut();
+    // SAFETY: both descriptors are locals; name and settings may be null.
+    check(unsafe {
+        libc::openpty(&raw mut master, &raw mut terminal, null, null.cast(), null.cast())
+    })?;
+    // SAFETY: this process has one thread, so the child may do all that the parent may.
+    let pid = check(unsafe { libc::fork() })?;
+    if pid > 0 {
+        println!("{pid}");
+        return wait(pid);
+    }
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::setsid() })?;
+    // SAFETY: the descriptor is open, and the request takes a number.
+    check(unsafe { libc::ioctl(terminal, libc::TIOCSCTTY, 0) })?;
     execv(args.first().context("a program")?, args)
 }
 
