@@ -32,7 +32,7 @@ pub fn parse<'a>(names: impl Iterator<Item = &'a [u8]> + Clone) -> Option<Named<
         let name = names.next()?;
         let Some((prefix, id)) = container(name) else { continue };
         let parent = names.clone().next();
-        let runtime = runtime(prefix).or_else(|| match parent {
+        let runtime = runtime(prefix).or(match parent {
             Some("docker") if prefix.is_empty() => Some("docker"),
             _ => None,
         });

@@ -177,7 +177,8 @@ fn a_container_is_read_once_and_one_that_was_not_found_is_sought_again_after_a_p
 #[test]
 fn links_fifos_large_files_and_nonsense_are_not_believed_and_hold_up_nothing() {
     let file = "docker/containers/ID/config.v2.json";
-    let prepare: [(&str, fn(&Path)); 5] = [
+    type Prepare = fn(&Path);
+    let prepare: [(&str, Prepare); 5] = [
         ("a link", |path| {
             let other = path.with_extension("other");
             fs::write(&other, DOCKER).expect("writable");

@@ -72,7 +72,7 @@ impl<'a> Orchestrator<'a> {
     /// Of an execution in a pod.
     pub(super) fn new(exec: &'a Exec) -> Option<Self> {
         let Container { pod_uid, pod_name, pod_namespace, .. } = exec.container.as_deref()?;
-        (pod_uid.is_some() || pod_name.is_some()).then(|| Orchestrator {
+        (pod_uid.is_some() || pod_name.is_some()).then_some(Orchestrator {
             kind: "kubernetes",
             namespace: pod_namespace.as_deref(),
             resource: Resource { kind: "pod", id: pod_uid.as_deref(), name: pod_name.as_deref() },
