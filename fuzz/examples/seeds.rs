@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use shipper::event::codec;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader,
 };
 use shipper::spool::{self, Compression, FreeMin, Fsync, Now, Options, WhenFull};
 use shipper_common::wire::{self, Header, PATH_PRESENT, PathSpan, RecordKind, Span, WIRE_VERSION};
@@ -167,6 +167,8 @@ fn bare() -> Event {
     exec.interpreter = None;
     exec.ancestry.clear();
     exec.container_id = None;
+    exec.container = None;
+    exec.entry_leader = None;
     Event::Exec(exec)
 }
 
@@ -211,7 +213,17 @@ fn full() -> Event {
     let list = ["bash", "-c", "run \u{1}"].map(bytes).to_vec();
     let args = Args { list, count: 3, bytes_total: 15, truncated: true, faulted: false };
     let key = ProcessKey { pid: 4711, start_ticks: 123_456 };
-    let leader = Leader { pid: 4711, entity_id: Some(Id([5; 16])) };
+    let leader = Leader {
+        pid: 4711,
+        entity_id: Some(Id([5; 16])),
+        start: Some(WallTime(8)),
+        comm: Some(bytes("bash")),
+        executable: Some(bytes("/usr/bin/bash")),
+        args: Some(Arc::new(args.clone())),
+        euid: Some(1000),
+        user: Some("alice".into()),
+        interactive: Some(true),
+    };
     let ancestor = Ancestor {
         key,
         entity_id: Id([6; 16]),
@@ -238,8 +250,8 @@ fn full() -> Event {
         names: Some(Names { euid: Some("root".into()), ..Names::default() }),
         loginuid: Some(1000),
         audit_session: Some(3),
-        group_leader: leader,
-        session_leader: Leader { pid: 1, entity_id: None },
+        group_leader: leader.clone(),
+        session_leader: Leader { pid: 1, ..Leader::default() },
         tty: Some((136, 0)),
         namespaces: Namespaces { mnt: 1, pid: 2, ..Namespaces::default() },
         cgroup_id: 99,
@@ -260,5 +272,16 @@ fn full() -> Event {
         ancestry: vec![ancestor],
         ancestry_cut: true,
         container_id: Some("c0ffee".to_owned()),
+        container: Some(Arc::new(Container {
+            runtime: Some("containerd".into()),
+            name: Some("web".into()),
+            image_name: Some("docker.io/library/nginx".into()),
+            image_tag: Some("1.27".into()),
+            pod_uid: Some("268c2a50-6bf6-443f-8c65-59ebefabd52d".into()),
+            pod_name: Some("web-74d9c7d6f5-b6tvr".into()),
+            pod_namespace: Some("default".into()),
+            from_runtime: true,
+        })),
+        entry_leader: Some(EntryLeader { leader, kind: EntryKind::Container }),
     }))
 }

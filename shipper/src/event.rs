@@ -6,6 +6,7 @@
 pub mod codec;
 mod exit;
 mod loss;
+mod origin;
 mod shorten;
 #[cfg(test)]
 pub mod testing;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use exit::{Exit, WaitStatus};
 pub use loss::{Loss, LossKind, LossStage};
+pub use origin::{Container, EntryKind, EntryLeader, Leader};
 pub use shorten::shorten;
 
 /// Bytes of a path, an argument or a name, as the kernel had them.
@@ -165,6 +167,11 @@ pub struct Exec {
     pub ancestry_cut: bool,
     /// Container id from the cgroup path.
     pub container_id: Option<String>,
+    /// What else is known of that container; `None` when it is no more than the id.
+    pub container: Option<Arc<Container>>,
+    /// The process by which somebody or something came onto this machine and, in the end, executed
+    /// this; `None` when no ancestor of that kind is known.
+    pub entry_leader: Option<EntryLeader>,
 }
 
 /// The process of an exec.
@@ -214,15 +221,6 @@ pub struct Process {
     pub cgroup_id: u64,
     /// Path of the cgroup in its hierarchy.
     pub cgroup: Bytes,
-}
-
-/// The process that gave a process group or a session its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leader {
-    /// Its pid, which is the id of the group or session; 0 when the kernel does not tell.
-    pub pid: u32,
-    /// Its identity; `None` when no process of that pid is known (any more).
-    pub entity_id: Option<Id>,
 }
 
 /// A path with what is known to be wrong with it.

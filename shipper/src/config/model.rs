@@ -43,6 +43,10 @@ const SPOOL_BYTES_MIN: u64 = 16 << 20;
 /// Most of the spool: beyond any disk, and still far from overflow.
 const SPOOL_BYTES_MAX: u64 = 1 << 50;
 
+/// Most directories of one kind of container runtime: each is looked into for a container that none
+/// knows.
+const CONTAINER_DIRS_MAX: usize = 8;
+
 /// Most events of a batch: a batch is in memory as a whole.
 pub(super) const BATCH_EVENTS_MAX: u32 = 100_000;
 
@@ -161,13 +165,49 @@ pub struct Enrich {
     /// Ancestors listed with each exec and each end, 1 to 64.
     #[schemars(range(min = 1, max = 64))]
     pub ancestry_depth_max: u32,
+    /// Where container runtimes keep the names of their containers, as the daemon sees it.
+    pub container_dirs: ContainerDirs,
 }
 
 impl Default for Enrich {
     fn default() -> Self {
-        Enrich { ancestry_depth_max: 16 }
+        Enrich { ancestry_depth_max: 16, container_dirs: ContainerDirs::default() }
     }
 }
+
+/// Directories in which container runtimes keep their state, at most 8 of each. An empty list: that
+/// runtime is not asked, and its containers have an id but no name.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContainerDirs {
+    /// Data roots of Docker (`data-root`).
+    #[schemars(length(max = CONTAINER_DIRS_MAX))]
+    pub docker: Vec<Directory>,
+    /// State directories of containerd (`state`).
+    #[schemars(length(max = CONTAINER_DIRS_MAX))]
+    pub containerd: Vec<Directory>,
+    /// Run and graph roots of the storage of Podman and CRI-O (`runroot`, `graphroot`), the run root
+    /// first.
+    #[schemars(length(max = CONTAINER_DIRS_MAX))]
+    pub storage: Vec<Directory>,
+}
+
+impl Default for ContainerDirs {
+    fn default() -> Self {
+        let list = |paths: [&str; 2]| paths.map(|path| Directory(PathBuf::from(path))).to_vec();
+        ContainerDirs {
+            docker: vec![Directory(PathBuf::from("/var/lib/docker"))],
+            containerd: list(["/run/containerd", "/run/k3s/containerd"]),
+            storage: list(["/run/containers/storage", "/var/lib/containers/storage"]),
+        }
+    }
+}
+
+/// The path of a directory.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline, extend("format" = DIRECTORY_PATH_FORMAT, "pattern" = DIRECTORY_PATH_PATTERN))]
+pub struct Directory(pub PathBuf);
 
 /// The log on disk between capture and the sinks.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

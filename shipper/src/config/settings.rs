@@ -13,8 +13,8 @@ pub use super::kafka::{
     SaslSettings, SplunkSettings,
 };
 use super::model::{
-    Compress, Compression, Config, ConsoleOutput, Delivery, FileSink, Filter, Fsync, Mode, Sink,
-    Spool, WhenFull,
+    Compress, Compression, Config, ConsoleOutput, ContainerDirs, Delivery, Directory, FileSink,
+    Filter, Fsync, Mode, Sink, Spool, WhenFull,
 };
 pub use super::secret::Secret;
 pub use super::tls::TlsSettings;
@@ -58,10 +58,24 @@ pub struct CaptureSettings {
 }
 
 /// Enrichment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnrichSettings {
     /// Ancestors listed with each exec and each end, 1 to 64.
     pub ancestry_depth_max: usize,
+    /// Where container runtimes keep their state.
+    pub container_dirs: ContainerDirSettings,
+}
+
+/// Where container runtimes keep their state, at most 8 directories of each. One whose list is empty
+/// is not asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerDirSettings {
+    /// Data roots of Docker.
+    pub docker: Vec<PathBuf>,
+    /// State directories of containerd.
+    pub containerd: Vec<PathBuf>,
+    /// Run and graph roots of the storage of Podman and CRI-O.
+    pub storage: Vec<PathBuf>,
 }
 
 /// The log on disk between capture and the sinks.
@@ -180,6 +194,17 @@ pub struct FileSettings {
     pub keep_age: Duration,
 }
 
+impl From<ContainerDirs> for ContainerDirSettings {
+    fn from(dirs: ContainerDirs) -> Self {
+        let paths = |dirs: Vec<Directory>| dirs.into_iter().map(|dir| dir.0).collect();
+        ContainerDirSettings {
+            docker: paths(dirs.docker),
+            containerd: paths(dirs.containerd),
+            storage: paths(dirs.storage),
+        }
+    }
+}
+
 impl Settings {
     /// Takes over a model whose document was checked.
     pub(super) fn from_checked(config: Config) -> Self {
@@ -195,6 +220,7 @@ impl Settings {
             },
             enrich: EnrichSettings {
                 ancestry_depth_max: config.enrich.ancestry_depth_max as usize,
+                container_dirs: ContainerDirSettings::from(config.enrich.container_dirs),
             },
             spool: SpoolSettings::from(config.spool),
             shutdown_timeout: config.shutdown_timeout.0,

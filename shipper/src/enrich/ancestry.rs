@@ -11,7 +11,7 @@ use common::wire;
 use super::clock::{Clock, ticks};
 use super::identity::Identities;
 use super::procfs::Procfs;
-use super::table::{ARGS_BYTES_MAX, Table};
+use super::table::{ARGS_BYTES_MAX, Standing, Table};
 use crate::event::{Ancestor, Bytes, ProcessKey, Source};
 
 /// The key of a process as the kernel names it.
@@ -62,7 +62,8 @@ impl Walker<'_> {
         }
     }
 
-    fn parent_of(
+    /// The process that made `below`. `kernel` is the chain the kernel saw at the exec of `process`.
+    pub fn parent_of(
         &self,
         below: ProcessKey,
         process: ProcessKey,
@@ -109,7 +110,7 @@ impl Walker<'_> {
         };
         let start = match seen {
             Some(ancestor) => self.clock.wall(ancestor.process.start_ns),
-            None => self.clock.wall_of_ticks(key.start_ticks),
+            None => self.table.start(key, self.clock),
         };
         Ancestor {
             key,
@@ -134,7 +135,10 @@ pub fn seed(table: &mut Table, procfs: &Procfs, pid: u32) -> Option<ProcessKey> 
     let args = procfs.args(pid, ARGS_BYTES_MAX);
     let name = super::full_name(&stat.comm, executable.as_deref());
     let program = table.program(name, executable, args.as_ref());
-    table.found(stat.key, parent, Some(program));
+    if table.found(stat.key, parent, Some(program)) {
+        let (euid, container) = (procfs.euid(pid), procfs.container_id(pid));
+        table.stand(stat.key, Standing { sid: stat.sid, tty: stat.tty, euid, container });
+    }
     // What was read belongs to this process only if it is still the same.
     procfs.is_alive(stat.key).then_some(stat.key)
 }

@@ -81,6 +81,7 @@ impl Enricher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enrich::StateDirs;
     use crate::event::Args;
 
     const SECOND: u64 = 1_000_000_000;
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn an_end_tells_what_the_table_knew_of_the_process_and_the_table_forgets_it() {
-        let mut enricher = Enricher::new(16);
+        let mut enricher = Enricher::new(16, StateDirs::default());
         executes(&mut enricher, PARENT, "make");
         enricher.fork(&wire::Fork { parent: process(PARENT), child: process(CHILD) });
         executes(&mut enricher, CHILD, "cc");
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_process_that_never_executed_ends_as_what_its_parent_ran() {
-        let mut enricher = Enricher::new(16);
+        let mut enricher = Enricher::new(16, StateDirs::default());
         executes(&mut enricher, PARENT, "sh");
         enricher.fork(&wire::Fork { parent: process(PARENT), child: process(CHILD) });
         // The parent ends first, and is named all the same.
@@ -147,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_process_nobody_knows_ends_with_what_the_record_says() {
-        let mut enricher = Enricher::new(16);
+        let mut enricher = Enricher::new(16, StateDirs::default());
         let exit = end(&mut enricher, CHILD, 7 << 8).expect("an event");
         assert_eq!(exit.process.source, Source::Unknown);
         assert_eq!((exit.process.key.pid, exit.status.code()), (CHILD, 7));
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_second_report_of_the_same_end_is_no_second_event() {
-        let mut enricher = Enricher::new(16);
+        let mut enricher = Enricher::new(16, StateDirs::default());
         executes(&mut enricher, CHILD, "cc");
         assert!(end(&mut enricher, CHILD, 0).is_some());
         assert!(end(&mut enricher, CHILD, 0).is_none());

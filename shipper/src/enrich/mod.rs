@@ -4,9 +4,11 @@
 pub mod ancestry;
 pub mod clock;
 mod container;
+mod entry;
 mod exit;
 mod host;
 mod identity;
+mod leaders;
 pub mod procfs;
 mod table;
 mod users;
@@ -21,17 +23,20 @@ use common::wire::{
 };
 
 use crate::event::{
-    Args, Bytes, Capabilities, Credentials, Exec, ExecutedFile, FileFacts, FileSystem, Host,
-    InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath,
+    Args, Bytes, Capabilities, Credentials, EntryLeader, Exec, ExecutedFile, FileFacts, FileSystem,
+    Host, InsideIds, Layer, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath,
     Process, ProcessKey, Source, WallTime, basename,
 };
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
+use container::{Containers, Known};
 use exit::Ended;
 use identity::Identities;
 use procfs::{Asked, Procfs, split_args};
-use table::{ENTRIES_MAX, Table};
+use table::{ENTRIES_MAX, Standing, Table};
 use users::Users;
+
+pub use container::StateDirs;
 
 /// Longest task name: `TASK_COMM_LEN` without its NUL. A name this long may be cut.
 const COMM_BYTES_MAX: usize = 15;
@@ -45,6 +50,7 @@ pub struct Enricher {
     procfs: Procfs,
     table: Table,
     ended: Ended,
+    containers: Containers,
     depth_max: usize,
     /// Loss reports made so far.
     losses: u64,
@@ -59,9 +65,10 @@ struct HostNamespaces {
 }
 
 impl Enricher {
-    /// Reads what the machine says of itself. `depth_max`: ancestors listed with an event.
+    /// Reads what the machine says of itself. `depth_max`: ancestors listed with an event. `state_dirs`:
+    /// where container runtimes keep what they know.
     #[must_use]
-    pub fn new(depth_max: usize) -> Self {
+    pub fn new(depth_max: usize, state_dirs: StateDirs) -> Self {
         let host = host::read();
         Enricher {
             identities: Identities::new(&host.id, &host.boot_id),
@@ -71,6 +78,7 @@ impl Enricher {
             procfs: Procfs::new(Path::new("/proc")),
             table: Table::new(ENTRIES_MAX),
             ended: Ended::default(),
+            containers: Containers::new(state_dirs),
             depth_max,
             losses: 0,
             host_namespaces: HostNamespaces {
@@ -99,7 +107,9 @@ impl Enricher {
 
     /// A process was made.
     pub fn fork(&mut self, fork: &wire::Fork) {
-        self.table.fork(key(&fork.parent), key(&fork.child));
+        let child = key(&fork.child);
+        self.table.fork(key(&fork.parent), child);
+        self.table.started(child, fork.child.start_ns);
     }
 
     /// A process ended, of which nobody wants an event.
@@ -196,8 +206,43 @@ impl Enricher {
         let program =
             self.table.program(name.clone(), Some(binary_path.bytes.clone()), Some(&args));
         let parent = record.ancestors().first().map(|ancestor| key(&ancestor.process));
+        let tty = (raw.flags & EXEC_TTY != 0).then_some((raw.tty_major, raw.tty_minor));
+        let cgroup = record.bytes(raw.cgroup);
+        let known = self.containers.of(cgroup_names(cgroup), record.header.boot_ns);
         self.table.exec(process, parent, program);
-        let chain = self.walker().walk(process, record.ancestors());
+        self.table.started(process, raw.process.start_ns);
+        self.table.stand(
+            process,
+            Standing {
+                sid: (raw.sid != 0).then_some(raw.sid),
+                tty,
+                euid: Some(raw.credentials.euid),
+                container: known.as_ref().map(|known| known.id.clone()),
+            },
+        );
+        if let Some(leader) = self.table.newest(raw.sid) {
+            self.table.leads_session(leader, tty);
+        }
+        let mut walker = self.walker();
+        let chain = walker.walk(process, record.ancestors());
+        let entry = leaders::entry(&walker, process, &chain, record.ancestors());
+        let (container_id, container) = match known {
+            Some(Known { id, container }) => (Some(id.as_ref().to_owned()), container),
+            None => (None, None),
+        };
+        let start = self.clock.wall(raw.process.start_ns);
+        let of = leaders::Described {
+            table: &self.table,
+            identities: &self.identities,
+            users: same_users.then_some(&self.users),
+            clock: self.clock,
+            started: (process, start),
+            chain: &chain.list,
+        };
+        let group_leader = of.leader_of(raw.pgid, false);
+        let session_leader = of.leader_of(raw.sid, true);
+        let entry_leader =
+            entry.map(|(key, kind)| EntryLeader { leader: of.leader(key, true), kind });
 
         let credentials = credentials(&raw.credentials);
         let loginuid = (raw.loginuid != u32::MAX).then_some(raw.loginuid);
@@ -213,7 +258,7 @@ impl Enricher {
             process: Process {
                 key: process,
                 entity_id: self.identities.process(process),
-                start: self.clock.wall(raw.process.start_ns),
+                start,
                 tid: raw.old_tid,
                 vpid: (raw.vpid != 0).then_some(raw.vpid),
                 comm: name,
@@ -228,18 +273,20 @@ impl Enricher {
                 names,
                 loginuid,
                 audit_session: (raw.sessionid != u32::MAX).then_some(raw.sessionid),
-                group_leader: self.leader(raw.pgid),
-                session_leader: self.leader(raw.sid),
-                tty: (raw.flags & EXEC_TTY != 0).then_some((raw.tty_major, raw.tty_minor)),
+                group_leader,
+                session_leader,
+                tty,
                 namespaces: namespaces(&raw.namespaces),
                 cgroup_id: raw.cgroup_id,
-                cgroup: cgroup_path(record.bytes(raw.cgroup)),
+                cgroup: cgroup_path(cgroup),
             },
             file,
             interpreter,
             ancestry: chain.list,
             ancestry_cut: chain.cut,
-            container_id: container::id(cgroup_names(record.bytes(raw.cgroup))),
+            container_id,
+            container,
+            entry_leader,
         }
     }
 
@@ -251,11 +298,6 @@ impl Enricher {
             clock: self.clock,
             depth_max: self.depth_max,
         }
-    }
-
-    fn leader(&self, pid: u32) -> Leader {
-        let entity_id = self.table.newest(pid).map(|key| self.identities.process(key));
-        Leader { pid, entity_id }
     }
 
     /// The script's own file, which the kernel has let go of when the exec commits (tracepoint mode).
@@ -431,7 +473,7 @@ fn args(record: &ExecRecord<'_>) -> Args {
 }
 
 /// Names of a cgroup path, the leaf first.
-fn cgroup_names(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn cgroup_names(bytes: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     bytes.split(|&byte| byte == 0).filter(|name| !name.is_empty())
 }
 

@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags, fstatvfs, openat, openat2, readlinkat,
@@ -16,10 +17,17 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::clock::time;
+use super::container;
 use crate::event::{Args, Bytes, FileFacts, ProcessKey};
 
 /// Longest stat line: comm is at most 64 bytes, the rest are numbers.
 const STAT_BYTES_MAX: u64 = 4096;
+
+/// As much of `status` as is read: the line with the user ids is the ninth.
+const STATUS_BYTES_MAX: u64 = 4096;
+
+/// As much of `cgroup` as is read: a line for each of some twelve hierarchies.
+const CGROUP_BYTES_MAX: u64 = 16 << 10;
 
 /// A /proc, the real one or a test's.
 pub struct Procfs {
@@ -33,6 +41,10 @@ pub struct Stat {
     pub key: ProcessKey,
     /// Its parent's pid now; 0 for the first process.
     pub ppid: u32,
+    /// Its session; `None` for kernel threads.
+    pub sid: Option<u32>,
+    /// Controlling terminal, device (major, minor).
+    pub tty: Option<(u32, u32)>,
     /// Task name.
     pub comm: Bytes,
 }
@@ -99,6 +111,27 @@ impl Procfs {
         let link = std::fs::read_link(self.path(pid, "exe")).ok()?.into_os_string().into_vec();
         let name = link.strip_suffix(b" (deleted)").unwrap_or(&link);
         Some(name.into())
+    }
+
+    /// Effective user.
+    #[must_use]
+    pub fn euid(&self, pid: u32) -> Option<u32> {
+        let status = read_limited(&self.path(pid, "status"), STATUS_BYTES_MAX).ok()?;
+        // `Uid:` real, effective, saved, for files.
+        let mut lines = status.split(|&byte| byte == b'\n');
+        let ids = lines.find_map(|line| line.strip_prefix(b"Uid:"))?;
+        std::str::from_utf8(ids).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+    }
+
+    /// Id of the container it is in, by any of its cgroups.
+    #[must_use]
+    pub fn container_id(&self, pid: u32) -> Option<Arc<str>> {
+        let cgroups = read_limited(&self.path(pid, "cgroup"), CGROUP_BYTES_MAX).ok()?;
+        // `HIERARCHY:CONTROLLERS:PATH`
+        cgroups.split(|&byte| byte == b'\n').find_map(|line| {
+            let path = line.splitn(3, |&byte| byte == b':').nth(2)?;
+            container::id(path.rsplit(|&byte| byte == b'/')).map(Arc::from)
+        })
     }
 
     /// Arguments, as the process presents them, of at most so many bytes.
@@ -255,10 +288,17 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
     let comm = line.get(open + 1..close)?;
     let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
     let mut fields = rest.split_ascii_whitespace();
-    // After the name: state is field 3, ppid 4, starttime 22.
+    // After the name: state is field 3, ppid 4, pgrp 5, session 6, tty_nr 7, starttime 22.
     let ppid = fields.nth(1)?.parse().ok()?;
-    let start_ticks = fields.nth(17)?.parse().ok()?;
-    Some(Stat { key: ProcessKey { pid, start_ticks }, ppid, comm: comm.into() })
+    let sid = fields.nth(1)?.parse().ok().filter(|&sid| sid != 0);
+    let tty = fields.next()?.parse().ok().filter(|&tty| tty != 0).map(device);
+    let start_ticks = fields.nth(14)?.parse().ok()?;
+    Some(Stat { key: ProcessKey { pid, start_ticks }, ppid, sid, tty, comm: comm.into() })
+}
+
+/// Major and minor of a device number as /proc has it (`new_encode_dev`).
+fn device(number: u32) -> (u32, u32) {
+    (number >> 8 & 0xfff, number & 0xff | number >> 12 & 0xf_ff00)
 }
 
 fn read_limited(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
@@ -277,9 +317,29 @@ mod tests {
         let stat = parse_stat(line).expect("a stat line");
         assert_eq!(stat.key, ProcessKey { pid: 42, start_ticks: 12345 });
         assert_eq!((stat.ppid, &*stat.comm), (7, &b"a) b\n(c)"[..]));
+        assert_eq!((stat.sid, stat.tty), (Some(42), None));
+        let line = b"43 (bash) S 42 43 42 34819 43 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 99 0\n";
+        assert_eq!(parse_stat(line).expect("a stat line").tty, Some((136, 3)));
         for broken in [&b""[..], b"42", b"42 (x", b"42 (x)", b"x (x) S 1", b")("] {
             assert_eq!(parse_stat(broken), None);
         }
+    }
+
+    #[test]
+    fn user_and_container_are_read_of_a_process_and_missing_where_there_are_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let procfs = Procfs::new(dir.path());
+        assert_eq!((procfs.euid(7), procfs.container_id(7)), (None, None));
+        let write = |name: &str, text: &str| {
+            std::fs::create_dir_all(dir.path().join("7")).expect("writable");
+            std::fs::write(dir.path().join("7").join(name), text).expect("writable");
+        };
+        let id = "0123456789abcdef".repeat(4);
+        write("status", "Name:\tbash\nUmask:\t0022\nUid:\t1000\t0\t1\t2\nGid:\t5\t5\t5\t5\n");
+        write("cgroup", &format!("12:pids:/docker/{id}\n1:name=systemd:/docker/{id}\n0::/\n"));
+        assert_eq!((procfs.euid(7), procfs.container_id(7).as_deref()), (Some(0), Some(&*id)));
+        write("cgroup", "0::/user.slice/user-0.slice/session-1.scope\n");
+        assert_eq!(procfs.container_id(7), None);
     }
 
     #[test]

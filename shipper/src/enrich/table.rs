@@ -8,9 +8,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::event::{Args, Bytes, ProcessKey, Source};
+use super::clock::Clock;
+use crate::event::{Args, Bytes, ProcessKey, Source, WallTime};
 
-/// Most entries. A busy build host has some thousands; 65,536 take about 20 MB.
+/// Most entries. A busy build host has some thousands; 65,536 take about 23 MB.
 pub const ENTRIES_MAX: usize = 65_536;
 
 /// Most bytes of one process's arguments kept for its descendants' events.
@@ -38,9 +39,26 @@ impl Drop for Program {
     }
 }
 
+/// What is known of a process beside its program, as last seen: at its exec, at its fork from a
+/// process of which it was known, or in /proc.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Its session, which is the pid of the session's leader.
+    pub sid: Option<u32>,
+    /// Controlling terminal, device (major, minor).
+    pub tty: Option<(u32, u32)>,
+    /// Effective user.
+    pub euid: Option<u32>,
+    /// Id of the container it is in.
+    pub container: Option<Arc<str>>,
+}
+
 struct Entry {
     parent: Option<ProcessKey>,
     program: Option<Arc<Program>>,
+    standing: Standing,
+    /// Start in nanoseconds since boot, where the kernel told it.
+    start_ns: Option<u64>,
     source: Source,
     children: u32,
     exited: bool,
@@ -108,11 +126,12 @@ impl Table {
             }
             return;
         }
-        let (program, source) = match self.entries.get(&parent) {
-            Some(entry) => (entry.program.clone(), entry.source),
-            None => (None, Source::Unknown),
+        let (program, standing, source) = match self.entries.get(&parent) {
+            Some(entry) => (entry.program.clone(), entry.standing.clone(), entry.source),
+            None => (None, Standing::default(), Source::Unknown),
         };
         self.insert(child, Some(parent), program, source);
+        self.stand(child, standing);
     }
 
     /// A process executes a program. `parent` counts when the process is not known yet.
@@ -126,22 +145,66 @@ impl Table {
         }
     }
 
-    /// A process found in /proc; what events said of it stays.
+    /// A process found in /proc. False when events said already what it runs: that stays.
     pub fn found(
         &mut self,
         key: ProcessKey,
         parent: Option<ProcessKey>,
         program: Option<Arc<Program>>,
-    ) {
+    ) -> bool {
         match self.entries.get_mut(&key) {
             Some(entry) => {
-                if entry.program.is_none() {
-                    entry.program = program;
-                    entry.source = Source::Procfs;
+                if entry.program.is_some() {
+                    return false;
                 }
+                entry.program = program;
+                entry.source = Source::Procfs;
             }
             None => self.insert(key, parent, program, Source::Procfs),
         }
+        true
+    }
+
+    /// What is known of a process beside its program, from now on.
+    pub fn stand(&mut self, key: ProcessKey, standing: Standing) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.standing = standing;
+        }
+    }
+
+    /// A process leads the session of its pid, as was seen of another one in it: it may have begun it
+    /// without executing anything since. `tty` is the terminal of the session.
+    pub fn leads_session(&mut self, key: ProcessKey, tty: Option<(u32, u32)>) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            if entry.standing.sid != Some(key.pid) {
+                // It had left behind the terminal of the old one.
+                entry.standing = Standing { sid: Some(key.pid), tty, ..entry.standing.clone() };
+            } else if tty.is_some() {
+                entry.standing.tty = tty;
+            }
+        }
+    }
+
+    /// The kernel told when a process started, more finely than its key does.
+    pub fn started(&mut self, key: ProcessKey, start_ns: u64) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.start_ns = Some(start_ns);
+        }
+    }
+
+    /// When a process started: to the nanosecond where the kernel told it, else to 10 ms.
+    #[must_use]
+    pub fn start(&self, key: ProcessKey, clock: Clock) -> WallTime {
+        match self.entries.get(&key).and_then(|entry| entry.start_ns) {
+            Some(start_ns) => clock.wall(start_ns),
+            None => clock.wall_of_ticks(key.start_ticks),
+        }
+    }
+
+    /// What is known of a process beside its program.
+    #[must_use]
+    pub fn standing(&self, key: ProcessKey) -> Option<&Standing> {
+        self.entries.get(&key).map(|entry| &entry.standing)
     }
 
     /// A process ended.
@@ -229,7 +292,9 @@ impl Table {
         // Children may be known before their parent: the scan of /proc goes by pid.
         let children = self.absent.remove(&key).unwrap_or(0);
         self.by_pid.insert(key.pid, key);
-        self.entries.insert(key, Entry { parent, program, source, children, exited: false });
+        let (standing, start_ns) = (Standing::default(), None);
+        let entry = Entry { parent, program, standing, start_ns, source, children, exited: false };
+        self.entries.insert(key, entry);
     }
 
     fn count_child(&mut self, parent: ProcessKey) {
@@ -335,6 +400,36 @@ mod tests {
             (Some("sh"), Some("ls"))
         );
         assert_eq!(table.get(key(2)).and_then(|(parent, ..)| parent), Some(key(1)));
+    }
+
+    #[test]
+    fn a_child_stands_where_its_parent_stood_and_a_new_session_is_learnt_from_whoever_is_in_it() {
+        let mut table = Table::new(10);
+        let standing =
+            Standing { sid: Some(1), tty: Some((136, 0)), euid: Some(7), container: None };
+        table.exec(key(1), None, program(&table, "sh"));
+        table.stand(key(1), standing.clone());
+        table.fork(key(1), key(2));
+        assert_eq!(table.standing(key(2)), Some(&standing));
+        table.leads_session(key(2), None);
+        let alone = Standing { sid: Some(2), tty: None, ..standing.clone() };
+        assert_eq!(table.standing(key(2)), Some(&alone));
+        table.leads_session(key(2), Some((136, 1)));
+        table.leads_session(key(2), None);
+        let with_terminal = Standing { tty: Some((136, 1)), ..alone };
+        assert_eq!(table.standing(key(2)), Some(&with_terminal), "one in it may have given it up");
+        assert_eq!(table.standing(key(1)), Some(&standing));
+        assert_eq!(table.standing(key(3)), None);
+    }
+
+    #[test]
+    fn a_start_is_as_fine_as_it_was_told() {
+        let mut table = Table::new(10);
+        let clock = Clock::now();
+        table.fork(key(1), key(2));
+        assert_eq!(table.start(key(2), clock), clock.wall(200_000_000));
+        table.started(key(2), 200_000_007);
+        assert_eq!(table.start(key(2), clock), clock.wall(200_000_007));
     }
 
     #[test]

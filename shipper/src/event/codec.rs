@@ -17,6 +17,8 @@
 //!   repeated Ancestor ancestry = 11;
 //!   bool ancestry_cut = 12;
 //!   optional string container_id = 13;
+//!   optional Container container = 15;
+//!   optional EntryLeader entry_leader = 16;
 //! }
 //! message Process {
 //!   repeated uint64 key = 1;            // pid, start_ticks
@@ -48,7 +50,15 @@
 //!   string euid = 1; string uid = 2; string suid = 3; string egid = 4; string gid = 5;
 //!   string sgid = 6; string loginuid = 7; string file_owner = 8; string file_group = 9;
 //! }
-//! message Leader { uint32 pid = 1; optional bytes entity_id = 2; }
+//! message Leader {                      // all but pid optional
+//!   uint32 pid = 1; bytes entity_id = 2; fixed64 start = 3; bytes comm = 4; bytes executable = 5;
+//!   Args args = 6; uint32 euid = 7; string user = 8; bool interactive = 9;
+//! }
+//! message EntryLeader { Leader leader = 1; Entry kind = 2; }
+//! message Container {                   // all optional
+//!   string runtime = 1; string name = 2; string image_name = 3; string image_tag = 4;
+//!   string pod_uid = 5; string pod_name = 6; string pod_namespace = 7; bool from_runtime = 8;
+//! }
 //! message Path { bytes bytes = 1; bool cut = 2; bool unreachable = 3; }
 //! message Args {
 //!   repeated bytes list = 1;
@@ -88,6 +98,10 @@
 //!   bool ancestry_cut = 12;
 //! }
 //! enum Source { KERNEL = 1; EVENT = 2; PROCFS = 3; UNKNOWN = 4; }
+//! enum Entry {
+//!   INIT = 1; SSHD = 2; SSM = 3; CONTAINER = 4; TERMINAL = 5; CONSOLE = 6; KTHREAD = 7;
+//!   UNKNOWN = 8;
+//! }
 //! enum Stage {
 //!   RING_FULL = 1; KERNEL_RECURSION = 2; UNREADABLE = 3; UNDECODABLE = 4; SPOOL_FULL = 5;
 //!   SPOOL_DAMAGED = 6; TOO_LARGE = 7; QUARANTINED = 8;
@@ -105,13 +119,15 @@
 
 mod decode;
 mod exit;
+mod recent;
 mod wire;
 
 pub use decode::Decoder;
 
 use super::{
-    Ancestor, Args, Credentials, Event, Exec, ExecutedFile, FileFacts, Host, InsideIds, Layer,
-    Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
+    Ancestor, Args, Container, Credentials, EntryKind, EntryLeader, Event, Exec, ExecutedFile,
+    FileFacts, Host, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path,
+    Process, ProcessKey, Source,
 };
 use wire::Message;
 
@@ -198,6 +214,12 @@ fn exec(message: &mut Message<'_>, exec: &Exec) {
     if let Some(id) = &exec.container_id {
         message.bytes(13, id);
     }
+    if let Some(known) = &exec.container {
+        message.message(15, |message| container(message, known));
+    }
+    if let Some(known) = &exec.entry_leader {
+        message.message(16, |message| entry_leader(message, known));
+    }
 }
 
 fn process(message: &mut Message<'_>, process: &Process) {
@@ -225,8 +247,8 @@ fn process(message: &mut Message<'_>, process: &Process) {
     if let Some(session) = process.audit_session {
         message.uint(14, session);
     }
-    message.message(15, |message| leader(message, process.group_leader));
-    message.message(16, |message| leader(message, process.session_leader));
+    message.message(15, |message| leader(message, &process.group_leader));
+    message.message(16, |message| leader(message, &process.session_leader));
     if let Some((major, minor)) = process.tty {
         message.numbers(17, &[major.into(), minor.into()]);
     }
@@ -284,11 +306,63 @@ fn names(message: &mut Message<'_>, names: &Names) {
     }
 }
 
-fn leader(message: &mut Message<'_>, leader: Leader) {
+fn leader(message: &mut Message<'_>, leader: &Leader) {
     message.uint(1, leader.pid);
     if let Some(id) = leader.entity_id {
         message.bytes(2, id.0);
     }
+    if let Some(start) = leader.start {
+        message.fixed(3, start.0);
+    }
+    if let Some(comm) = &leader.comm {
+        message.bytes(4, comm);
+    }
+    if let Some(executable) = &leader.executable {
+        message.bytes(5, executable);
+    }
+    if let Some(list) = &leader.args {
+        message.message(6, |message| args(message, list));
+    }
+    if let Some(euid) = leader.euid {
+        message.uint(7, euid);
+    }
+    if let Some(user) = &leader.user {
+        message.bytes(8, &**user);
+    }
+    if let Some(interactive) = leader.interactive {
+        message.uint(9, interactive);
+    }
+}
+
+fn entry_leader(message: &mut Message<'_>, entry: &EntryLeader) {
+    message.message(1, |message| leader(message, &entry.leader));
+    message.uint(2, entry_kind(entry.kind));
+}
+
+fn entry_kind(kind: EntryKind) -> u64 {
+    match kind {
+        EntryKind::Init => 1,
+        EntryKind::Sshd => 2,
+        EntryKind::Ssm => 3,
+        EntryKind::Container => 4,
+        EntryKind::Terminal => 5,
+        EntryKind::Console => 6,
+        EntryKind::Kthread => 7,
+        EntryKind::Unknown => 8,
+    }
+}
+
+fn container(message: &mut Message<'_>, container: &Container) {
+    let Container {
+        runtime, name, image_name, image_tag, pod_uid, pod_name, pod_namespace, ..
+    } = container;
+    let texts = [runtime, name, image_name, image_tag, pod_uid, pod_name, pod_namespace];
+    for (field, text) in (1..).zip(texts) {
+        if let Some(text) = text {
+            message.bytes(field, &**text);
+        }
+    }
+    message.flag(8, container.from_runtime);
 }
 
 fn path(message: &mut Message<'_>, path: &Path) {

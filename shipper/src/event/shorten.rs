@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use super::{Ancestor, Args, Event};
+use super::{Args, Event};
 
 /// Arguments of the process that are never cut: without its name a command says nothing.
 const KEPT: usize = 1;
 
 /// The event with so many of its arguments that `length` is at most `bytes_max`. First those of the
-/// farthest ancestors go, last those of the process, from the end; `argv[0]` of the process stays,
+/// leaders go, which are mostly ancestors as well, then those of the farthest ancestors, last those of
+/// the process, from the end; `argv[0]` of the process stays,
 /// and `count` and `bytes_total` go on to tell what there was. `None` when that is not enough.
 ///
 /// `length` is how many bytes an event has as it is sent; it is asked about twenty times.
@@ -23,11 +24,10 @@ pub fn shorten(
         return Some(event.clone());
     }
     // A report of a loss has nothing that could be left out.
-    let all = match event {
-        Event::Exec(exec) => cuttable(Some(&exec.process.args), &exec.ancestry),
-        Event::Exit(exit) => cuttable(exit.process.args.as_deref(), &exit.ancestry),
-        Event::Loss(_) => return None,
-    };
+    if matches!(event, Event::Loss(_)) {
+        return None;
+    }
+    let all = cuttable(event);
     let mut shortest = keep(event, 0);
     if !fits(&shortest) {
         return None;
@@ -48,12 +48,50 @@ pub fn shorten(
 }
 
 /// What can be cut in all, each argument with its NUL.
-fn cuttable(own: Option<&Args>, ancestry: &[Ancestor]) -> usize {
+fn cuttable(event: &Event) -> usize {
     let bytes = |args: &Args, from: usize| -> usize {
         args.list.iter().skip(from).map(|arg| arg.len() + 1).sum()
     };
-    let ancestors = ancestry.iter().filter_map(|ancestor| ancestor.args.as_deref());
-    own.map_or(0, |args| bytes(args, KEPT)) + ancestors.map(|args| bytes(args, 0)).sum::<usize>()
+    let own = match event {
+        Event::Exec(exec) => Some(&exec.process.args),
+        Event::Exit(exit) => exit.process.args.as_deref(),
+        Event::Loss(_) => None,
+    };
+    let others = others(event).into_iter().map(|args| bytes(args, 0)).sum::<usize>();
+    own.map_or(0, |args| bytes(args, KEPT)) + others
+}
+
+/// The arguments of all but the process itself, those that are kept longest first.
+fn others(event: &Event) -> Vec<&Arc<Args>> {
+    let (ancestry, leaders) = match event {
+        Event::Exec(exec) => {
+            let process = &exec.process;
+            let entry = exec.entry_leader.as_ref().map(|entry| &entry.leader);
+            let leaders = [Some(&process.session_leader), Some(&process.group_leader), entry];
+            (&exec.ancestry, leaders)
+        }
+        Event::Exit(exit) => (&exit.ancestry, [None; 3]),
+        Event::Loss(_) => return Vec::new(),
+    };
+    let leaders = leaders.into_iter().flatten().map(|leader| &leader.args);
+    ancestry.iter().map(|ancestor| &ancestor.args).chain(leaders).flatten().collect()
+}
+
+/// The same, to be changed.
+fn others_mut(event: &mut Event) -> Vec<&mut Arc<Args>> {
+    let (ancestry, leaders) = match event {
+        Event::Exec(exec) => {
+            let process = &mut exec.process;
+            let entry = exec.entry_leader.as_mut().map(|entry| &mut entry.leader);
+            let leaders =
+                [Some(&mut process.session_leader), Some(&mut process.group_leader), entry];
+            (&mut exec.ancestry, leaders)
+        }
+        Event::Exit(exit) => (&mut exit.ancestry, [None, None, None]),
+        Event::Loss(_) => return Vec::new(),
+    };
+    let leaders = leaders.into_iter().flatten().map(|leader| &mut leader.args);
+    ancestry.iter_mut().map(|ancestor| &mut ancestor.args).chain(leaders).flatten().collect()
 }
 
 /// The event with so many bytes of what can be cut.
@@ -65,22 +103,22 @@ fn keep(event: &Event, bytes: usize) -> Event {
             if let Some(args) = cut(&exec.process.args, KEPT, &mut left) {
                 exec.process.args = args;
             }
-            exec.ancestry.iter_mut().for_each(|ancestor| cut_of(ancestor, 0, &mut left));
         }
         Event::Exit(exit) => {
-            cut_of(&mut exit.process, KEPT, &mut left);
-            exit.ancestry.iter_mut().for_each(|ancestor| cut_of(ancestor, 0, &mut left));
+            if let Some(args) = &mut exit.process.args
+                && let Some(short) = cut(args, KEPT, &mut left)
+            {
+                *args = Arc::new(short);
+            }
         }
         Event::Loss(_) => {}
     }
-    event
-}
-
-/// Cuts the arguments of one ancestor.
-fn cut_of(ancestor: &mut Ancestor, from: usize, left: &mut usize) {
-    if let Some(args) = ancestor.args.as_deref().and_then(|args| cut(args, from, left)) {
-        ancestor.args = Some(Arc::new(args));
+    for args in others_mut(&mut event) {
+        if let Some(short) = cut(args, 0, &mut left) {
+            *args = Arc::new(short);
+        }
     }
+    event
 }
 
 /// The arguments cut to what is left, which is taken from `left`; `None` when that is enough for all.
@@ -113,7 +151,7 @@ fn head(arg: &[u8], bytes: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Exec, testing};
+    use crate::event::{EntryKind, EntryLeader, Exec, Leader, testing};
 
     /// One byte each argument costs beside its own, as in the list of the spool.
     fn length(event: &Event) -> usize {
@@ -166,6 +204,30 @@ mod tests {
         }
         assert_eq!(shorten(&event, 2, length), None);
         assert_eq!(shorten(&testing::exit(), 2, length), None);
+    }
+
+    #[test]
+    fn leaders_are_cut_before_any_ancestor() {
+        let Event::Exec(mut exec) = testing::exec() else { unreachable!("an execution") };
+        let leader = Leader { args: Some(Arc::new(testing::args(["bash"]))), ..Leader::default() };
+        exec.process.session_leader = leader.clone();
+        exec.entry_leader = Some(EntryLeader { leader, kind: EntryKind::Sshd });
+        let all = |event: &Event| {
+            let Event::Exec(exec) = event else { return 0 };
+            let entry = exec.entry_leader.as_ref().map(|entry| &entry.leader);
+            let leaders = [entry, Some(&exec.process.session_leader)].into_iter().flatten();
+            let args = leaders.filter_map(|leader| leader.args.as_deref());
+            length(event)
+                + args
+                    .map(|args| args.list.iter().map(|arg| arg.len()).sum::<usize>())
+                    .sum::<usize>()
+        };
+        let event = Event::Exec(exec);
+        let short = shorten(&event, all(&event) - 8, all).expect("can be made that short");
+        assert_eq!(shown(&short), shown(&event));
+        let Event::Exec(short) = short else { unreachable!("an execution") };
+        let entry = short.entry_leader.expect("an entry leader").leader.args.expect("arguments");
+        assert!(entry.truncated && entry.list.is_empty() && entry.count == 1);
     }
 
     #[test]

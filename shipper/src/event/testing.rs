@@ -23,7 +23,7 @@ pub fn exec() -> Event {
     let path = Path { bytes: Box::from(&b"/usr/bin/ls"[..]), cut: false, unreachable: false };
     let capabilities =
         Capabilities { inheritable: 0, permitted: 0, effective: 0, bounding: 0, ambient: 0 };
-    let leader = Leader { pid: 1, entity_id: None };
+    let leader = Leader { pid: 1, ..Leader::default() };
     let process = Process {
         key: ProcessKey { pid: 42, start_ticks: 7 },
         entity_id: Id([2; 16]),
@@ -52,7 +52,7 @@ pub fn exec() -> Event {
         names: None,
         loginuid: None,
         audit_session: None,
-        group_leader: leader,
+        group_leader: leader.clone(),
         session_leader: leader,
         tty: None,
         namespaces: Namespaces::default(),
@@ -73,6 +73,8 @@ pub fn exec() -> Event {
         ancestry: ancestry(),
         ancestry_cut: false,
         container_id: None,
+        container: None,
+        entry_leader: None,
     }))
 }
 

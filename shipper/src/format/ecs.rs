@@ -4,8 +4,10 @@
 //! Written straight to bytes: the structs below borrow from the event and live for one call.
 
 mod capabilities;
+mod container;
 mod exit;
 mod fields;
+mod leaders;
 mod own;
 pub mod schema;
 
@@ -16,8 +18,10 @@ use crate::event::{
     Ancestor, Args, Event, Exec, FileFacts, Host, Id, Loss, Names, WallTime, basename,
 };
 use capabilities::CapabilityNames;
+use container::{ContainerFields, Orchestrator};
 use exit::ExitDocument;
-use fields::{CommandLine, Device, EventFields, HostFields, Ids, Keyed, Leaders, Mode, Terminal};
+use fields::{CommandLine, Device, EventFields, HostFields, Ids, Mode, Terminal};
+use leaders::Leaders;
 use own::Own;
 
 pub use fields::Class;
@@ -64,7 +68,9 @@ struct ExecDocument<'a> {
     user: UserFields<'a>,
     file: FileFields<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<Keyed<&'a str>>,
+    container: Option<ContainerFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orchestrator: Option<Orchestrator<'a>>,
     shipper: Own<'a>,
 }
 
@@ -94,7 +100,7 @@ struct ProcessFields<'a> {
     real_group: Ids<'a>,
     saved_group: Ids<'a>,
     #[serde(flatten)]
-    leaders: Leaders,
+    leaders: Leaders<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<ParentFields<'a>>,
     #[serde(rename = "Ext")]
@@ -227,7 +233,7 @@ impl<'a> ExecDocument<'a> {
                 group: Ids::new(ids.egid, names.egid.as_deref()),
                 real_group: Ids::new(ids.gid, names.gid.as_deref()),
                 saved_group: Ids::new(ids.sgid, names.sgid.as_deref()),
-                leaders: Leaders::new(process.group_leader, process.session_leader),
+                leaders: Leaders::new(exec),
                 parent: exec.ancestry.first().map(ParentFields::new),
                 ext: Ext { ancestry: exec.ancestry.iter().map(|a| a.entity_id).collect() },
             },
@@ -242,7 +248,8 @@ impl<'a> ExecDocument<'a> {
                     Facts::new(facts, names.file_owner.as_deref(), names.file_group.as_deref())
                 }),
             },
-            container: exec.container_id.as_deref().map(|id| Keyed { id }),
+            container: ContainerFields::new(exec),
+            orchestrator: Orchestrator::new(exec),
             shipper: Own::new(exec),
         }
     }

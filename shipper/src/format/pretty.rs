@@ -278,10 +278,7 @@ fn marks(event: &Value, command: &Command) -> Vec<(Style, String)> {
         let login = text(event, "/user/audit/name").or(login);
         marks.push((NOTE, format!("login {}", value(login.unwrap_or("-")))));
     }
-    if let Some(id) = text(event, "/container/id") {
-        let id: String = id.chars().take(CONTAINER_ID_SHOWN).collect();
-        marks.push((NOTE, format!("container {}", value(&id))));
-    }
+    marks.extend(container(event).map(|shown| (NOTE, format!("container {shown}"))));
     if let Some(path) = text(event, "/shipper/interpreter/path") {
         marks.push((DIM, format!("interpreter {}", value(path))));
     }
@@ -296,6 +293,21 @@ fn command_of(event: &Value, at: &str) -> String {
     text(event, &format!("{at}/executable"))
         .or_else(|| text(event, &format!("{at}/name")))
         .map_or_else(|| "-".to_owned(), word)
+}
+
+/// The container by its name, that of its pod before it; by its id where the name is not known.
+fn container(event: &Value) -> Option<String> {
+    let name = text(event, "/container/name");
+    let pod = text(event, "/orchestrator/resource/name");
+    match (pod, name) {
+        (Some(pod), Some(name)) => Some(format!("{}/{}", value(pod), value(name))),
+        (None, Some(name)) => Some(value(name)),
+        (_, None) => {
+            let id: String =
+                text(event, "/container/id")?.chars().take(CONTAINER_ID_SHOWN).collect();
+            Some(value(&id))
+        }
+    }
 }
 
 /// Quoted words with blanks between, cut to `columns_max`.

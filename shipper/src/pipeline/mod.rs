@@ -14,8 +14,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::capture::{Capture, CaptureError, Options, privileges};
-use crate::config::settings::Settings;
+use crate::config::settings::{EnrichSettings, Settings};
 use crate::deliver::{Control, Delivered};
+use crate::enrich::{Enricher, StateDirs};
 use crate::spool::disk::RealDisk;
 use crate::spool::{self, SpoolError};
 use sinks::OpenSink;
@@ -108,11 +109,11 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
 
     let capture = Capture::start(options)?;
     announce(&capture);
-    let (depth_max, ends) = (settings.enrich.ancestry_depth_max, settings.capture.exit);
+    let (enricher, ends) = (enricher(&settings.enrich), settings.capture.exit);
     let watched_signals = signals.clone();
     let captured = std::thread::Builder::new()
         .name("capture".to_owned())
-        .spawn(move || Work::new(capture, depth_max, ends, writer)?.run(&watched_signals.stop))
+        .spawn(move || Work::new(capture, enricher, ends, writer)?.run(&watched_signals.stop))
         .map_err(system("a thread cannot be started"))?
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -213,6 +214,13 @@ fn watch_signals(
         }
     });
     Ok(())
+}
+
+fn enricher(settings: &EnrichSettings) -> Enricher {
+    let dirs = settings.container_dirs.clone();
+    let state_dirs =
+        StateDirs { docker: dirs.docker, containerd: dirs.containerd, storage: dirs.storage };
+    Enricher::new(settings.ancestry_depth_max, state_dirs)
 }
 
 fn announce(capture: &Capture) {

@@ -73,11 +73,10 @@ impl Work {
     /// `ends`: whether the ends of processes are events.
     pub fn new(
         mut capture: Capture,
-        depth_max: usize,
+        mut enricher: Enricher,
         ends: bool,
         writer: Writer,
     ) -> Result<Self, CaptureError> {
-        let mut enricher = Enricher::new(depth_max);
         enricher.seed();
         if let Some(mark) = writer.last_mark() {
             capture.resume(mark)?;

@@ -46,6 +46,38 @@ pub struct Exec {
     pub ancestry_cut: bool,
     #[prost(string, optional, tag = "13")]
     pub container_id: Option<String>,
+    #[prost(message, tag = "15")]
+    pub container: Option<Container>,
+    #[prost(message, tag = "16")]
+    pub entry_leader: Option<EntryLeader>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Container {
+    #[prost(string, optional, tag = "1")]
+    pub runtime: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    pub name: Option<String>,
+    #[prost(string, optional, tag = "3")]
+    pub image_name: Option<String>,
+    #[prost(string, optional, tag = "4")]
+    pub image_tag: Option<String>,
+    #[prost(string, optional, tag = "5")]
+    pub pod_uid: Option<String>,
+    #[prost(string, optional, tag = "6")]
+    pub pod_name: Option<String>,
+    #[prost(string, optional, tag = "7")]
+    pub pod_namespace: Option<String>,
+    #[prost(bool, tag = "8")]
+    pub from_runtime: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct EntryLeader {
+    #[prost(message, required, tag = "1")]
+    pub leader: Leader,
+    #[prost(uint32, required, tag = "2")]
+    pub kind: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -124,6 +156,20 @@ pub struct Leader {
     pub pid: u32,
     #[prost(bytes, optional, tag = "2")]
     pub entity_id: Option<Vec<u8>>,
+    #[prost(fixed64, optional, tag = "3")]
+    pub start: Option<u64>,
+    #[prost(bytes, optional, tag = "4")]
+    pub comm: Option<Vec<u8>>,
+    #[prost(bytes, optional, tag = "5")]
+    pub executable: Option<Vec<u8>>,
+    #[prost(message, tag = "6")]
+    pub args: Option<Args>,
+    #[prost(uint32, optional, tag = "7")]
+    pub euid: Option<u32>,
+    #[prost(string, optional, tag = "8")]
+    pub user: Option<String>,
+    #[prost(bool, optional, tag = "9")]
+    pub interactive: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -293,6 +339,10 @@ pub struct LaterExec {
     pub ancestry_cut: bool,
     #[prost(string, optional, tag = "13")]
     pub container_id: Option<String>,
+    #[prost(bytes, optional, tag = "15")]
+    pub container: Option<Vec<u8>>,
+    #[prost(bytes, optional, tag = "16")]
+    pub entry_leader: Option<Vec<u8>>,
     #[prost(uint64, repeated, tag = "100")]
     pub numbers: Vec<u64>,
     #[prost(fixed32, optional, tag = "101")]
@@ -365,7 +415,8 @@ impl Later {
         if let Some(exec) = &mut self.exec {
             exec.numbers = vec![number, u64::MAX];
             exec.fixed = Some(u32::MAX);
-            exec.message = Some(Leader { pid: 1, entity_id: Some(bytes.to_vec()) });
+            exec.message =
+                Some(Leader { pid: 1, entity_id: Some(bytes.to_vec()), ..Leader::default() });
             exec.double = Some(1.5);
         }
         if let Some(loss) = &mut self.loss {

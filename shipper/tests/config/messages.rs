@@ -118,6 +118,20 @@ fn sections_are_told_what_is_wrong_with_them() {
             "enrich: { ancestry_depth_max: 0 }\n",
             &["1:31: `enrich.ancestry_depth_max` must be from 1 to 64, but is `0`"],
         ),
+        ("enrich: { container_dirs: { docker: [], storage: [/srv/containers] } }\n", &[]),
+        (
+            "enrich: { container_dirs: { dockers: [], containerd: /run/containerd, storage: [''] } }\n",
+            &[
+                "1:29: unknown key `dockers`; did you mean `docker`?",
+                "1:54: `enrich.container_dirs.containerd` must be a list (`- …`), but is the text \
+                 `/run/containerd`",
+                "1:81: `enrich.container_dirs.storage[0]` must be the path of a directory, but is ``",
+            ],
+        ),
+        (
+            "enrich: { container_dirs: { docker: [a, b, c, d, e, f, g, h, i] } }\n",
+            &["1:37: `enrich.container_dirs.docker` must have at most 8 entries, but has 9"],
+        ),
         (
             "enrich: { ancestry_depth_max: \"16\" }\n",
             &["1:31: `enrich.ancestry_depth_max` must be a whole number, but is the text `16`; \

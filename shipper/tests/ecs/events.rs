@@ -7,9 +7,10 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, Exit, FileFacts,
-    FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces,
-    Path, Process, ProcessKey, Source, WaitStatus, WallTime,
+    Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader, Event,
+    Exec, ExecutedFile, Exit, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss,
+    LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WaitStatus,
+    WallTime,
 };
 
 /// Any event.
@@ -146,9 +147,33 @@ fn inside() -> impl Strategy<Value = InsideIds> {
     })
 }
 
-fn leader() -> impl Strategy<Value = Leader> {
-    (prop_oneof![Just(0), any::<u32>()], option::of(id()))
-        .prop_map(|(pid, entity_id)| Leader { pid, entity_id })
+prop_compose! {
+    fn leader()(
+        (pid, entity_id, start) in
+            (prop_oneof![Just(0), any::<u32>()], option::of(id()), option::of(wall())),
+        (comm, executable) in (option::of(bytes(16)), option::of(bytes(60))),
+        args in option::of(args().prop_map(Arc::new)),
+        (euid, interactive, user) in (any::<Option<u32>>(), any::<Option<bool>>(), name()),
+    ) -> Leader {
+        Leader { pid, entity_id, start, comm, executable, args, euid, user, interactive }
+    }
+}
+
+fn entry_leader() -> impl Strategy<Value = EntryLeader> {
+    (leader(), select(EntryKind::ALL.to_vec()))
+        .prop_map(|(leader, kind)| EntryLeader { leader, kind })
+}
+
+prop_compose! {
+    fn container()(
+        (runtime, name, image_name, image_tag) in (name(), name(), name(), name()),
+        (pod_uid, pod_name, pod_namespace) in (name(), name(), name()),
+        from_runtime in any::<bool>(),
+    ) -> Arc<Container> {
+        Arc::new(Container {
+            runtime, name, image_name, image_tag, pod_uid, pod_name, pod_namespace, from_runtime,
+        })
+    }
 }
 
 fn namespaces() -> impl Strategy<Value = Namespaces> {
@@ -172,7 +197,8 @@ prop_compose! {
         (credentials, credentials_before, names) in
             (credentials(), option::of(credentials()), option::of(names())),
         (loginuid, audit_session, tty) in any::<(Option<u32>, Option<u32>, Option<(u32, u32)>)>(),
-        (group_leader, session_leader, namespaces) in (leader(), leader(), namespaces()),
+        (group_leader, session_leader, namespaces) in
+            (leader().boxed(), leader().boxed(), namespaces()),
         (cgroup_id, cgroup) in (any::<u64>(), bytes(60)),
         (no_new_privs, inside) in (any::<bool>(), option::of(inside())),
     ) -> Process {
@@ -222,11 +248,15 @@ prop_compose! {
         (host, process, file, interpreter) in
             (host(), process().boxed(), file().boxed(), option::of(file().boxed())),
         (ancestry, ancestry_cut) in (vec(ancestor(), 0..4), any::<bool>()),
-        container_id in option::of("[0-9a-f]{64}"),
+        (container_id, container, entry_leader) in (
+            option::of("[0-9a-f]{64}"),
+            option::of(container()),
+            option::of(entry_leader()).boxed(),
+        ),
     ) -> Exec {
         Exec {
             id, time, boot_ns, read, cpu, sequence, host, process, file, interpreter, ancestry,
-            ancestry_cut, container_id,
+            ancestry_cut, container_id, container, entry_leader,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use shipper::event::{Args, Event, codec, shorten};
+use shipper::event::{Args, Event, Exec, codec, shorten};
 
 use super::{events, line};
 
@@ -14,36 +14,49 @@ fn shortest(event: &Event) -> Event {
         args.truncated |= args.list.len() > kept;
         args.list.truncate(kept);
     };
-    let ancestry = match &mut event {
-        Event::Exec(exec) => {
-            cut(&mut exec.process.args, 1);
-            &mut exec.ancestry
-        }
+    match &mut event {
+        Event::Exec(exec) => cut(&mut exec.process.args, 1),
         Event::Exit(exit) => {
             if let Some(args) = &mut exit.process.args {
                 cut(Arc::make_mut(args), 1);
             }
-            &mut exit.ancestry
         }
         Event::Loss(_) => return event,
-    };
-    for args in ancestry.iter_mut().filter_map(|ancestor| ancestor.args.as_mut()) {
+    }
+    for args in others(&mut event).into_iter().flatten() {
         cut(Arc::make_mut(args), 0);
     }
     event
 }
 
-/// The arguments of the process and its ancestors, and the event without them.
+/// The arguments of the process and of all others, those that are kept longest first, and the event
+/// without them.
 fn taken_apart(event: &Event) -> Option<(Vec<Option<Args>>, Event)> {
     let mut event = event.clone();
     let take = |args: &mut Option<Arc<Args>>| args.take().map(Arc::unwrap_or_clone);
-    let (own, ancestry) = match &mut event {
-        Event::Exec(exec) => (Some(std::mem::take(&mut exec.process.args)), &mut exec.ancestry),
-        Event::Exit(exit) => (take(&mut exit.process.args), &mut exit.ancestry),
+    let own = match &mut event {
+        Event::Exec(exec) => Some(std::mem::take(&mut exec.process.args)),
+        Event::Exit(exit) => take(&mut exit.process.args),
         Event::Loss(_) => return None,
     };
-    let ancestors = ancestry.iter_mut().map(|ancestor| take(&mut ancestor.args));
-    Some((std::iter::once(own).chain(ancestors).collect(), event))
+    let others: Vec<_> = others(&mut event).into_iter().map(take).collect();
+    Some((std::iter::once(own).chain(others).collect(), event))
+}
+
+/// The arguments of all but the process, those that are kept longest first.
+fn others(event: &mut Event) -> Vec<&mut Option<Arc<Args>>> {
+    match event {
+        Event::Exec(exec) => {
+            let mut all: Vec<_> =
+                exec.ancestry.iter_mut().map(|ancestor| &mut ancestor.args).collect();
+            all.push(&mut exec.process.session_leader.args);
+            all.push(&mut exec.process.group_leader.args);
+            all.extend(exec.entry_leader.as_mut().map(|entry| &mut entry.leader.args));
+            all
+        }
+        Event::Exit(exit) => exit.ancestry.iter_mut().map(|ancestor| &mut ancestor.args).collect(),
+        Event::Loss(_) => Vec::new(),
+    }
 }
 
 /// Both are the same but for what was cut, which is marked.

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts,
-    FileSystem, Host, Id, Leader, Names, Namespaces, Path, Process, ProcessKey, Source, WallTime,
-    codec,
+    Ancestor, Args, Bytes, Capabilities, Credentials, EntryKind, EntryLeader, Event, Exec,
+    ExecutedFile, FileFacts, FileSystem, Host, Id, Leader, Names, Namespaces, Path, Process,
+    ProcessKey, Source, WallTime, codec,
 };
 use shipper::format::ecs;
 
@@ -153,7 +153,18 @@ impl Makings {
         };
         let object = format!("obj/module-{:04}/unit-{:05}.o", number % 97, self.random() % 20_000);
         let path = |text: &str| Path { bytes: bytes(text), cut: false, unreachable: false };
-        let leader = Leader { pid: 4200, entity_id: self.ancestors.first().map(|a| a.entity_id) };
+        let first = self.ancestors.first();
+        let leader = Leader {
+            pid: 4200,
+            entity_id: first.map(|ancestor| ancestor.entity_id),
+            start: first.map(|ancestor| ancestor.start),
+            comm: first.map(|ancestor| ancestor.comm.clone()),
+            executable: first.and_then(|ancestor| ancestor.executable.clone()),
+            args: first.and_then(|ancestor| ancestor.args.clone()),
+            euid: Some(1000),
+            user: self.names.euid.clone(),
+            interactive: Some(false),
+        };
         Event::Exec(Box::new(Exec {
             id: self.id(),
             time: WallTime(BEGIN_NS + moment),
@@ -179,8 +190,8 @@ impl Makings {
                 names: Some(self.names.clone()),
                 loginuid: None,
                 audit_session: None,
-                group_leader: leader,
-                session_leader: leader,
+                group_leader: Leader { args: None, ..leader.clone() },
+                session_leader: leader.clone(),
                 tty: None,
                 namespaces: Namespaces {
                     mnt: 4_026_531_841,
@@ -221,6 +232,8 @@ impl Makings {
             ancestry: self.ancestors.clone(),
             ancestry_cut: false,
             container_id: None,
+            container: None,
+            entry_leader: Some(EntryLeader { leader, kind: EntryKind::Init }),
         }))
     }
 }

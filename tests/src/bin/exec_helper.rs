@@ -79,6 +79,7 @@ fn run(how: &str, args: Vec<OsString>) -> anyhow::Result<()> {
         "leader-first" => leader_first(&args),
         "together" => together(&args),
         "abort-threads" => abort_with_threads(&args),
+        "terminal" => in_terminal(&strings(args)?),
         "storm" => storm(args),
         "stream" => stream(args),
         "bpf-program" => {
@@ -285,6 +286,28 @@ fn together(args: &[OsString]) -> anyhow::Result<()> {
     }
     barrier.wait();
     end_thread(0)
+}
+
+/// Executes in a session and terminal of its own, as a login does, prints the pid, and waits for its
+/// end.
+fn in_terminal(args: &[CString]) -> anyhow::Result<()> {
+    let (mut master, mut terminal) = (0, 0);
+    let null = std::ptr::null_mut();
+    // SAFETY: both descriptors are locals; name and settings may be null.
+    check(unsafe {
+        libc::openpty(&raw mut master, &raw mut terminal, null, null.cast(), null.cast())
+    })?;
+    // SAFETY: this process has one thread, so the child may do all that the parent may.
+    let pid = check(unsafe { libc::fork() })?;
+    if pid > 0 {
+        println!("{pid}");
+        return wait(pid);
+    }
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::setsid() })?;
+    // SAFETY: the descriptor is open, and the request takes a number.
+    check(unsafe { libc::ioctl(terminal, libc::TIOCSCTTY, 0) })?;
+    execv(args.first().context("a program")?, args)
 }
 
 /// Whether the kernel has a BPF program of that id.

@@ -227,6 +227,7 @@ fn the_container_is_known_by_its_cgroup() -> Result<()> {
         let id = "0123456789abcdef".repeat(4);
         let event = capture.event("container")?;
         expect(event, "/container/id", id.as_str())?;
+        expect(event, "/container/runtime", "docker")?;
         expect(event, "/shipper/cgroup/path", format!("/docker-{id}.scope"))?;
         expect(capture.event("last")?, "/container", Value::Null)
     })

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, Exit, FileFacts,
-    FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces,
-    Path, Process, ProcessKey, Source, WaitStatus, WallTime,
+    Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader, Event,
+    Exec, ExecutedFile, Exit, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss,
+    LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WaitStatus,
+    WallTime,
 };
 
 /// 2026-11-24T08:00:00.123456789Z.
@@ -39,7 +40,18 @@ fn exec() -> Exec {
         },
     };
     let name: Option<Arc<str>> = Some(Arc::from("root"));
-    let leader = Leader { pid: 4200, entity_id: Some(Id([3; 16])) };
+    let args = args();
+    let leader = Leader {
+        pid: 4200,
+        entity_id: Some(Id([3; 16])),
+        start: Some(TIME),
+        comm: Some(odd("bash")),
+        executable: Some(odd("/usr/bin/bash")),
+        args: Some(Arc::new(args.clone())),
+        euid: Some(1000),
+        user: name.clone(),
+        interactive: Some(true),
+    };
     Exec {
         id: Id([1; 16]),
         time: TIME,
@@ -56,7 +68,7 @@ fn exec() -> Exec {
             vpid: Some(7),
             comm: odd("script"),
             executable: path("/usr/bin/python3"),
-            args: args(),
+            args,
             working_directory: path("/srv/build"),
             credentials,
             credentials_before: Some(credentials),
@@ -78,12 +90,12 @@ fn exec() -> Exec {
                 sgid: name.clone(),
                 loginuid: name.clone(),
                 file_owner: name.clone(),
-                file_group: name,
+                file_group: name.clone(),
             }),
             loginuid: Some(1000),
             audit_session: Some(12),
-            group_leader: leader,
-            session_leader: leader,
+            group_leader: Leader { args: None, ..leader.clone() },
+            session_leader: leader.clone(),
             tty: Some((136, 2)),
             namespaces: Namespaces { mnt: 4_026_531_841, ..Namespaces::default() },
             cgroup_id: 4711,
@@ -94,6 +106,17 @@ fn exec() -> Exec {
         ancestry: vec![parent()],
         ancestry_cut: true,
         container_id: Some("c0ffee".to_owned()),
+        container: Some(Arc::new(Container {
+            runtime: Some("containerd".into()),
+            name: Some("compile".into()),
+            image_name: Some("registry.example:5000/build/python".into()),
+            image_tag: Some("3.13".into()),
+            pod_uid: Some("268c2a50-6bf6-443f-8c65-59ebefabd52d".into()),
+            pod_name: Some("build-74d9c7d6f5-b6tvr".into()),
+            pod_namespace: Some("ci".into()),
+            from_runtime: true,
+        })),
+        entry_leader: Some(EntryLeader { leader, kind: EntryKind::Container }),
     }
 }
 

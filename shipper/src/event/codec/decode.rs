@@ -2,29 +2,33 @@
 
 use std::sync::Arc;
 
+use super::recent::Recent;
 use super::wire::{Field, Fields, small};
 use super::{
     CodecError, FILE_DELETED, FILE_LOWER, FILE_MEMFD, FILE_NOEXEC, FILE_NOSUID, FILE_READ_ONLY,
     FILE_UPPER,
 };
 use crate::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts,
-    FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces,
-    Path, Process, ProcessKey, Source, WallTime,
+    Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader, Event,
+    Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind,
+    LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WallTime,
 };
 
-/// Lists of arguments that are remembered: more than the ancestors of one process.
+/// Lists of arguments that are remembered: more than the ancestors and leaders of one process.
 const ARGS_KEPT_MAX: usize = 16;
+/// Containers that are remembered: a few execute most programs.
+const CONTAINERS_KEPT_MAX: usize = 4;
 /// Sets of names that are remembered: a few users execute most programs.
 const NAMES_KEPT_MAX: usize = 4;
 
 /// Decodes one event after the other. Events share what is the same in them, in one place of memory:
-/// the host, and the arguments of ancestors.
+/// the host, the container, and the arguments of ancestors.
 #[derive(Debug)]
 pub struct Decoder {
     host: Recent<Arc<Host>>,
     args: Recent<Arc<Args>>,
     names: Recent<Names>,
+    containers: Recent<Arc<Container>>,
 }
 
 impl Default for Decoder {
@@ -33,6 +37,7 @@ impl Default for Decoder {
             host: Recent::new(1),
             args: Recent::new(ARGS_KEPT_MAX),
             names: Recent::new(NAMES_KEPT_MAX),
+            containers: Recent::new(CONTAINERS_KEPT_MAX),
         }
     }
 }
@@ -67,6 +72,7 @@ impl Decoder {
         let (mut id, mut time, mut boot_ns, mut read) = (None, None, None, None);
         let (mut cpu, mut sequence, mut host, mut inner) = (None, None, None, None);
         let (mut executed, mut interpreter, mut container_id) = (None, None, None);
+        let (mut known_container, mut entry) = (None, None);
         let mut ancestry = Vec::new();
         let mut ancestry_cut = false;
         for field in Fields::new(bytes) {
@@ -85,6 +91,8 @@ impl Decoder {
                 11 => ancestry.push(self.ancestor(field.bytes()?)?),
                 12 => ancestry_cut = field.flag()?,
                 13 => container_id = Some(field.text()?.to_owned()),
+                15 => known_container = Some(self.container(field.bytes()?)?),
+                16 => entry = Some(self.entry_leader(field.bytes()?)?),
                 _ => {}
             }
         }
@@ -102,6 +110,8 @@ impl Decoder {
             ancestry,
             ancestry_cut,
             container_id,
+            container: known_container,
+            entry_leader: entry,
         })
     }
 
@@ -136,6 +146,14 @@ impl Decoder {
         })
     }
 
+    fn container(&mut self, bytes: &[u8]) -> Result<Arc<Container>, CodecError> {
+        self.containers.get(bytes, |bytes| container(bytes).map(Arc::new))
+    }
+
+    fn args(&mut self, bytes: &[u8]) -> Result<Arc<Args>, CodecError> {
+        self.args.get(bytes, |bytes| args(bytes).map(Arc::new))
+    }
+
     pub(super) fn host(&mut self, bytes: &[u8]) -> Result<Arc<Host>, CodecError> {
         self.host.get(bytes, |bytes| host(bytes).map(Arc::new))
     }
@@ -165,8 +183,8 @@ impl Decoder {
                 12 => known_names = Some(self.names.get(field.bytes()?, names)?),
                 13 => loginuid = Some(field.small()?),
                 14 => audit_session = Some(field.small()?),
-                15 => group_leader = Some(leader(field.bytes()?)?),
-                16 => session_leader = Some(leader(field.bytes()?)?),
+                15 => group_leader = Some(self.leader(field.bytes()?)?),
+                16 => session_leader = Some(self.leader(field.bytes()?)?),
                 17 => {
                     let [major, minor] = field.numbers()?;
                     tty = Some((small(major)?, small(minor)?));
@@ -205,6 +223,43 @@ impl Decoder {
         })
     }
 
+    fn leader(&mut self, bytes: &[u8]) -> Result<Leader, CodecError> {
+        let mut known = Leader::default();
+        let mut pid = None;
+        for field in Fields::new(bytes) {
+            let field = field?;
+            match field.number {
+                1 => pid = Some(field.small()?),
+                2 => known.entity_id = Some(read_id(&field)?),
+                3 => known.start = Some(WallTime(field.uint()?)),
+                4 => known.comm = Some(read_bytes(&field)?),
+                5 => known.executable = Some(read_bytes(&field)?),
+                6 => known.args = Some(self.args(field.bytes()?)?),
+                7 => known.euid = Some(field.small()?),
+                8 => known.user = Some(Arc::from(field.text()?)),
+                9 => known.interactive = Some(field.flag()?),
+                _ => {}
+            }
+        }
+        Ok(Leader { pid: need(pid, "leader.pid")?, ..known })
+    }
+
+    fn entry_leader(&mut self, bytes: &[u8]) -> Result<EntryLeader, CodecError> {
+        let (mut leader, mut kind) = (None, None);
+        for field in Fields::new(bytes) {
+            let field = field?;
+            match field.number {
+                1 => leader = Some(self.leader(field.bytes()?)?),
+                2 => kind = Some(read_entry_kind(field.uint()?)?),
+                _ => {}
+            }
+        }
+        Ok(EntryLeader {
+            leader: need(leader, "entry_leader.leader")?,
+            kind: need(kind, "entry_leader.kind")?,
+        })
+    }
+
     pub(super) fn ancestor(&mut self, bytes: &[u8]) -> Result<Ancestor, CodecError> {
         let (mut key, mut entity_id, mut start, mut comm) = (None, None, None, None);
         let (mut executable, mut arguments, mut source) = (None, None, None);
@@ -216,10 +271,7 @@ impl Decoder {
                 3 => start = Some(WallTime(field.uint()?)),
                 4 => comm = Some(read_bytes(&field)?),
                 5 => executable = Some(read_bytes(&field)?),
-                6 => {
-                    let bytes = field.bytes()?;
-                    arguments = Some(self.args.get(bytes, |bytes| args(bytes).map(Arc::new))?);
-                }
+                6 => arguments = Some(self.args(field.bytes()?)?),
                 7 => source = Some(read_source(field.uint()?)?),
                 _ => {}
             }
@@ -233,45 +285,6 @@ impl Decoder {
             args: arguments,
             source: need(source, "ancestor.source")?,
         })
-    }
-}
-
-/// Messages that were decoded lately, by their bytes.
-#[derive(Debug)]
-struct Recent<T> {
-    entries: Vec<(Vec<u8>, T)>,
-    entries_max: usize,
-    /// The entry that goes next.
-    oldest: usize,
-}
-
-impl<T: Clone> Recent<T> {
-    /// Bytes of the largest message that is remembered, so that all of them stay below 64 KiB.
-    const BYTES_MAX: usize = 4096;
-
-    fn new(entries_max: usize) -> Self {
-        Recent { entries: Vec::new(), entries_max, oldest: 0 }
-    }
-
-    fn get(
-        &mut self,
-        bytes: &[u8],
-        decode: impl FnOnce(&[u8]) -> Result<T, CodecError>,
-    ) -> Result<T, CodecError> {
-        if let Some((_, known)) = self.entries.iter().find(|(known, _)| known == bytes) {
-            return Ok(known.clone());
-        }
-        let value = decode(bytes)?;
-        if bytes.len() <= Self::BYTES_MAX {
-            let entry = (bytes.to_vec(), value.clone());
-            if self.entries.len() < self.entries_max {
-                self.entries.push(entry);
-            } else {
-                self.entries[self.oldest] = entry;
-                self.oldest = (self.oldest + 1) % self.entries_max;
-            }
-        }
-        Ok(value)
     }
 }
 
@@ -382,17 +395,27 @@ fn names(bytes: &[u8]) -> Result<Names, CodecError> {
     Ok(names)
 }
 
-fn leader(bytes: &[u8]) -> Result<Leader, CodecError> {
-    let (mut pid, mut entity_id) = (None, None);
+fn container(bytes: &[u8]) -> Result<Container, CodecError> {
+    let mut known = Container::default();
     for field in Fields::new(bytes) {
         let field = field?;
-        match field.number {
-            1 => pid = Some(field.small()?),
-            2 => entity_id = Some(read_id(&field)?),
-            _ => {}
-        }
+        let text = match field.number {
+            1 => &mut known.runtime,
+            2 => &mut known.name,
+            3 => &mut known.image_name,
+            4 => &mut known.image_tag,
+            5 => &mut known.pod_uid,
+            6 => &mut known.pod_name,
+            7 => &mut known.pod_namespace,
+            8 => {
+                known.from_runtime = field.flag()?;
+                continue;
+            }
+            _ => continue,
+        };
+        *text = Some(Arc::from(field.text()?));
     }
-    Ok(Leader { pid: need(pid, "leader.pid")?, entity_id })
+    Ok(known)
 }
 
 fn path(message: &[u8]) -> Result<Path, CodecError> {
@@ -483,6 +506,11 @@ fn read_source(number: u64) -> Result<Source, CodecError> {
         4 => Ok(Source::Unknown),
         _ => Err(CodecError::Unknown("source")),
     }
+}
+
+fn read_entry_kind(number: u64) -> Result<EntryKind, CodecError> {
+    let known = EntryKind::ALL.into_iter().find(|kind| super::entry_kind(*kind) == number);
+    known.ok_or(CodecError::Unknown("entry_leader.kind"))
 }
 
 fn read_stage(number: u64) -> Result<LossStage, CodecError> {

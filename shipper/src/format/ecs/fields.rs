@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::super::text::{self, Long, Shown};
-use crate::event::{Bytes, Event, Exec, Exit, Host, Id, Leader, Loss, WallTime};
+use crate::event::{Bytes, Event, Exec, Exit, Host, Id, Loss, WallTime};
 
 /// What tells the kinds of events apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,33 +172,6 @@ impl<'a> Ids<'a> {
     /// With or without a name.
     pub fn new(id: u32, name: Option<&'a str>) -> Self {
         Ids { id: Shown(id), name }
-    }
-}
-
-/// `process.group_leader` and `process.session_leader`.
-#[derive(Serialize)]
-pub struct Leaders {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group_leader: Option<LeaderFields>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session_leader: Option<LeaderFields>,
-}
-
-#[derive(Serialize)]
-struct LeaderFields {
-    pid: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entity_id: Option<Id>,
-}
-
-impl Leaders {
-    /// A leader of pid 0 is left out: a kernel thread's, or one the kernel does not tell.
-    pub fn new(group: Leader, session: Leader) -> Self {
-        let fields = |leader: Leader| {
-            (leader.pid != 0)
-                .then_some(LeaderFields { pid: leader.pid, entity_id: leader.entity_id })
-        };
-        Leaders { group_leader: fields(group), session_leader: fields(session) }
     }
 }
 

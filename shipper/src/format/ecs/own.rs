@@ -42,6 +42,8 @@ pub(super) struct Own<'a> {
     audit_session: Option<Shown<u32>>,
     namespaces: Namespaces,
     cgroup: Cgroup<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_source: Option<&'static str>,
     boot_ns: Long,
     cpu: u32,
 }
@@ -217,6 +219,11 @@ impl<'a> Own<'a> {
             audit_session: process.audit_session.map(Shown),
             namespaces: Namespaces::new(&process.namespaces),
             cgroup: Cgroup { id: Shown(process.cgroup_id), path: Text(&process.cgroup) },
+            container_source: exec
+                .container
+                .as_ref()
+                .filter(|container| container.from_runtime)
+                .map(|_| "runtime"),
             boot_ns: Long(exec.boot_ns),
             cpu: exec.cpu,
         }

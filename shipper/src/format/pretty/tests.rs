@@ -54,6 +54,17 @@ fn a_line_tells_when_who_under_what_which_file_and_what_is_unusual() {
 }
 
 #[test]
+fn a_container_is_shown_by_its_name_where_that_is_known_within_its_pod() {
+    let named = set(script(), "/container/name", json!("front"));
+    assert!(plain(&named).contains("[container front]"), "{}", plain(&named));
+    let mut in_pod = named.clone();
+    in_pod["orchestrator"] = json!({"resource": {"type": "pod", "name": "web-74d9"}});
+    assert!(plain(&in_pod).contains("[container web-74d9/front]"), "{}", plain(&in_pod));
+    in_pod["container"] = json!({"id": "1a2b3c4d5e6f77889900"});
+    assert!(plain(&in_pod).contains("[container 1a2b3c4d5e6f]"), "{}", plain(&in_pod));
+}
+
+#[test]
 fn an_event_of_another_day_shows_its_date() {
     let event = set(script(), "/@timestamp", json!("2026-11-23T22:59:59Z"));
     assert!(plain(&event).starts_with("2026-11-23 23:59:59.000 alice"), "{}", plain(&event));
@@ -190,7 +201,7 @@ fn hostile() -> impl Strategy<Value = Value> {
 
 prop_compose! {
     fn hostile_event()(
-        texts in proptest::collection::vec(hostile(), 14),
+        texts in proptest::collection::vec(hostile(), 15),
         args in proptest::collection::vec(hostile(), 0..6),
         loss in any::<bool>(),
         (script, end) in any::<(bool, bool)>(),
@@ -209,6 +220,8 @@ prop_compose! {
         });
         if script {
             event["shipper"]["interpreter"] = json!({"path": texts[12]});
+            event["container"]["name"] = texts[13].clone();
+            event["orchestrator"] = json!({"resource": {"name": texts[14]}});
         }
         if end {
             event["event"]["action"] = json!("end");

@@ -99,7 +99,7 @@ pub fn exec(key: Key) -> Event {
         layer: None,
     };
     let facts = (dice.below(UNKNOWN_EACH) != 0).then_some(facts);
-    let leader = Leader { pid: 1, entity_id: None };
+    let leader = Leader { pid: 1, ..Leader::default() };
     let process = Process {
         key: ProcessKey { pid: 1, start_ticks: key },
         entity_id: id(key),
@@ -117,7 +117,7 @@ pub fn exec(key: Key) -> Event {
         names: None,
         loginuid: None,
         audit_session: None,
-        group_leader: leader,
+        group_leader: leader.clone(),
         session_leader: leader,
         tty: None,
         namespaces: Namespaces::default(),
@@ -138,6 +138,8 @@ pub fn exec(key: Key) -> Event {
         ancestry: Vec::new(),
         ancestry_cut: false,
         container_id: None,
+        container: None,
+        entry_leader: None,
     }))
 }
 

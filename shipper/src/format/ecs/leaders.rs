@@ -1,0 +1,86 @@
+//! `process.group_leader`, `process.session_leader` and `process.entry_leader`: what Elastic's Session
+//! View puts sessions together from.
+
+use serde::Serialize;
+
+use super::super::text::Text;
+use super::fields::Ids;
+use super::{AncestorArgs, some, texts};
+use crate::event::{EntryLeader, Exec, Id, Leader, WallTime};
+
+/// The three of them.
+#[derive(Serialize)]
+pub(super) struct Leaders<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_leader: Option<LeaderFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_leader: Option<LeaderFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry_leader: Option<LeaderFields<'a>>,
+}
+
+#[derive(Serialize)]
+struct LeaderFields<'a> {
+    pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entity_id: Option<Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<WallTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executable: Option<Text<'a>>,
+    #[serde(flatten)]
+    args: Option<AncestorArgs<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Ids<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interactive: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    same_as_process: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry_meta: Option<EntryMeta>,
+}
+
+#[derive(Serialize)]
+struct EntryMeta {
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+impl<'a> Leaders<'a> {
+    /// Of an execution. A group or session of id 0 is left out: a kernel thread's, or one the kernel
+    /// does not tell.
+    pub(super) fn new(exec: &'a Exec) -> Self {
+        let process = exec.process.entity_id;
+        let told =
+            |leader: &'a Leader| (leader.pid != 0).then(|| LeaderFields::new(leader, process));
+        let group_leader = told(&exec.process.group_leader);
+        Leaders {
+            group_leader: group_leader.map(|fields| LeaderFields { args: None, ..fields }),
+            session_leader: told(&exec.process.session_leader),
+            entry_leader: exec.entry_leader.as_ref().map(|EntryLeader { leader, kind }| {
+                let entry_meta = Some(EntryMeta { kind: kind.as_str() });
+                LeaderFields { entry_meta, ..LeaderFields::new(leader, process) }
+            }),
+        }
+    }
+}
+
+impl<'a> LeaderFields<'a> {
+    fn new(leader: &'a Leader, process: Id) -> Self {
+        let args = leader.args.as_deref();
+        LeaderFields {
+            pid: leader.pid,
+            entity_id: leader.entity_id,
+            start: leader.start,
+            name: leader.comm.as_deref().and_then(some),
+            executable: leader.executable.as_deref().and_then(some),
+            args: args.map(|args| AncestorArgs { args: texts(args), args_count: args.count }),
+            user: leader.euid.map(|euid| Ids::new(euid, leader.user.as_deref())),
+            interactive: leader.interactive,
+            same_as_process: leader.entity_id.map(|id| id == process),
+            entry_meta: None,
+        }
+    }
+}
