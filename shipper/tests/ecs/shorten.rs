@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use shipper::event::{Args, Event, Exec, codec, shorten};
+use shipper::event::{Args, Event, codec, shorten};
 
 use super::{events, line};
 
