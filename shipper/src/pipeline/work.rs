@@ -146,7 +146,7 @@ impl Work {
         let until = Instant::now() + TICK;
         loop {
             let line = &mut self.line;
-            let more = self.capture.next(|record| line.read(record));
+            let more = self.capture.next(|record, _| line.read(record));
             let drained = if !more {
                 Drained::Empty
             } else if Instant::now() >= until || enough() {
@@ -168,11 +168,11 @@ impl Work {
     /// Writes the block, and lets the ring forget what is in it. False when the spool is full: the
     /// block is kept.
     fn write(&mut self) -> bool {
-        let mark = self.capture.mark();
+        let mark = self.capture.mark(None);
         match self.line.writer.write(&mark, self.now()) {
             // What was dropped is counted.
             Wrote::Done | Wrote::Dropped { .. } => {
-                self.capture.release();
+                self.capture.release(None);
                 true
             }
             // The spool has said why.
