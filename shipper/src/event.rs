@@ -4,6 +4,7 @@
 //! show those that are not UTF-8. What was cut, looked up later or not checked says so here.
 
 pub mod codec;
+mod file;
 mod loss;
 mod shorten;
 #[cfg(test)]
@@ -11,6 +12,7 @@ pub mod testing;
 
 use std::sync::Arc;
 
+pub use file::{ExecutedFile, FileHash, HashMissing};
 pub use loss::{Loss, LossKind, LossStage};
 pub use shorten::shorten;
 
@@ -18,7 +20,7 @@ pub use shorten::shorten;
 pub type Bytes = Box<[u8]>;
 
 /// Nanoseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WallTime(pub u64);
 
 /// A record of the stream.
@@ -256,25 +258,6 @@ pub struct Args {
     pub truncated: bool,
     /// Not all bytes could be read.
     pub faulted: bool,
-}
-
-/// A file that was executed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExecutedFile {
-    /// Its path.
-    pub path: Path,
-    /// What its inode says; `None` when it could not be had.
-    pub facts: Option<FileFacts>,
-    /// Where the facts came from.
-    pub source: Source,
-}
-
-impl ExecutedFile {
-    /// Whether the file belongs to somebody else than root; `None` when the owner is not known.
-    #[must_use]
-    pub fn not_root_owned(&self) -> Option<bool> {
-        self.facts.as_ref().map(|facts| facts.uid != 0)
-    }
 }
 
 /// What an inode says.

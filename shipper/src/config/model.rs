@@ -15,6 +15,8 @@ use super::units::{ByteSize, FreeSpace, Span};
 
 /// Least ring buffer: one record with the longest argv must fit with room for the next.
 const RING_BUFFER_BYTES_MIN: u64 = 64 << 10;
+const HASH_BYTES_MIN: u64 = 4 << 10;
+const HASH_BYTES_MAX: u64 = 16 << 30;
 
 /// Largest ring buffer: the kernel pins all of it.
 const RING_BUFFER_BYTES_MAX: u64 = 1 << 30;
@@ -157,12 +159,36 @@ pub struct Enrich {
     /// Ancestors listed with each exec, 1 to 64.
     #[schemars(range(min = 1, max = 64))]
     pub ancestry_depth_max: u32,
+    /// Whether executed files are hashed. Each is read once and then known until it changes.
+    pub hash: HashKind,
+    /// Largest file that is hashed, 4KiB to 16GiB. An event of a larger one says so.
+    #[schemars(range(min = HASH_BYTES_MIN, max = HASH_BYTES_MAX))]
+    pub hash_bytes_max: ByteSize,
+    /// Longest time an event, and those behind it, wait for a hash, 1ms to 10s. One that goes without
+    /// says so.
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "10s"))]
+    pub hash_wait_max: Span,
 }
 
 impl Default for Enrich {
     fn default() -> Self {
-        Enrich { ancestry_depth_max: 16 }
+        Enrich {
+            ancestry_depth_max: 16,
+            hash: HashKind::None,
+            hash_bytes_max: ByteSize(64 << 20),
+            hash_wait_max: Span(Duration::from_secs(1)),
+        }
     }
+}
+
+/// Hashes of executed files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HashKind {
+    /// None.
+    None,
+    /// SHA-256.
+    Sha256,
 }
 
 /// The log on disk between capture and the sinks.

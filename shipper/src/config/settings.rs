@@ -13,8 +13,8 @@ pub use super::kafka::{
     SaslSettings, SplunkSettings,
 };
 use super::model::{
-    Compress, Compression, Config, ConsoleOutput, Delivery, FileSink, Filter, Fsync, Mode, Sink,
-    Spool, WhenFull,
+    Compress, Compression, Config, ConsoleOutput, Delivery, FileSink, Filter, Fsync, HashKind,
+    Mode, Sink, Spool, WhenFull,
 };
 pub use super::secret::Secret;
 pub use super::tls::TlsSettings;
@@ -60,6 +60,17 @@ pub struct CaptureSettings {
 pub struct EnrichSettings {
     /// Ancestors listed with each exec, 1 to 64.
     pub ancestry_depth_max: usize,
+    /// How executed files are hashed, if they are.
+    pub hash: Option<HashSettings>,
+}
+
+/// SHA-256 of executed files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashSettings {
+    /// Largest file that is hashed, 4 KiB to 16 GiB.
+    pub bytes_max: u64,
+    /// Longest time an event waits, 1 ms to 10 s.
+    pub wait_max: Duration,
 }
 
 /// The log on disk between capture and the sinks.
@@ -192,6 +203,13 @@ impl Settings {
             },
             enrich: EnrichSettings {
                 ancestry_depth_max: config.enrich.ancestry_depth_max as usize,
+                hash: match config.enrich.hash {
+                    HashKind::None => None,
+                    HashKind::Sha256 => Some(HashSettings {
+                        bytes_max: config.enrich.hash_bytes_max.0,
+                        wait_max: config.enrich.hash_wait_max.0,
+                    }),
+                },
             },
             spool: SpoolSettings::from(config.spool),
             shutdown_timeout: config.shutdown_timeout.0,

@@ -15,7 +15,9 @@ use crate::event::{
     Ancestor, Args, Event, Exec, FileFacts, Host, Id, Loss, Names, WallTime, basename,
 };
 use capabilities::CapabilityNames;
-use fields::{CommandLine, Device, EventFields, HostFields, Ids, Keyed, Leaders, Mode, Terminal};
+use fields::{
+    CommandLine, Device, EventFields, Hash, HostFields, Ids, Keyed, Leaders, Mode, Terminal,
+};
 use own::Own;
 
 pub use fields::Class;
@@ -75,6 +77,8 @@ struct ProcessFields<'a> {
     name: Text<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     executable: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<Hash>,
     args: Vec<Text<'a>>,
     args_count: u32,
     command_line: CommandLine<'a>,
@@ -152,6 +156,8 @@ struct FileFields<'a> {
     name: Option<Text<'a>>,
     #[serde(flatten)]
     facts: Option<Facts<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<Hash>,
 }
 
 #[derive(Serialize)]
@@ -211,6 +217,7 @@ impl<'a> ExecDocument<'a> {
                 entity_id: process.entity_id,
                 name: Text(&process.comm),
                 executable: some(&process.executable.bytes),
+                hash: Hash::of(exec.interpreter.as_ref().unwrap_or(&exec.file)),
                 args: texts(&process.args),
                 args_count: process.args.count,
                 command_line: CommandLine(&process.args.list),
@@ -238,6 +245,7 @@ impl<'a> ExecDocument<'a> {
                 facts: exec.file.facts.as_ref().map(|facts| {
                     Facts::new(facts, names.file_owner.as_deref(), names.file_group.as_deref())
                 }),
+                hash: Hash::of(&exec.file),
             },
             container: exec.container_id.as_deref().map(|id| Keyed { id }),
             shipper: Own::new(exec),

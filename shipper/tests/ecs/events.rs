@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use shipper::event::{
     Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts,
-    FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces,
-    Path, Process, ProcessKey, Source, WallTime,
+    FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader, Loss, LossKind,
+    LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WallTime,
 };
 
 /// Any event.
@@ -98,11 +98,25 @@ prop_compose! {
 }
 
 fn file() -> impl Strategy<Value = ExecutedFile> {
-    (path(), option::of(facts()), source()).prop_map(|(path, facts, source)| ExecutedFile {
-        path,
-        facts,
-        source,
-    })
+    (path(), option::of(facts()), source(), option::of(hash()))
+        .prop_map(|(path, facts, source, hash)| ExecutedFile { path, facts, source, hash })
+}
+
+fn hash() -> impl Strategy<Value = FileHash> {
+    let missing = vec![
+        HashMissing::Late,
+        HashMissing::TooLarge,
+        HashMissing::Unreadable,
+        HashMissing::Changed,
+        HashMissing::NotAFile,
+        HashMissing::Gone,
+        HashMissing::Unknown,
+        HashMissing::Unsure,
+    ];
+    prop_oneof![
+        any::<[u8; 32]>().prop_map(FileHash::Sha256),
+        select(missing).prop_map(FileHash::Missing),
+    ]
 }
 
 prop_compose! {

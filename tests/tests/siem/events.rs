@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, Host,
-    Id, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
-    WallTime,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts,
+    FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader, Loss, LossKind,
+    LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WallTime,
 };
 
 /// 2026-11-24T08:00:00.123456789Z.
 const TIME: WallTime = WallTime(1_795_507_200_123_456_789);
 
-/// An execution with everything there is, and a report of a loss.
-pub fn events() -> [Event; 2] {
-    [Event::Exec(Box::new(exec())), Event::Loss(loss())]
+/// An execution with everything there is, one of which the files could not be hashed, and a report of a
+/// loss.
+pub fn events() -> [Event; 3] {
+    let missing = Some(FileHash::Missing(HashMissing::Gone));
+    let mut not_hashed = Exec { id: Id([10; 16]), ..exec() };
+    not_hashed.file.hash = missing;
+    not_hashed.interpreter.as_mut().expect("it has one").hash = missing;
+    [Event::Exec(Box::new(exec())), Event::Exec(Box::new(not_hashed)), Event::Loss(loss())]
 }
 
 /// A single argument of this many bytes: most of what a configuration may let through.
@@ -29,13 +34,13 @@ fn exec() -> Exec {
         sgid: 0,
         fsuid: 0,
         fsgid: 0,
-        securebits: 0,
+        securebits: 1,
         capabilities: Capabilities {
-            inheritable: 0,
+            inheritable: 1,
             permitted: 0x1ff_ffff_ffff,
             effective: 0x1ff_ffff_ffff,
-            bounding: 0x1ff_ffff_ffff,
-            ambient: 0,
+            bounding: 0x1ff_ffff_fffe,
+            ambient: 1,
         },
     };
     let name: Option<Arc<str>> = Some(Arc::from("root"));
@@ -61,6 +66,15 @@ fn exec() -> Exec {
             working_directory: path("/srv/build"),
             credentials,
             credentials_before: Some(credentials),
+            no_new_privs: true,
+            inside: Some(InsideIds {
+                uid: Some(0),
+                gid: Some(0),
+                euid: Some(0),
+                egid: Some(0),
+                suid: Some(0),
+                sgid: Some(0),
+            }),
             names: Some(Names {
                 euid: name.clone(),
                 uid: name.clone(),
@@ -143,8 +157,16 @@ fn file(name: &str) -> ExecutedFile {
         size: u64::MAX,
         deleted: true,
         memfd: true,
+        modified: Some(TIME),
+        changed: Some(TIME),
+        file_system: FileSystem::new(b"overlay"),
+        nosuid: true,
+        noexec: true,
+        read_only: true,
+        layer: Some(Layer::Upper),
     };
-    ExecutedFile { path: path(name), facts: Some(facts), source: Source::Kernel }
+    let hash = Some(FileHash::Sha256([5; 32]));
+    ExecutedFile { path: path(name), facts: Some(facts), source: Source::Kernel, hash }
 }
 
 fn path(name: &str) -> Path {
