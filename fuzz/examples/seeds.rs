@@ -257,7 +257,7 @@ fn full() -> Event {
         cgroup_id: 99,
         cgroup: bytes("/user.slice/session-3.scope"),
     };
-    let file = |name| ExecutedFile { path: path(name), facts: Some(facts), source: Source::Kernel };
+    let file = |name| ExecutedFile { path: path(name), facts: Some(facts), source: Source::Kernel, hash: None };
     Event::Exec(Box::new(Exec {
         id: Id([1; 16]),
         time: WallTime(1_700_000_000_000_000_000),

@@ -5,6 +5,7 @@
 
 pub mod codec;
 mod exit;
+mod file;
 mod loss;
 mod origin;
 mod shorten;
@@ -14,6 +15,7 @@ pub mod testing;
 use std::sync::Arc;
 
 pub use exit::{Exit, WaitStatus};
+pub use file::{ExecutedFile, FileHash, HashMissing};
 pub use loss::{Loss, LossKind, LossStage};
 pub use origin::{Container, EntryKind, EntryLeader, Leader};
 pub use shorten::shorten;
@@ -22,7 +24,7 @@ pub use shorten::shorten;
 pub type Bytes = Box<[u8]>;
 
 /// Nanoseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WallTime(pub u64);
 
 /// A record of the stream.
@@ -261,25 +263,6 @@ pub struct Args {
     pub truncated: bool,
     /// Not all bytes could be read.
     pub faulted: bool,
-}
-
-/// A file that was executed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExecutedFile {
-    /// Its path.
-    pub path: Path,
-    /// What its inode says; `None` when it could not be had.
-    pub facts: Option<FileFacts>,
-    /// Where the facts came from.
-    pub source: Source,
-}
-
-impl ExecutedFile {
-    /// Whether the file belongs to somebody else than root; `None` when the owner is not known.
-    #[must_use]
-    pub fn not_root_owned(&self) -> Option<bool> {
-        self.facts.as_ref().map(|facts| facts.uid != 0)
-    }
 }
 
 /// What an inode says.

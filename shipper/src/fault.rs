@@ -2,12 +2,13 @@
 //! assertions; in others a point is nothing.
 //!
 //! `SHIPPER_FAULT=spool.write:3=kill,spool.fsync=eio` kills at the third passing of the point
-//! `spool.write` and fails each passing of `spool.fsync`.
+//! `spool.write` and fails each passing of `spool.fsync`; `hang` stays there for ever.
 
 use std::io;
 
 /// All points: each must be in a test that kills a daemon there.
-pub const POINTS: [&str; 18] = [
+pub const POINTS: [&str; 19] = [
+    "hash.read",
     "spool.reserve",
     "spool.reserve.after",
     "spool.dirsync",
@@ -58,6 +59,7 @@ mod asked {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Action {
         Kill,
+        Hang,
         Fail(i32),
     }
 
@@ -80,15 +82,20 @@ mod asked {
                 Action::Kill => {
                     kill_process(getpid(), Signal::KILL)?;
                     // The signal may take a moment; nothing must be done after the point.
-                    loop {
-                        std::thread::park();
-                    }
+                    stay()
                 }
+                Action::Hang => stay(),
                 Action::Fail(errno) => {
                     tracing::warn!("SHIPPER_FAULT: {} fails", self.name);
                     Err(io::Error::from_raw_os_error(errno))
                 }
             }
+        }
+    }
+
+    fn stay() -> ! {
+        loop {
+            std::thread::park();
         }
     }
 
@@ -108,6 +115,7 @@ mod asked {
         let (point, action) = item.split_once('=')?;
         let action = match action {
             "kill" => Action::Kill,
+            "hang" => Action::Hang,
             "eio" => Action::Fail(rustix::io::Errno::IO.raw_os_error()),
             "enospc" => Action::Fail(rustix::io::Errno::NOSPC.raw_os_error()),
             _ => return None,

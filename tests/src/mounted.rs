@@ -25,6 +25,13 @@ impl Mounted {
         Mounted::mount("bpf", "")
     }
 
+    /// An overlay of these directories, the last one for its own use. `None`, and the test is skipped,
+    /// where nothing may be mounted.
+    pub fn overlay(lower: &Path, upper: &Path, work: &Path) -> anyhow::Result<Option<Mounted>> {
+        let (lower, upper, work) = (lower.display(), upper.display(), work.display());
+        Mounted::mount("overlay", &format!("lowerdir={lower},upperdir={upper},workdir={work}"))
+    }
+
     fn mount(kind: &str, options: &str) -> anyhow::Result<Option<Mounted>> {
         let place = directory()?;
         let options = CString::new(options)?;

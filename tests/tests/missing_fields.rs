@@ -32,7 +32,7 @@ fn with_record(options: &Options, mark: &str, look: impl FnOnce(&ExecRecord<'_>)
     let deadline = Instant::now() + LIMIT;
     let mut look = Some(look);
     while look.is_some() {
-        let found = capture.next(|bytes| {
+        let found = capture.next(|bytes, _| {
             let Ok(Record::Exec(record)) = decode(bytes) else { return };
             let mut args = record.bytes(record.exec.argv).split(|&byte| byte == 0);
             if args.any(|arg| arg == mark.as_bytes())

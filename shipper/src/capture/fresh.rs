@@ -126,7 +126,7 @@ impl Fresh {
                 }
             }
             if ring.held_bytes() > ring.data_bytes() / 4 * 3 {
-                ring.release();
+                ring.release(None);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -55,6 +55,8 @@ pub struct Capture {
     /// Pins of the sources before, which are removed when nothing in them is needed any more.
     old: Vec<PinSet>,
     overlap: Overlap,
+    /// How far the newest ring was read when the overlap was seen to be over.
+    overlap_over: Option<u64>,
     /// The links, where they are not pinned.
     attached: Vec<Attached>,
     layout: KernelLayout,
@@ -141,6 +143,7 @@ impl Capture {
             sources: VecDeque::from([source]),
             old: Vec::new(),
             overlap: Overlap::default(),
+            overlap_over: None,
             attached: Vec::new(),
             layout,
             mode,
@@ -205,12 +208,15 @@ impl Capture {
         self.sources.front().map_or(Ok(()), |source| source.wait(limit))
     }
 
-    /// Hands the oldest record not read yet to `read`. Its room in the ring stays taken until
-    /// [`Capture::release`]. False when there is none.
-    pub fn next(&mut self, read: impl FnOnce(&[u8])) -> bool {
+    /// Hands the oldest record not read yet to `read`, with where it begins. Its room in the ring stays
+    /// taken until [`Capture::release`]. False when there is none.
+    pub fn next(&mut self, read: impl FnOnce(&[u8], u64)) -> bool {
         let newer_begun = self.newer_begun();
         let Some(source) = self.sources.front_mut() else { return false };
-        while let Some(bytes) = source.next() {
+        loop {
+            // Records that were given up may lie between: they are passed over by whoever reads again.
+            let position = source.position();
+            let Some(bytes) = source.next() else { break };
             let repeated = self.overlap.repeats(bytes);
             match newer_begun {
                 Some(begun) => self.overlap.note(bytes, begun),
@@ -218,7 +224,7 @@ impl Capture {
                 None => self.overlap.end_before(bytes),
             }
             if !repeated {
-                read(bytes);
+                read(bytes, position);
                 return true;
             }
         }
@@ -228,17 +234,24 @@ impl Capture {
         false
     }
 
-    /// Tells the kernel that it may forget everything read so far. To be called when all of it is
-    /// safe elsewhere, the losses handed out included, beside the mark of that moment; nothing may be
-    /// read in between.
-    pub fn release(&mut self) {
+    /// Tells the kernel that it may forget everything read so far, or everything before the record that
+    /// begins at `kept`. To be called when all of that is safe elsewhere, with all losses handed out,
+    /// beside the mark of that moment; nothing may be read in between.
+    pub fn release(&mut self, kept: Option<u64>) {
         // A ring that nothing is written to any more needs no room. It is kept as it was, so that a
         // later process can still tell what the newer ring has as well.
-        if self.sources.len() > 1 {
+        if self.is_catching_up() {
             return;
         }
-        self.newest().release();
-        if self.overlap.is_over() {
+        let newest = self.newest();
+        newest.release(kept);
+        let (read, released) = (newest.position(), kept.unwrap_or(newest.position()));
+        if self.overlap.is_over() && !self.old.is_empty() {
+            // What repeats an older ring may lie behind what is kept, and would be read again.
+            let over = *self.overlap_over.get_or_insert(read);
+            if released < over {
+                return;
+            }
             for set in self.old.drain(..) {
                 if let Err(error) = set.remove() {
                     tracing::warn!("pins that are not needed any more stay: {error}");
@@ -247,10 +260,19 @@ impl Capture {
         }
     }
 
-    /// How far the ring was read, and which losses were handed out: to be stored with what was read.
+    /// How far the ring was read, or where what is kept begins, and which losses were handed out: to be
+    /// stored with what was read. What is kept is read again by the next reader, so nothing of it may
+    /// be stored; losses are reported by their count, wherever they were found.
     #[must_use]
-    pub fn mark(&self) -> [u8; MARK_BYTES] {
-        self.sources.front().map_or([0; MARK_BYTES], |source| source.mark().to_bytes())
+    pub fn mark(&self, kept: Option<u64>) -> [u8; MARK_BYTES] {
+        self.sources.front().map_or([0; MARK_BYTES], |source| source.mark(kept).to_bytes())
+    }
+
+    /// Whether an older ring is being read still. What is kept of it must be stored before
+    /// [`Capture::losses`] is asked how it ended, since marks are of the next ring afterwards.
+    #[must_use]
+    pub fn is_catching_up(&self) -> bool {
+        self.sources.len() > 1
     }
 
     /// Takes up where an earlier daemon left off: `mark` is the one stored last, empty when there is
@@ -270,7 +292,7 @@ impl Capture {
             let newer_begun = self.newer_begun();
             let Some(source) = self.sources.front_mut() else { return Ok(()) };
             let (overlap, stored) = (&mut self.overlap, source.identity() == mark.ring);
-            let all = Mark { position: u64::MAX, ..source.mark() };
+            let all = Mark { position: u64::MAX, ..source.mark(None) };
             source.resume(if stored { &mark } else { &all }, |bytes| {
                 overlap.repeats(bytes);
                 if let Some(begun) = newer_begun {
@@ -278,7 +300,7 @@ impl Capture {
                 }
             })?;
             if stored {
-                self.release();
+                self.release(None);
                 return Ok(());
             }
             self.leave_front();

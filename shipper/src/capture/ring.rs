@@ -153,13 +153,15 @@ impl Ring {
         self.next = self.released;
     }
 
-    /// Gives the room of everything read so far back to the kernel.
-    pub fn release(&mut self) {
-        if self.released == self.next {
+    /// Gives room back to the kernel: of everything read so far, or of what lies before the record that
+    /// begins at `kept`. A position that was released already, or not read yet, changes nothing.
+    pub fn release(&mut self, kept: Option<u64>) {
+        let until = kept.map_or(self.next, |kept| kept as usize);
+        if until == self.released || until.wrapping_sub(self.released) > self.held_bytes() {
             return;
         }
-        self.released = self.next;
-        self.consumer.word(0).store(self.next, Ordering::Release);
+        self.released = until;
+        self.consumer.word(0).store(until, Ordering::Release);
         // The kernel completes a record and then looks at our position; we move the position and
         // then look for records. With a fence on either side one of the two sees the other.
         fence(Ordering::SeqCst);

@@ -149,12 +149,20 @@ impl Source {
         }
     }
 
-    /// Gives the room of everything read so far back to the kernel.
-    pub fn release(&mut self) {
+    /// Gives room back to the kernel: of everything read so far, or of what lies before the record that
+    /// begins at `kept`.
+    pub fn release(&mut self, kept: Option<u64>) {
         // First the account: a reader that finds it newer than the ring meets records again that are
-        // in it already, and takes no notice. The other way around there would be a gap.
+        // in it already, and takes no notice. The other way around there would be a gap. So what is
+        // kept may be in the account.
         self.save();
-        self.ring.release();
+        self.ring.release(kept);
+    }
+
+    /// Where the next record begins: everything before was read.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.ring.position()
     }
 
     /// What was read before this mark was made, if it is of this ring, is passed over, and each record
@@ -217,12 +225,12 @@ impl Source {
         self.identity
     }
 
-    /// How far this ring was read, and what was reported as lost.
+    /// How far this ring was read, or where what is kept begins, and what was reported as lost.
     #[must_use]
-    pub fn mark(&self) -> Mark {
+    pub fn mark(&self, kept: Option<u64>) -> Mark {
         Mark {
             ring: self.identity,
-            position: self.ring.position(),
+            position: kept.unwrap_or(self.ring.position()),
             reported: self.sequences.reported(),
             misses_reported: self.misses_reported,
         }

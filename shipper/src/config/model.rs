@@ -15,6 +15,8 @@ use super::units::{ByteSize, FreeSpace, Span};
 
 /// Least ring buffer: one record with the longest argv must fit with room for the next.
 const RING_BUFFER_BYTES_MIN: u64 = 64 << 10;
+const HASH_BYTES_MIN: u64 = 4 << 10;
+const HASH_BYTES_MAX: u64 = 16 << 30;
 
 /// Largest ring buffer: the kernel pins all of it.
 const RING_BUFFER_BYTES_MAX: u64 = 1 << 30;
@@ -167,12 +169,37 @@ pub struct Enrich {
     pub ancestry_depth_max: u32,
     /// Where container runtimes keep the names of their containers, as the daemon sees it.
     pub container_dirs: ContainerDirs,
+    /// Whether executed files are hashed. Each is read once and then known until it changes.
+    pub hash: HashKind,
+    /// Largest file that is hashed, 4KiB to 16GiB. An event of a larger one says so.
+    #[schemars(range(min = HASH_BYTES_MIN, max = HASH_BYTES_MAX))]
+    pub hash_bytes_max: ByteSize,
+    /// Longest time an event, and those behind it, wait for a hash, 1ms to 10s. One that goes without
+    /// says so.
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "10s"))]
+    pub hash_wait_max: Span,
 }
 
 impl Default for Enrich {
     fn default() -> Self {
-        Enrich { ancestry_depth_max: 16, container_dirs: ContainerDirs::default() }
+        Enrich {
+            ancestry_depth_max: 16,
+            container_dirs: ContainerDirs::default(),
+            hash: HashKind::None,
+            hash_bytes_max: ByteSize(64 << 20),
+            hash_wait_max: Span(Duration::from_secs(1)),
+        }
     }
+}
+
+/// Hashes of executed files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HashKind {
+    /// None.
+    None,
+    /// SHA-256.
+    Sha256,
 }
 
 /// Directories in which container runtimes keep their state, at most 8 of each. An empty list: that

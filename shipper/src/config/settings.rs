@@ -14,7 +14,7 @@ pub use super::kafka::{
 };
 use super::model::{
     Compress, Compression, Config, ConsoleOutput, ContainerDirs, Delivery, Directory, FileSink,
-    Filter, Fsync, Mode, Sink, Spool, WhenFull,
+    Filter, Fsync, HashKind, Mode, Sink, Spool, WhenFull,
 };
 pub use super::secret::Secret;
 pub use super::tls::TlsSettings;
@@ -64,6 +64,8 @@ pub struct EnrichSettings {
     pub ancestry_depth_max: usize,
     /// Where container runtimes keep their state.
     pub container_dirs: ContainerDirSettings,
+    /// How executed files are hashed, if they are.
+    pub hash: Option<HashSettings>,
 }
 
 /// Where container runtimes keep their state, at most 8 directories of each. One whose list is empty
@@ -76,6 +78,15 @@ pub struct ContainerDirSettings {
     pub containerd: Vec<PathBuf>,
     /// Run and graph roots of the storage of Podman and CRI-O.
     pub storage: Vec<PathBuf>,
+}
+
+/// SHA-256 of executed files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashSettings {
+    /// Largest file that is hashed, 4 KiB to 16 GiB.
+    pub bytes_max: u64,
+    /// Longest time an event waits, 1 ms to 10 s.
+    pub wait_max: Duration,
 }
 
 /// The log on disk between capture and the sinks.
@@ -221,6 +232,13 @@ impl Settings {
             enrich: EnrichSettings {
                 ancestry_depth_max: config.enrich.ancestry_depth_max as usize,
                 container_dirs: ContainerDirSettings::from(config.enrich.container_dirs),
+                hash: match config.enrich.hash {
+                    HashKind::None => None,
+                    HashKind::Sha256 => Some(HashSettings {
+                        bytes_max: config.enrich.hash_bytes_max.0,
+                        wait_max: config.enrich.hash_wait_max.0,
+                    }),
+                },
             },
             spool: SpoolSettings::from(config.spool),
             shutdown_timeout: config.shutdown_timeout.0,

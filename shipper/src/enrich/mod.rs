@@ -6,6 +6,7 @@ pub mod clock;
 mod container;
 mod entry;
 mod exit;
+pub mod hash;
 mod host;
 mod identity;
 mod leaders;
@@ -179,12 +180,18 @@ impl Enricher {
             },
             facts: file_facts(&raw.binary, &binary_path),
             path: binary_path.clone(),
+            hash: None,
         };
         let interpreted = raw.flags & EXEC_INTERPRETED != 0;
         let (file, interpreter) = if interpreted {
             let file = if raw.flags & EXEC_HOOK != 0 {
                 let path = path(record.path(raw.file_path));
-                ExecutedFile { facts: file_facts(&raw.file, &path), path, source: Source::Kernel }
+                ExecutedFile {
+                    facts: file_facts(&raw.file, &path),
+                    path,
+                    source: Source::Kernel,
+                    hash: None,
+                }
             } else {
                 let whole = !working_directory.cut && !working_directory.unreachable;
                 let device = (raw.binary.device >> 20, raw.binary.device & 0xf_ffff);
@@ -307,6 +314,7 @@ impl Enricher {
                 path: EventPath { bytes, ..EventPath::default() },
                 facts: Some(facts),
                 source: Source::Procfs,
+                hash: None,
             },
             None => {
                 let relative = !asked.filename.starts_with(b"/");
@@ -318,6 +326,7 @@ impl Enricher {
                     },
                     facts: None,
                     source: Source::Unknown,
+                    hash: None,
                 }
             }
         }

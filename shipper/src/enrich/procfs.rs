@@ -199,14 +199,14 @@ impl Procfs {
     }
 }
 
-fn open_directory(path: &Path) -> Option<OwnedFd> {
+pub(super) fn open_directory(path: &Path) -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(rustix::fs::CWD, path, flags, Mode::empty()).ok()
 }
 
 /// Opens a path as a process with that root would, absolute links included; O_PATH, so that neither
 /// a FIFO nor a device is really opened.
-fn open_in_root(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+pub(super) fn open_in_root(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     match openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
         // Before 5.6, or forbidden by a seccomp filter that does not know it.
@@ -246,7 +246,7 @@ fn same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
     identity(a).is_some_and(|a| identity(b) == Some(a))
 }
 
-fn facts(file: BorrowedFd<'_>) -> Option<FileFacts> {
+pub(super) fn facts(file: BorrowedFd<'_>) -> Option<FileFacts> {
     let stat = statat(file, "", AtFlags::EMPTY_PATH).ok()?;
     let mount = fstatvfs(file).ok()?.f_flag;
     Some(FileFacts {

@@ -72,9 +72,11 @@
 //!                                       // flags (1: deleted, 2: memfd, 4: nosuid, 8: noexec,
 //!                                       // 16: read only, 32: upper layer, 64: lower layer)
 //!   Source source = 3;
+//!   optional Hash hash = 4;
 //!   repeated uint64 times = 5;          // modified, changed: ns since 1970; 0: not known
 //!   optional bytes file_system = 6;
 //! }
+//! message Hash { oneof hash { bytes sha256 = 1; Missing missing = 2; } }
 //! message Ancestor {
 //!   repeated uint64 key = 1; bytes entity_id = 2; fixed64 start = 3; bytes comm = 4;
 //!   optional bytes executable = 5; optional Args args = 6; Source source = 7;
@@ -102,6 +104,10 @@
 //!   INIT = 1; SSHD = 2; SSM = 3; CONTAINER = 4; TERMINAL = 5; CONSOLE = 6; KTHREAD = 7;
 //!   UNKNOWN = 8;
 //! }
+//! enum Missing {
+//!   LATE = 1; TOO_LARGE = 2; UNREADABLE = 3; CHANGED = 4; NOT_A_FILE = 5; GONE = 6;
+//!   NOT_KNOWN = 7; UNSURE = 8;
+//! }
 //! enum Stage {
 //!   RING_FULL = 1; KERNEL_RECURSION = 2; UNREADABLE = 3; UNDECODABLE = 4; SPOOL_FULL = 5;
 //!   SPOOL_DAMAGED = 6; TOO_LARGE = 7; QUARANTINED = 8;
@@ -119,6 +125,7 @@
 
 mod decode;
 mod exit;
+mod hash;
 mod recent;
 mod wire;
 
@@ -173,6 +180,9 @@ pub enum CodecError {
         /// The number.
         value: u64,
     },
+    /// A hash has not 32 bytes.
+    #[error("a hash in it has not 32 bytes")]
+    HashLength,
     /// An id has not 16 bytes.
     #[error("an id in it has not 16 bytes")]
     IdLength,
@@ -386,6 +396,9 @@ fn file(message: &mut Message<'_>, file: &ExecutedFile) {
         message.numbers(2, &facts(of_inode));
     }
     message.uint(3, source(file.source));
+    if let Some(known) = &file.hash {
+        message.message(4, |message| hash::encode(message, known));
+    }
     if let Some(of_inode) = &file.facts {
         message
             .numbers(5, &[of_inode.modified, of_inode.changed].map(|time| time.map_or(0, |t| t.0)));

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Ancestor, Args, Capabilities, Credentials, Event, Exec, ExecutedFile, Exit, Host, Id, Leader,
-    Loss, LossKind, LossStage, Namespaces, Path, Process, ProcessKey, Source, WaitStatus, WallTime,
+    Ancestor, Args, Capabilities, Credentials, Event, Exec, ExecutedFile, Exit, FileFacts, Host,
+    Id, Leader, Loss, LossKind, LossStage, Namespaces, Path, Process, ProcessKey, Source,
+    WaitStatus, WallTime,
 };
 
 /// Arguments of which nothing is missing.
@@ -15,6 +16,28 @@ pub fn args<const N: usize>(list: [&str; N]) -> Args {
         bytes_total: list.iter().map(|arg| arg.len() as u64 + 1).sum(),
         truncated: false,
         faulted: false,
+    }
+}
+
+/// What the inode of an executed file says.
+pub fn facts() -> FileFacts {
+    FileFacts {
+        uid: 0,
+        gid: 0,
+        mode: 0o100_755,
+        inode: 7,
+        device: (8, 1),
+        links: 1,
+        size: 1000,
+        deleted: false,
+        memfd: false,
+        modified: Some(WallTime(1)),
+        changed: Some(WallTime(1)),
+        file_system: None,
+        nosuid: false,
+        noexec: false,
+        read_only: false,
+        layer: None,
     }
 }
 
@@ -68,7 +91,7 @@ pub fn exec() -> Event {
         sequence: 1,
         host: host(),
         process,
-        file: ExecutedFile { path, facts: None, source: Source::Kernel },
+        file: ExecutedFile { path, facts: None, source: Source::Kernel, hash: None },
         interpreter: None,
         ancestry: ancestry(),
         ancestry_cut: false,

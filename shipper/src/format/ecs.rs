@@ -20,7 +20,7 @@ use crate::event::{
 use capabilities::CapabilityNames;
 use container::{ContainerFields, Orchestrator};
 use exit::ExitDocument;
-use fields::{CommandLine, Device, EventFields, HostFields, Ids, Mode, Terminal};
+use fields::{CommandLine, Device, EventFields, Hash, HostFields, Ids, Mode, Terminal};
 use leaders::Leaders;
 use own::Own;
 
@@ -84,6 +84,8 @@ struct ProcessFields<'a> {
     name: Text<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     executable: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<Hash>,
     args: Vec<Text<'a>>,
     args_count: u32,
     command_line: CommandLine<'a>,
@@ -161,6 +163,8 @@ struct FileFields<'a> {
     name: Option<Text<'a>>,
     #[serde(flatten)]
     facts: Option<Facts<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<Hash>,
 }
 
 #[derive(Serialize)]
@@ -220,6 +224,7 @@ impl<'a> ExecDocument<'a> {
                 entity_id: process.entity_id,
                 name: Text(&process.comm),
                 executable: some(&process.executable.bytes),
+                hash: Hash::of(exec.interpreter.as_ref().unwrap_or(&exec.file)),
                 args: texts(&process.args),
                 args_count: process.args.count,
                 command_line: CommandLine(&process.args.list),
@@ -247,6 +252,7 @@ impl<'a> ExecDocument<'a> {
                 facts: exec.file.facts.as_ref().map(|facts| {
                     Facts::new(facts, names.file_owner.as_deref(), names.file_group.as_deref())
                 }),
+                hash: Hash::of(&exec.file),
             },
             container: ContainerFields::new(exec),
             orchestrator: Orchestrator::new(exec),

@@ -2,6 +2,7 @@
 //! place that starts threads and tasks.
 
 mod sinks;
+mod waiting;
 mod work;
 
 use std::sync::Arc;
@@ -14,12 +15,14 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::capture::{Capture, CaptureError, Options, privileges};
-use crate::config::settings::{EnrichSettings, Settings};
+use crate::config::settings::{EnrichSettings, HashSettings, Settings};
 use crate::deliver::{Control, Delivered};
+use crate::enrich::hash::{self, Hasher};
 use crate::enrich::{Enricher, StateDirs};
 use crate::spool::disk::RealDisk;
 use crate::spool::{self, SpoolError};
 use sinks::OpenSink;
+use waiting::Waiting;
 use work::{Counts, Work};
 
 /// How long a sink may hang in one call beyond `shutdown_timeout`: a file server that does not answer.
@@ -110,10 +113,13 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     let capture = Capture::start(options)?;
     announce(&capture);
     let (enricher, ends) = (enricher(&settings.enrich), settings.capture.exit);
+    let hashing = hashing(settings).map_err(system("a thread cannot be started"))?;
     let watched_signals = signals.clone();
     let captured = std::thread::Builder::new()
         .name("capture".to_owned())
-        .spawn(move || Work::new(capture, enricher, ends, writer)?.run(&watched_signals.stop))
+        .spawn(move || {
+            Work::new(capture, enricher, ends, hashing, writer)?.run(&watched_signals.stop)
+        })
         .map_err(system("a thread cannot be started"))?
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -138,6 +144,20 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     let ends = settings.capture.exit.then_some(ends);
     tracing::info!(execs, lost, ends, "capture ended");
     Ok(())
+}
+
+/// What hashes files, and where events wait for it. Its threads are not waited for at the end: one that
+/// reads from a file server which does not answer cannot be told to stop.
+fn hashing(settings: &Settings) -> std::io::Result<(Option<Hasher>, Waiting)> {
+    let ring_bytes = settings.capture.ring_buffer_bytes.into();
+    let Some(HashSettings { bytes_max, wait_max }) = settings.enrich.hash else {
+        return Ok((None, Waiting::new(Duration::ZERO, ring_bytes)));
+    };
+    let (hasher, workers) = hash::hasher(bytes_max, wait_max);
+    for worker in workers {
+        std::thread::Builder::new().name("hash".to_owned()).spawn(move || worker.run())?;
+    }
+    Ok((Some(hasher), Waiting::new(wait_max, ring_bytes)))
 }
 
 /// Waits for every sink to end. False when one does not, or is not to be waited for any longer.

@@ -1,7 +1,8 @@
 //! The thread that reads the ring: capture -> decode -> enrich -> spool.
 //!
 //! A record stays in the ring until the block that holds its event is written to the spool. So
-//! whatever ends the daemon, what was read is in one of them.
+//! whatever ends the daemon, what was read is in one of them. That goes for events that wait for the
+//! hash of a file, too, and for those behind them; what was lost is told in the next block.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,9 +10,11 @@ use std::time::{Duration, Instant};
 use common::decode::{Record, decode, header};
 use common::wire::RecordKind;
 
+use super::waiting::{Held, Waiting};
 use crate::capture::{Capture, CaptureError, Lost, LostStage, Reading};
 use crate::enrich::Enricher;
 use crate::enrich::clock::{boot_now_ns, wall_now};
+use crate::enrich::hash::{self, Hasher, Pending};
 use crate::event::{Event, Loss, LossKind, LossStage, WallTime, codec};
 use crate::spool::{self, Now, SpoolLoss, Writer, Wrote};
 
@@ -23,6 +26,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Longest wait for the ring: a signal does not end it, so it is short enough to be prompt.
 const WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// How long events may still wait for hashes at the end.
+const LAST_HASHES_MAX: Duration = Duration::from_secs(1);
 
 /// How often a spool that is full is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
@@ -63,6 +69,10 @@ struct ToSpool {
     enricher: Enricher,
     /// Whether the ends of processes are events.
     ends: bool,
+    hasher: Option<Hasher>,
+    waiting: Waiting,
+    /// Where the newest record begins that was read.
+    position: u64,
     writer: Writer,
     counts: Counts,
     encoded: Vec<u8>,
@@ -75,14 +85,23 @@ impl Work {
         mut capture: Capture,
         mut enricher: Enricher,
         ends: bool,
+        (hasher, waiting): (Option<Hasher>, Waiting),
         writer: Writer,
     ) -> Result<Self, CaptureError> {
         enricher.seed();
         if let Some(mark) = writer.last_mark() {
             capture.resume(mark)?;
         }
-        let (counts, encoded) = (Counts::default(), Vec::new());
-        let line = ToSpool { enricher, ends, writer, counts, encoded };
+        let line = ToSpool {
+            enricher,
+            ends,
+            hasher,
+            waiting,
+            position: 0,
+            writer,
+            counts: Counts::default(),
+            encoded: Vec::new(),
+        };
         Ok(Work { capture, begun: Instant::now(), line, evicted: 0 })
     }
 
@@ -95,6 +114,9 @@ impl Work {
             let left = next_tick.saturating_duration_since(Instant::now()).min(WAIT_MAX);
             if drained == Drained::Held {
                 std::thread::sleep(FULL_PAUSE);
+            } else if !self.line.waiting.is_empty() {
+                // The kernel does not wake us up while a record is kept.
+                std::thread::sleep(RING_LINGER);
             } else {
                 let sync_at = self.line.writer.sync_at().unwrap_or(Duration::MAX);
                 self.capture.wait(left.min(sync_at.saturating_sub(self.begun.elapsed())))?;
@@ -105,8 +127,7 @@ impl Work {
             if Instant::now() >= next_tick {
                 self.line.enricher.refresh();
                 self.watch_table();
-                let empty = drained == Drained::Empty;
-                self.account(if empty { Reading::Empty } else { Reading::Backlog })?;
+                self.account(drained, Reading::Empty)?;
                 next_tick = Instant::now() + TICK;
             }
         }
@@ -129,14 +150,33 @@ impl Work {
                 _ => self.line.writer.drop_what_does_not_fit(),
             }
         };
-        let empty = drained == Drained::Empty;
-        self.account(if empty { Reading::Settled } else { Reading::Backlog })?;
+        self.await_hashes(pinned);
+        self.account(drained, Reading::Settled)?;
         self.write();
         let now = self.now();
         if let Err(error) = self.line.writer.close(now) {
             tracing::error!(%error, "the spool could not be closed well");
         }
         Ok(self.line.counts)
+    }
+
+    /// Writes what waits, with the hashes that come soon.
+    fn await_hashes(&mut self, pinned: bool) {
+        self.line.waiting.end_by(Instant::now() + LAST_HASHES_MAX);
+        while !self.line.waiting.is_empty() {
+            std::thread::sleep(RING_LINGER);
+            if !self.write() {
+                if pinned {
+                    break;
+                }
+                self.line.writer.drop_what_does_not_fit();
+            }
+        }
+        if let Some(hash::Counts { read, known, missing }) =
+            self.line.hasher.as_ref().map(Hasher::counts)
+        {
+            tracing::info!(read, known, missing, "files hashed");
+        }
     }
 
     fn now(&self) -> Now {
@@ -152,12 +192,12 @@ impl Work {
         let until = Instant::now() + TICK;
         loop {
             let line = &mut self.line;
-            let more = self.capture.next(|record| line.read(record));
+            let more = self.capture.next(|record, position| line.read(record, position));
             let drained = if !more {
                 Drained::Empty
             } else if Instant::now() >= until || enough() {
                 Drained::Backlog
-            } else if self.line.writer.is_block_full() {
+            } else if self.line.writer.is_block_full() || self.line.is_too_far() {
                 if self.write() {
                     // A sync may be due while the ring never runs empty.
                     self.line.writer.tick(self.now());
@@ -171,18 +211,22 @@ impl Work {
         }
     }
 
-    /// Writes the block, and lets the ring forget what is in it. False when the spool is full: the
-    /// block is kept.
+    /// Writes the block and what need not wait any longer, and lets the ring forget that. False when
+    /// the spool is full: the block is kept.
     fn write(&mut self) -> bool {
-        let mark = self.capture.mark();
-        match self.line.writer.write(&mark, self.now()) {
-            // What was dropped is counted.
-            Wrote::Done | Wrote::Dropped { .. } => {
-                self.capture.release();
-                true
+        loop {
+            let more = self.line.settle();
+            let kept = self.line.waiting.kept();
+            let mark = self.capture.mark(kept);
+            match self.line.writer.write(&mark, self.now()) {
+                // What was dropped is counted.
+                Wrote::Done | Wrote::Dropped { .. } => self.capture.release(kept),
+                // The spool has said why.
+                Wrote::Full { .. } => return false,
             }
-            // The spool has said why.
-            Wrote::Full { .. } => false,
+            if !more {
+                return true;
+            }
         }
     }
 
@@ -199,8 +243,12 @@ impl Work {
         }
     }
 
-    /// Reports what was lost since the last time, by the kernel, the spool and the sinks.
-    fn account(&mut self, reading: Reading) -> Result<(), CaptureError> {
+    /// Reports what was lost since the last time, by the kernel, the spool and the sinks. `empty` is
+    /// how the ring was left, if it was read to its end.
+    fn account(&mut self, drained: Drained, empty: Reading) -> Result<(), CaptureError> {
+        // An older ring is not at its end while something of it is kept.
+        let kept = self.capture.is_catching_up() && !self.line.waiting.is_empty();
+        let reading = if drained == Drained::Empty && !kept { empty } else { Reading::Backlog };
         let losses = self.capture.losses(boot_now_ns(), reading)?;
         if losses.iter().any(|lost| lost.gap.kind == RecordKind::Exit) {
             self.line.enricher.reconcile();
@@ -226,27 +274,71 @@ impl Work {
 impl ToSpool {
     /// One record: fork and exit feed the process table, an exec becomes an event, and so does an
     /// exit if that is wanted.
-    fn read(&mut self, record: &[u8]) {
+    fn read(&mut self, record: &[u8], position: u64) {
+        self.position = position;
         match decode(record) {
             Ok(Record::Fork(_, fork)) => self.enricher.fork(&fork),
             Ok(Record::Exit(_, exit)) if !self.ends => self.enricher.exit(&exit),
             Ok(Record::Exit(header, exit)) => {
                 if let Some(exit) = self.enricher.end(&header, &exit) {
                     self.counts.ends += 1;
-                    self.put(&Event::Exit(Box::new(exit)));
+                    self.hold(Event::Exit(Box::new(exit)), Pending::default());
                 }
             }
             Ok(Record::Exec(exec)) => {
                 self.counts.execs += 1;
-                let exec = self.enricher.exec(&exec);
-                self.put(&Event::Exec(Box::new(exec)));
+                let mut exec = Box::new(self.enricher.exec(&exec));
+                let pending = match &mut self.hasher {
+                    Some(hasher) => hasher.begin(&mut exec),
+                    None => Pending::default(),
+                };
+                self.hold(Event::Exec(exec), pending);
             }
             Err(error) => {
                 tracing::error!(%error, "a record from the kernel is broken");
                 let now = boot_now_ns();
-                self.lost(LossStage::Undecodable, kind_of(record), 1, now, now);
+                let loss = self.loss(LossStage::Undecodable, kind_of(record), 1, now, now);
+                // Found again where the record is read again, so it must not be stored before it.
+                self.hold(Event::Loss(loss), Pending::default());
             }
         }
+    }
+
+    /// An event in its turn: at once, unless it has to wait or another one before it does.
+    fn hold(&mut self, event: Event, pending: Pending) {
+        if self.waiting.is_empty() && pending.is_over() {
+            self.complete(event, pending);
+        } else {
+            self.waiting.push(event, pending, self.position, Instant::now());
+        }
+    }
+
+    /// Whether so much was read while an event waits that it has to go.
+    fn is_too_far(&self) -> bool {
+        self.waiting.is_too_far(self.position)
+    }
+
+    /// Puts into the block what need not wait any longer. True when the block is full and there may be
+    /// more.
+    fn settle(&mut self) -> bool {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.take();
+        }
+        let now = Instant::now();
+        while !self.writer.is_block_full() {
+            let Some(Held { event, pending, .. }) = self.waiting.pop(now, self.position) else {
+                return false;
+            };
+            self.complete(event, pending);
+        }
+        !self.waiting.is_empty()
+    }
+
+    fn complete(&mut self, mut event: Event, pending: Pending) {
+        if let (Some(hasher), Event::Exec(exec)) = (&mut self.hasher, &mut event) {
+            hasher.complete(pending, exec);
+        }
+        self.put(&event);
     }
 
     fn put(&mut self, event: &Event) {
@@ -256,9 +348,23 @@ impl ToSpool {
     }
 
     fn lost(&mut self, stage: LossStage, kind: LossKind, count: u64, first: u64, last: u64) {
+        let loss = self.loss(stage, kind, count, first, last);
+        self.put(&Event::Loss(loss));
+    }
+
+    /// A loss on the way from the kernel, said in the log.
+    fn loss(
+        &mut self,
+        stage: LossStage,
+        kind: LossKind,
+        count: u64,
+        first: u64,
+        last: u64,
+    ) -> Loss {
         let (first, last) = (self.enricher.wall(first), self.enricher.wall(last));
         let loss = self.enricher.loss(stage, kind, None, count, first, last);
-        self.report(loss);
+        self.tell(&loss);
+        loss
     }
 
     /// What the spool lost, and what it has aside for the sinks.
@@ -274,17 +380,17 @@ impl ToSpool {
             };
             let (first, last) = (WallTime(first_wall_ns), WallTime(last_wall_ns));
             let loss = self.enricher.loss(stage, LossKind::Record, sink, count, first, last);
-            self.report(loss);
+            self.tell(&loss);
+            self.put(&Event::Loss(loss));
         }
     }
 
-    fn report(&mut self, loss: Loss) {
+    fn tell(&mut self, loss: &Loss) {
         tracing::warn!("{}", loss.sentence());
         // A record that would have been an event is missing from the stream.
         if loss.kind == LossKind::Exec || (loss.kind == LossKind::Exit && self.ends) {
             self.counts.lost += loss.count;
         }
-        self.put(&Event::Loss(loss));
     }
 }
 

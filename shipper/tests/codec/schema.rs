@@ -202,10 +202,20 @@ pub struct File {
     pub facts: Vec<u64>,
     #[prost(uint32, required, tag = "3")]
     pub source: u32,
+    #[prost(message, optional, tag = "4")]
+    pub hash: Option<Hash>,
     #[prost(uint64, repeated, tag = "5")]
     pub times: Vec<u64>,
     #[prost(bytes, optional, tag = "6")]
     pub file_system: Option<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Hash {
+    #[prost(bytes, optional, tag = "1")]
+    pub sha256: Option<Vec<u8>>,
+    #[prost(uint32, optional, tag = "2")]
+    pub missing: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]

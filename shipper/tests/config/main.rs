@@ -56,6 +56,7 @@ fn the_example_shows_the_defaults() {
     assert_eq!(example.capture.argv_bytes_max, 32 << 10);
     assert_eq!(example.enrich.ancestry_depth_max, 16);
     assert!(!example.capture.exit && !example.capture.pin);
+    assert_eq!(example.enrich.hash, None);
     assert_eq!(example.shutdown_timeout, Duration::from_secs(5));
     let spool = SpoolSettings {
         dir: "/var/lib/shipper/spool".into(),

@@ -141,6 +141,16 @@ fn sections_are_told_what_is_wrong_with_them() {
             "enrich: { ancestry_depth_max: 1.5 }\n",
             &["1:31: `enrich.ancestry_depth_max` must be a whole number, but is the number 1.5"],
         ),
+        ("enrich: { hash: sha256, hash_bytes_max: 16GiB, hash_wait_max: 10s }\n", &[]),
+        (
+            "enrich: { hash: sha-256, hash_bytes_max: 1KiB, hash_wait_max: 1m }\n",
+            &[
+                "1:17: `enrich.hash` must be one of none, sha256, but is `sha-256`; did you mean \
+                 `sha256`?",
+                "1:42: `enrich.hash_bytes_max` must be from 4KiB to 16GiB, but is `1KiB`",
+                "1:63: `enrich.hash_wait_max` must be from 1ms to 10s, but is `1m`",
+            ],
+        ),
     ];
     for (text, expected) in cases {
         assert_eq!(problems(&format!("{text}{SINKS}")), *expected, "{text}");

@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use shipper::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader, Event,
-    Exec, ExecutedFile, Exit, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss,
-    LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WaitStatus,
-    WallTime,
+    Exec, ExecutedFile, Exit, FileFacts, FileHash, FileSystem, HashMissing, Host, Id, InsideIds,
+    Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
+    WaitStatus, WallTime,
 };
 
 /// Any event.
@@ -100,11 +100,25 @@ prop_compose! {
 }
 
 fn file() -> impl Strategy<Value = ExecutedFile> {
-    (path(), option::of(facts()), source()).prop_map(|(path, facts, source)| ExecutedFile {
-        path,
-        facts,
-        source,
-    })
+    (path(), option::of(facts()), source(), option::of(hash()))
+        .prop_map(|(path, facts, source, hash)| ExecutedFile { path, facts, source, hash })
+}
+
+fn hash() -> impl Strategy<Value = FileHash> {
+    let missing = vec![
+        HashMissing::Late,
+        HashMissing::TooLarge,
+        HashMissing::Unreadable,
+        HashMissing::Changed,
+        HashMissing::NotAFile,
+        HashMissing::Gone,
+        HashMissing::Unknown,
+        HashMissing::Unsure,
+    ];
+    prop_oneof![
+        any::<[u8; 32]>().prop_map(FileHash::Sha256),
+        select(missing).prop_map(FileHash::Missing),
+    ]
 }
 
 prop_compose! {

@@ -227,6 +227,7 @@ impl Makings {
                     layer: None,
                 }),
                 source: Source::Kernel,
+                hash: None,
             },
             interpreter: None,
             ancestry: self.ancestors.clone(),

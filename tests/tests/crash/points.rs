@@ -15,7 +15,8 @@ use super::{HELPER, IN_BULK, turn};
 
 /// At which passing a daemon is killed: at the first, and later, when there is something to lose.
 /// Those that come once a segment are not waited for long.
-const PASSINGS: [(&str, &[u32]); 18] = [
+const PASSINGS: [(&str, &[u32]); 19] = [
+    ("hash.read", &[1, 1, 2]),
     ("spool.reserve", &[1, 2]),
     ("spool.reserve.after", &[1, 2]),
     ("spool.dirsync", &[1, 2]),
@@ -44,6 +45,7 @@ fn plan() -> Plan {
         spool: "  bytes_max: 64MiB\n  compression: none\n".to_owned(),
         local: "    rotate: { bytes: 512KiB }\n    keep: { files: 100000, bytes: 100GiB }\n"
             .to_owned(),
+        more: "enrich: { hash: sha256 }\n".to_owned(),
         ..Plan::default()
     }
 }
@@ -96,6 +98,12 @@ fn kill_at_each(prefix: &str) -> Result<()> {
     }
     settle(&site, stream, prefix)?;
     Ok(())
+}
+
+#[test]
+fn killed_where_a_file_is_read_for_which_events_wait_it_loses_nothing_and_repeats_nothing()
+-> Result<()> {
+    kill_at_each("hash.")
 }
 
 #[test]

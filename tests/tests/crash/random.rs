@@ -59,12 +59,14 @@ impl Random {
 /// Each daemon keeps the spool in a way of its own: what the one before wrote is read by all.
 fn plan(random: &mut Random) -> Plan {
     let compression = random.one_of(&["none", "lz4", "zstd"]);
+    let hash = random.one_of(&["none", "sha256"]);
     let fsync = random.one_of(&["{ interval: 20ms }", "always", "never"]);
     Plan {
         pin: true,
         spool: format!("  bytes_max: 64MiB\n  compression: {compression}\n  fsync: {fsync}\n"),
         local: "    rotate: { bytes: 1MiB }\n    keep: { files: 100000, bytes: 100GiB }\n"
             .to_owned(),
+        more: format!("enrich: {{ hash: {hash} }}\n"),
         ..Plan::default()
     }
 }

@@ -28,6 +28,9 @@ const CHILD: &str = "SHIPPER_TEST_PIN_DIR";
 /// And its spool.
 const CHILD_SPOOL: &str = "SHIPPER_TEST_PIN_SPOOL";
 
+/// And how many events at most it keeps waiting in the ring.
+const CHILD_KEEPS: &str = "SHIPPER_TEST_PIN_KEEPS";
+
 #[test]
 fn what_is_executed_while_nobody_reads_is_read_by_the_next_one() -> Result<()> {
     const COUNT: u32 = 777;
@@ -89,10 +92,21 @@ fn child_that_is_killed() -> Result<()> {
 
 #[test]
 fn many_kills_at_any_moment_neither_lose_nor_repeat_and_count_what_did_not_fit() -> Result<()> {
+    kill_at_any_moment(0)
+}
+
+#[test]
+fn many_kills_while_events_wait_neither_lose_nor_repeat_and_count_what_did_not_fit() -> Result<()> {
+    kill_at_any_moment(30)
+}
+
+fn kill_at_any_moment(kept_max: usize) -> Result<()> {
     const KILLS: u32 = 40;
     const PART: u32 = 100;
     let Some(pins) = Bpffs::mount()? else { return Ok(()) };
     let file = pins.files().join("spool");
+    // Each sees the executions of all tests that run at the same time.
+    let mark = format!("kills{kept_max}of{}", std::process::id());
     // A few of the parts do not fit while nobody reads.
     let options = Options { ring_buffer_bytes: 128 << 10, ..pins.options() };
     drop(Reader::start(&options, &mut Spool::default())?);
@@ -101,19 +115,20 @@ fn many_kills_at_any_moment_neither_lose_nor_repeat_and_count_what_did_not_fit()
             .args(["--exact", "child_that_reads_until_killed"])
             .env(CHILD, &options.pin_dir)
             .env(CHILD_SPOOL, &file)
+            .env(CHILD_KEEPS, kept_max.to_string())
             .stdout(Stdio::null())
             .spawn()?;
         let length = || std::fs::metadata(&file).map_or(0, |file| file.len());
         // One in five is killed while it starts; the others somewhere in the storm.
         let mut storm = if kill % 5 == 4 {
-            pins.begin_storm("kills", kill * PART, PART)?
+            pins.begin_storm(&mark, kill * PART, PART)?
         } else {
             let before = length();
             while length() == before {
                 assert!(child.try_wait()?.is_none(), "the child ended by itself");
                 std::thread::yield_now();
             }
-            let storm = pins.begin_storm("kills", kill * PART, PART)?;
+            let storm = pins.begin_storm(&mark, kill * PART, PART)?;
             let wanted = length() + u64::from(kill % 7) * 500;
             let deadline = Instant::now() + Duration::from_secs(60);
             while length() < wanted && Instant::now() < deadline {
@@ -128,7 +143,7 @@ fn many_kills_at_any_moment_neither_lose_nor_repeat_and_count_what_did_not_fit()
     let mut spool = Spool::in_file(&file)?;
     let blocks = spool.blocks();
     Reader::start(&options, &mut spool)?.settle(&mut spool, &pins)?;
-    let (arrived, lost) = (spool.numbers("kills").len(), spool.lost(RecordKind::Exec));
+    let (arrived, lost) = (spool.numbers(&mark).len(), spool.lost(RecordKind::Exec));
     println!("{blocks} blocks, {arrived} of {} arrived, {lost} execs lost", KILLS * PART);
     assert!(arrived as u64 + lost >= u64::from(KILLS * PART), "{arrived} arrived, {lost} lost");
     let canaries =
@@ -150,7 +165,8 @@ fn child_that_reads_until_killed() -> Result<()> {
         ..Bpffs::options_anywhere()
     };
     let mut spool = Spool::in_file(file.as_ref())?;
-    Reader::start(&options, &mut spool)?.read_until_killed(&mut spool)
+    let kept_max = std::env::var(CHILD_KEEPS)?.parse()?;
+    Reader::start(&options, &mut spool)?.read_until_killed(&mut spool, kept_max)
 }
 
 #[test]
@@ -177,6 +193,33 @@ fn what_was_stored_is_not_read_again_and_what_was_only_read_is() -> Result<()> {
     Reader::start(&pins.options(), &mut spool)?.drain(&mut spool)?;
     spool.assert_all("again", 0..30);
     spool.assert_no_loss();
+    Ok(())
+}
+
+#[test]
+fn what_waits_while_later_losses_are_stored_is_read_again_and_the_losses_are_not() -> Result<()> {
+    const PART: u32 = 400;
+    let Some(pins) = Bpffs::mount()? else { return Ok(()) };
+    let options = Options { ring_buffer_bytes: 64 << 10, ..pins.options() };
+    let mut spool = Spool::default();
+    let mut reader = Reader::start(&options, &mut spool)?;
+    reader.drain(&mut spool)?;
+    drop(reader);
+    pins.storm("waits", 0, PART)?;
+    let mut reader = Reader::start(&options, &mut spool)?;
+    reader.read_all(&mut spool);
+    reader.store(&mut spool, 0);
+    // These show what did not fit, and wait.
+    pins.storm("after", 0, 20)?;
+    reader.read_all(&mut spool);
+    reader.account(&mut spool, Reading::Empty)?;
+    reader.store(&mut spool, usize::MAX);
+    assert_eq!(spool.numbers("after").len(), 0);
+    assert!(spool.lost(RecordKind::Exec) > 0, "a ring of 64 KiB cannot have held {PART} execs");
+    drop(reader);
+    Reader::start(&options, &mut spool)?.settle(&mut spool, &pins)?;
+    spool.assert_all("after", 0..20);
+    assert_eq!(spool.missing_execs(), spool.lost(RecordKind::Exec) + reader::CANARIES);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! A reader of pinned capture, what it stores, and a bpf file system of its own for each test.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
@@ -195,6 +195,9 @@ impl Entry {
 pub struct Spool {
     stored: Vec<Entry>,
     mark: Vec<u8>,
+    /// Read, with where their records begin.
+    waiting: VecDeque<(u64, Entry)>,
+    /// What goes into the next block, whatever waits.
     pending: Vec<Entry>,
     blocks: usize,
     /// Where what is stored is written as well: a line a block, `MARK;ENTRIES`.
@@ -228,7 +231,15 @@ impl Spool {
 
     /// Writes what was read, with the reader's mark.
     pub fn store(&mut self, reader: &Reader) {
-        self.mark = reader.capture.mark().to_vec();
+        self.store_but(reader, 0);
+    }
+
+    /// Writes what was read but for the last so many, and all losses. Returns where those begin.
+    fn store_but(&mut self, reader: &Reader, kept: usize) -> Option<u64> {
+        let stored = self.waiting.len().saturating_sub(kept);
+        self.pending.extend(self.waiting.drain(..stored).map(|(_, entry)| entry));
+        let kept = self.waiting.front().map(|(position, _)| *position);
+        self.mark = reader.capture.mark(kept).to_vec();
         if let Some(file) = &mut self.file {
             let mark: String = self.mark.iter().map(|byte| format!("{byte:02x}")).collect();
             let entries: String = self.pending.iter().map(Entry::to_text).collect();
@@ -236,6 +247,7 @@ impl Spool {
                 .expect("written");
         }
         self.stored.append(&mut self.pending);
+        kept
     }
 
     /// How often something was stored.
@@ -245,6 +257,7 @@ impl Spool {
 
     /// What was not written is gone.
     pub fn crash(&mut self) {
+        self.waiting.clear();
         self.pending.clear();
     }
 
@@ -325,7 +338,11 @@ impl Reader {
 
     /// Reads at most so many records. False when there is none any more.
     pub fn read(&mut self, spool: &mut Spool, count: usize) -> bool {
-        (0..count).all(|_| self.capture.next(|bytes| spool.pending.extend(entry(bytes))))
+        let waiting = &mut spool.waiting;
+        (0..count).all(|_| {
+            let capture = &mut self.capture;
+            capture.next(|bytes, at| waiting.extend(entry(bytes).map(|entry| (at, entry))))
+        })
     }
 
     /// Reads what there is.
@@ -348,17 +365,25 @@ impl Reader {
         self.account(spool, Reading::Empty)
     }
 
-    /// Reads, stores and releases, block by block, until killed.
-    pub fn read_until_killed(&mut self, spool: &mut Spool) -> Result<()> {
-        loop {
+    /// Reads, stores and releases, block by block, until killed. Of what was read, up to so many wait
+    /// each time for a later block, as events do for a hash: from none on, and over again.
+    pub fn read_until_killed(&mut self, spool: &mut Spool, kept_max: usize) -> Result<()> {
+        for kept in (0..=kept_max).cycle() {
             let emptied = !self.read(spool, 50);
             self.account(spool, if emptied { Reading::Empty } else { Reading::Backlog })?;
-            spool.store(self);
-            self.capture.release();
-            if emptied {
+            if emptied & !self.store(spool, kept) {
                 self.capture.wait(std::time::Duration::from_secs(60))?;
             }
         }
+        Ok(())
+    }
+
+    /// Stores what was read but for the last so many, which wait in the ring, and all losses. Whether
+    /// something waits.
+    pub fn store(&mut self, spool: &mut Spool, kept: usize) -> bool {
+        let kept = spool.store_but(self, kept);
+        self.capture.release(kept);
+        kept.is_some()
     }
 
     /// Goes on until the last number of each CPU is known and every loss is below it. The machine's
@@ -382,8 +407,7 @@ impl Reader {
         for _ in 0..2 {
             self.read_all(spool);
             self.account(spool, Reading::Empty)?;
-            spool.store(self);
-            self.capture.release();
+            self.store(spool, 0);
         }
         Ok(())
     }

@@ -4,17 +4,27 @@ use std::sync::Arc;
 
 use shipper::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader, Event,
-    Exec, ExecutedFile, Exit, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss,
-    LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WaitStatus,
-    WallTime,
+    Exec, ExecutedFile, Exit, FileFacts, FileHash, FileSystem, HashMissing, Host, Id, InsideIds,
+    Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
+    WaitStatus, WallTime,
 };
 
 /// 2026-11-24T08:00:00.123456789Z.
 const TIME: WallTime = WallTime(1_795_507_200_123_456_789);
 
-/// An execution with everything there is, a report of a loss, and the end of that process.
-pub fn events() -> [Event; 3] {
-    [Event::Exec(Box::new(exec())), Event::Loss(loss()), Event::Exit(Box::new(exit()))]
+/// An execution with everything there is, one of which the files could not be hashed, a report of a
+/// loss, and the end of the first.
+pub fn events() -> [Event; 4] {
+    let missing = Some(FileHash::Missing(HashMissing::Gone));
+    let mut not_hashed = Exec { id: Id([10; 16]), ..exec() };
+    not_hashed.file.hash = missing;
+    not_hashed.interpreter.as_mut().expect("it has one").hash = missing;
+    [
+        Event::Exec(Box::new(exec())),
+        Event::Exec(Box::new(not_hashed)),
+        Event::Loss(loss()),
+        Event::Exit(Box::new(exit())),
+    ]
 }
 
 /// A single argument of this many bytes: most of what a configuration may let through.
@@ -30,13 +40,13 @@ fn exec() -> Exec {
         sgid: 0,
         fsuid: 0,
         fsgid: 0,
-        securebits: 0,
+        securebits: 1,
         capabilities: Capabilities {
-            inheritable: 0,
+            inheritable: 1,
             permitted: 0x1ff_ffff_ffff,
             effective: 0x1ff_ffff_ffff,
-            bounding: 0x1ff_ffff_ffff,
-            ambient: 0,
+            bounding: 0x1ff_ffff_fffe,
+            ambient: 1,
         },
     };
     let name: Option<Arc<str>> = Some(Arc::from("root"));
@@ -211,7 +221,8 @@ fn file(name: &str) -> ExecutedFile {
         read_only: true,
         layer: Some(Layer::Upper),
     };
-    ExecutedFile { path: path(name), facts: Some(facts), source: Source::Kernel }
+    let hash = Some(FileHash::Sha256([5; 32]));
+    ExecutedFile { path: path(name), facts: Some(facts), source: Source::Kernel, hash }
 }
 
 fn path(name: &str) -> Path {

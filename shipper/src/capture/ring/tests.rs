@@ -39,7 +39,7 @@ impl Kernel {
 
     fn write_data(&self, position: usize, bytes: &[u8]) {
         for (index, byte) in bytes.iter().enumerate() {
-            let at = (position + index) % DATA;
+            let at = position.wrapping_add(index) % DATA;
             self.write(2 * self.page + at, &[*byte]);
             self.write(2 * self.page + DATA + at, &[*byte]);
         }
@@ -54,8 +54,8 @@ impl Kernel {
     fn reserve(&mut self, word: u32, bytes: &[u8]) -> usize {
         let position = self.produced;
         self.write_data(position, &word.to_ne_bytes());
-        self.write_data(position + HEADER_BYTES, bytes);
-        self.publish(position + HEADER_BYTES + bytes.len().next_multiple_of(8));
+        self.write_data(position.wrapping_add(HEADER_BYTES), bytes);
+        self.publish(position.wrapping_add(HEADER_BYTES + bytes.len().next_multiple_of(8)));
         position
     }
 
@@ -82,9 +82,31 @@ fn records_are_read_in_order_and_their_room_is_kept_until_released() {
     kernel.put(b"the third one");
     assert_eq!(read(&mut ring), [&b"first"[..], b"", b"the third one"]);
     assert_eq!(kernel.consumed(), 0);
-    ring.release();
+    ring.release(None);
     assert_eq!(kernel.consumed(), 16 + 8 + 24);
     assert_eq!(ring.held_bytes(), 0);
+}
+
+#[test]
+fn what_is_kept_is_there_for_the_next_reader_and_what_lies_before_it_is_not() {
+    for start in [0, usize::MAX - 39] {
+        let (mut kernel, mut ring) = Kernel::new(start);
+        for record in [b"one", b"two", b"six"] {
+            kernel.put(record);
+        }
+        let second = start.wrapping_add(16);
+        assert_eq!(read(&mut ring).len(), 3);
+        ring.release(Some(second as u64));
+        assert_eq!(kernel.consumed(), second);
+        assert_eq!(ring.held_bytes(), 32);
+        for elsewhere in [second, start, second.wrapping_add(40)] {
+            ring.release(Some(elsewhere as u64));
+            assert_eq!(kernel.consumed(), second, "{elsewhere} was released, or not read");
+        }
+        assert_eq!(read(&mut kernel.open().expect("a ring")), [b"two", b"six"]);
+        ring.release(None);
+        assert_eq!(kernel.consumed(), kernel.produced);
+    }
 }
 
 #[test]
@@ -92,7 +114,7 @@ fn a_rewind_reads_again_what_was_not_released() {
     let (mut kernel, mut ring) = Kernel::new(0);
     kernel.put(b"released");
     assert_eq!(read(&mut ring), [b"released"]);
-    ring.release();
+    ring.release(None);
     kernel.put(b"kept");
     assert_eq!(read(&mut ring), [b"kept"]);
     ring.rewind();
@@ -137,7 +159,7 @@ fn a_record_that_was_given_up_is_passed_over() {
     kernel.reserve(DISCARDED | 4, b"gone");
     kernel.put(b"here");
     assert_eq!(read(&mut ring), [b"here"]);
-    ring.release();
+    ring.release(None);
     assert_eq!(kernel.consumed(), kernel.produced);
 }
 
@@ -170,7 +192,7 @@ fn what_was_not_released_is_there_for_the_next_reader() {
     kernel.put(b"one");
     kernel.put(b"two");
     ring.next().expect("whole");
-    ring.release();
+    ring.release(None);
     ring.next().expect("whole");
     drop(ring);
     assert_eq!(read(&mut kernel.open().expect("a ring")), [b"two"]);

@@ -6,7 +6,7 @@ use super::recent::Recent;
 use super::wire::{Field, Fields, small};
 use super::{
     CodecError, FILE_DELETED, FILE_LOWER, FILE_MEMFD, FILE_NOEXEC, FILE_NOSUID, FILE_READ_ONLY,
-    FILE_UPPER,
+    FILE_UPPER, hash,
 };
 use crate::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader, Event,
@@ -451,13 +451,14 @@ fn args(bytes: &[u8]) -> Result<Args, CodecError> {
 
 fn file(bytes: &[u8]) -> Result<ExecutedFile, CodecError> {
     let (mut of_file, mut of_inode, mut source) = (None, None, None);
-    let (mut times, mut file_system) = ([0; 2], None);
+    let (mut times, mut file_system, mut known_hash) = ([0; 2], None, None);
     for field in Fields::new(bytes) {
         let field = field?;
         match field.number {
             1 => of_file = Some(path(field.bytes()?)?),
             2 => of_inode = Some(facts(&field)?),
             3 => source = Some(read_source(field.uint()?)?),
+            4 => known_hash = Some(hash::decode(field.bytes()?)?),
             5 => times = field.numbers()?,
             6 => file_system = FileSystem::new(field.bytes()?),
             _ => {}
@@ -468,6 +469,7 @@ fn file(bytes: &[u8]) -> Result<ExecutedFile, CodecError> {
         path: need(of_file, "file.path")?,
         facts: of_inode.map(|facts| FileFacts { modified, changed, file_system, ..facts }),
         source: need(source, "file.source")?,
+        hash: known_hash,
     })
 }
 

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::super::text::{self, Long, Shown};
-use crate::event::{Bytes, Event, Exec, Exit, Host, Id, Loss, WallTime};
+use crate::event::{Bytes, Event, Exec, ExecutedFile, Exit, Host, Id, Loss, WallTime};
 
 /// What tells the kinds of events apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,5 +224,33 @@ impl Serialize for CommandLine<'_> {
             Ok(text) => serializer.serialize_str(&text),
             Err(error) => serializer.serialize_str(&String::from_utf8_lossy(error.as_bytes())),
         }
+    }
+}
+
+/// Hashes of a file.
+#[derive(Serialize)]
+pub(super) struct Hash {
+    sha256: Digest,
+}
+
+impl Hash {
+    /// Of a file, if its hash is known.
+    pub(super) fn of(file: &ExecutedFile) -> Option<Hash> {
+        let sha256 = *file.hash.as_ref()?.sha256()?;
+        Some(Hash { sha256: Digest(sha256) })
+    }
+}
+
+/// As 64 lower-case hexadecimal digits.
+struct Digest([u8; 32]);
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let [first, second] =
+            std::array::from_fn(|half| Id(std::array::from_fn(|at| self.0[16 * half + at])).hex());
+        let mut hex = [0; 64];
+        hex[..32].copy_from_slice(&first);
+        hex[32..].copy_from_slice(&second);
+        serializer.serialize_str(std::str::from_utf8(&hex).unwrap_or_default())
     }
 }

@@ -4,8 +4,11 @@ use serde::Serialize;
 
 use super::super::text::{Exact, Long, Shown, Text, exact};
 use super::capabilities::{CapabilityNames, CapabilitySets, SecureBits};
+use super::fields::Hash;
 use super::{Facts, ParentFields, some};
-use crate::event::{Ancestor, Args, Credentials, Exec, ExecutedFile, InsideIds, Layer, Path};
+use crate::event::{
+    Ancestor, Args, Credentials, Exec, ExecutedFile, HashMissing, InsideIds, Layer, Path,
+};
 
 /// Everything under `shipper.`.
 #[derive(Serialize)]
@@ -50,6 +53,14 @@ pub(super) struct Own<'a> {
 
 #[derive(Serialize)]
 struct OwnFile<'a> {
+    #[serde(flatten)]
+    facts: Option<OwnFacts<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash_missing: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct OwnFacts<'a> {
     links: u32,
     setuid: bool,
     setgid: bool,
@@ -71,6 +82,10 @@ struct Interpreter<'a> {
     #[serde(flatten)]
     facts: Option<Facts<'a>>,
     source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<Hash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash_missing: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -191,18 +206,7 @@ impl<'a> Own<'a> {
         Own {
             file_not_root_owned: exec.file.not_root_owned(),
             file_source: exec.file.source.as_str(),
-            file: exec.file.facts.as_ref().map(|facts| OwnFile {
-                links: facts.links,
-                setuid: facts.mode & 0o4000 != 0,
-                setgid: facts.mode & 0o2000 != 0,
-                deleted: facts.deleted,
-                memfd: facts.memfd,
-                file_system: facts.file_system.as_ref().map(|kind| Text(kind.name())),
-                nosuid: facts.nosuid,
-                noexec: facts.noexec,
-                read_only: facts.read_only,
-                overlay_layer: facts.layer.map(Layer::as_str),
-            }),
+            file: OwnFile::new(&exec.file),
             interpreter: exec.interpreter.as_ref().map(Interpreter::new),
             ancestry: exec.ancestry.iter().map(OwnAncestor::new).collect(),
             ancestry_cut: exec.ancestry_cut,
@@ -230,12 +234,37 @@ impl<'a> Own<'a> {
     }
 }
 
+impl<'a> OwnFile<'a> {
+    fn new(file: &'a ExecutedFile) -> Option<Self> {
+        let facts = file.facts.as_ref().map(|facts| OwnFacts {
+            links: facts.links,
+            setuid: facts.mode & 0o4000 != 0,
+            setgid: facts.mode & 0o2000 != 0,
+            deleted: facts.deleted,
+            memfd: facts.memfd,
+            file_system: facts.file_system.as_ref().map(|kind| Text(kind.name())),
+            nosuid: facts.nosuid,
+            noexec: facts.noexec,
+            read_only: facts.read_only,
+            overlay_layer: facts.layer.map(Layer::as_str),
+        });
+        let hash_missing = hash_missing(file);
+        (facts.is_some() || hash_missing.is_some()).then_some(OwnFile { facts, hash_missing })
+    }
+}
+
+fn hash_missing(file: &ExecutedFile) -> Option<&'static str> {
+    file.hash.as_ref()?.missing().map(HashMissing::as_str)
+}
+
 impl<'a> Interpreter<'a> {
     fn new(file: &'a ExecutedFile) -> Self {
         Interpreter {
             path: some(&file.path.bytes),
             facts: file.facts.as_ref().map(|facts| Facts::new(facts, None, None)),
             source: file.source.as_str(),
+            hash: Hash::of(file),
+            hash_missing: hash_missing(file),
         }
     }
 }

@@ -133,7 +133,7 @@ pub fn exec(key: Key) -> Event {
         sequence: key,
         host: host(),
         process,
-        file: ExecutedFile { path, facts, source: Source::Kernel },
+        file: ExecutedFile { path, facts, source: Source::Kernel, hash: None },
         interpreter: None,
         ancestry: Vec::new(),
         ancestry_cut: false,
