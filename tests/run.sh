@@ -5,7 +5,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 CARGO=${CARGO:-cargo}
-export SHIPPER_GUEST_KERNEL_SERIES="${SHIPPER_GUEST_KERNEL_SERIES:-6.1 5.10}"
+case "${1:-all}" in
+kernel) kernels="5.10 6.1 6.12 newest" ;;
+*) kernels="5.10 6.1 newest" ;;
+esac
+export SHIPPER_GUEST_KERNEL_SERIES="${SHIPPER_GUEST_KERNEL_SERIES:-$kernels}"
 
 # Fetches QEMU and kernels, and builds the static program the guests run.
 prepare_guests() {

@@ -39,7 +39,7 @@ mod row;
 pub use check::{indifferent, is_sought, verdict};
 pub use judge::{Cell, judge};
 pub use matrix::{Column, matrix, names_in};
-pub use place::{Cgroups, Place};
+pub use place::{Cgroups, Place, version};
 pub use plan::{Plan, script};
 pub use results::{Results, Run};
 pub use row::{Row, load};
