@@ -89,3 +89,25 @@ pub fn names_in(text: &str) -> Vec<&str> {
         .filter(|name| !name.starts_with("**"))
         .collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failing test panics")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_each_row_once_and_a_note_for_what_is_not_all_right() {
+        let rows = super::super::load().unwrap();
+        let mut cells = vec![Cell::Ok(vec!["an owner".into()]), Cell::LeftOut("no disk".into())];
+        cells.push(Cell::Ok(vec!["an owner".into()]));
+        cells.resize(rows.len(), Cell::Ok(Vec::new()));
+        let column = Column { kernel: "6.1".into(), mode: "lsm".into(), cells };
+        let table = matrix(&rows, &[column]);
+        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names_in(&format!("# Text\n\n{table}\nmore\n")), names);
+        for text in ["ok but 1 |", "- 2 |", "1. Missing: an owner.", "2. Not run: no disk."] {
+            assert!(table.contains(text), "{table}");
+        }
+        assert!(!table.contains("3. "), "a note stands there once");
+    }
+}
