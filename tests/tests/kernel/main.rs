@@ -20,7 +20,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
-use shipper_tests::behaviours::{Cell, Column, matrix, names_in, version};
+use shipper_tests::behaviours::{Cell, Column, matrix, names_in};
 
 use boots::{Capture, Daemon, boots, expect, in_every_mode, is_marked, rows};
 
@@ -88,15 +88,15 @@ fn every_row_is_as_it_says_on_every_kernel_in_every_mode() -> Result<()> {
         let cells = capture.judge()?;
         let (major, minor) = capture.booted.kernel;
         let kernel = format!("{major}.{minor}{}", capture.booted.boot.note);
-        columns.lock().map_err(|_| anyhow!("a test panicked"))?.push(Column {
-            kernel,
-            mode: capture.mode.to_owned(),
-            cells,
-        });
+        columns.lock().map_err(|_| anyhow!("a test panicked"))?.push((
+            (major, minor, capture.booted.boot.note),
+            Column { kernel, mode: capture.mode.to_owned(), cells },
+        ));
         Ok(())
     })?;
     let mut columns = columns.into_inner()?;
-    columns.sort_by_key(|column| version(&column.kernel));
+    columns.sort_by_key(|(order, _)| *order);
+    let columns: Vec<Column> = columns.into_iter().map(|(_, column)| column).collect();
     for column in &columns {
         for (row, cell) in rows().iter().zip(&column.cells) {
             if let Cell::Failed(wrong) = cell {
