@@ -2,13 +2,14 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO := cargo
 
-.PHONY: help setup build run test test-kernel torture fuzz bench lint ebpf ebpf-setup ebpf-check clean
+.PHONY: help setup build run test test-kernel readme-table torture fuzz bench lint ebpf ebpf-setup ebpf-check clean
 
 help:
 	@echo 'make run          build, capture on this machine, print events, write ./run/events/shipper.ndjson'
 	@echo 'make test         all tests that this machine can run'
 	@echo 'make build        target/release/shipper'
-	@echo 'make test-kernel  the tests in QEMU guests alone (SHIPPER_GUEST_KERNEL_SERIES="5.10 6.1 6.12 newest")'
+	@echo 'make test-kernel  the tests in QEMU guests alone (SHIPPER_GUEST_KERNEL_SERIES="6.1 newest": these alone)'
+	@echo 'make readme-table put the table that make test-kernel wrote (target/kernel-matrix.md) into README.md'
 	@echo 'make torture      crash tests, model and simulation of the spool at full length: an hour (SHIPPER_SEED=N as printed)'
 	@echo 'make fuzz         fuzz what reads untrusted bytes, SHIPPER_FUZZ_SECONDS (300) for each target'
 	@echo 'make bench        cost in the kernel and in the daemon, latency, memory, spool, delivery: a table and target/bench.json'
@@ -30,6 +31,9 @@ test: setup
 
 test-kernel: setup
 	@CARGO="$(CARGO)" tests/run.sh kernel
+
+readme-table:
+	@tests/readme-table.sh
 
 torture: setup
 	@CARGO="$(CARGO)" tests/run.sh torture

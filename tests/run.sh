@@ -5,9 +5,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 CARGO=${CARGO:-cargo}
-export SHIPPER_GUEST_KERNEL_SERIES="${SHIPPER_GUEST_KERNEL_SERIES:-6.1 5.10}"
+case "${1:-all}" in
+kernel) kernels="5.10 6.1 6.12 newest" ;;
+*) kernels="5.10 6.1 newest" ;;
+esac
+export SHIPPER_GUEST_KERNEL_SERIES="${SHIPPER_GUEST_KERNEL_SERIES:-$kernels}"
 
-# Fetches QEMU and kernels, and builds the static program the guests run.
+# Fetches QEMU and kernels, and builds the static programs the guests run.
 prepare_guests() {
     local status=0 target
     # shellcheck disable=SC2086 # one word a series is meant
@@ -16,7 +20,8 @@ prepare_guests() {
     [ $status -eq 0 ] || return $status
     target=$(rustc -vV | sed -n 's/^host: //p')
     RUSTFLAGS="-C target-feature=+crt-static" "$CARGO" build --release --locked --quiet \
-        --target "$target" --target-dir target/static --package shipper
+        --target "$target" --target-dir target/static --package shipper --bin shipper \
+        --package shipper-tests --bin exec_helper
     export SHIPPER_STATIC="$PWD/target/static/$target/release"
 }
 

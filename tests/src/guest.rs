@@ -19,7 +19,8 @@
 //!
 //! The guest: host name `guest`; users root and alice (uid and gid 1000, home /home/alice);
 //! /etc/machine-id and /etc/os-release; proc, sysfs, devtmpfs, securityfs, bpffs, cgroup2 and, where
-//! the kernel has it, tracefs in their usual places; tmpfs on /tmp and /run; `lo` up; every busybox
+//! the kernel has it, tracefs in their usual places (with `cgroups=v1` on
+//! the kernel's command line three controllers of cgroup v1 instead of cgroup2); tmpfs on /tmp and /run; `lo` up; every busybox
 //! applet in /bin.
 
 mod initramfs;

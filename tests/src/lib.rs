@@ -1,6 +1,7 @@
 //! The harness of the tests that cross a process or machine boundary. The tests themselves are
 //! under `tests/tests/`.
 
+pub mod behaviours;
 pub mod bench;
 pub mod collector;
 pub mod daemon;

@@ -46,6 +46,29 @@ pub fn waits_for_input() -> Vec<u8> {
     elf(&[machine::READ, machine::EXIT].concat())
 }
 
+/// The same in 32 bits, for x86-64 with its emulation of i386.
+#[must_use]
+pub fn ends_at_once_32() -> Vec<u8> {
+    /// `exit(0)`: `xor ebx, ebx; mov eax, 1; int 0x80`.
+    const EXIT: &[u8] = &[0x31, 0xdb, 0xb8, 1, 0, 0, 0, 0xcd, 0x80];
+    const HEADERS: u32 = 52 + 32;
+    let base = 0x0804_8000_u32;
+    let total = HEADERS + u32::try_from(EXIT.len()).unwrap_or(u32::MAX);
+    let mut file = b"\x7fELF\x01\x01\x01".to_vec(); // 32 bit, little endian, version 1
+    file.resize(16, 0);
+    // ET_EXEC, EM_386
+    file.extend([2_u16, 3].into_iter().flat_map(u16::to_le_bytes));
+    // Version, entry, program headers, no section headers, flags.
+    file.extend([1, base + HEADERS, 52, 0, 0].into_iter().flat_map(u32::to_le_bytes));
+    // Sizes and counts: this header, one program header, no section headers.
+    file.extend([52_u16, 32, 1, 0, 0, 0].into_iter().flat_map(u16::to_le_bytes));
+    // PT_LOAD from 0 to the end, readable and executable.
+    let load = [1, 0, base, base, total, total, 5, 0x1000];
+    file.extend(load.into_iter().flat_map(u32::to_le_bytes));
+    file.extend(EXIT);
+    file
+}
+
 /// Writes an executable file. The descriptor is closed before this returns; where another thread
 /// forks meanwhile, its child holds it a moment longer and an exec may see `ETXTBSY`.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {

@@ -144,7 +144,7 @@ fn a_login_older_than_the_daemon_is_the_entry_all_the_same() -> Result<()> {
         .spawn()?;
     let mut shell = String::new();
     BufReader::new(login.stdout.take().context("a pipe")?).read_line(&mut shell)?;
-    let shell: u32 = shell.trim().parse()?;
+    let shell: u32 = shell.trim().strip_prefix("PID=").context("a pid")?.parse()?;
     let daemon = Daemon::start_or_skip(|dir| config(dir, "", ""));
     // An event comes when all older processes are known.
     let is_ready = match &daemon {

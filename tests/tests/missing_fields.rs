@@ -75,8 +75,8 @@ fn without_any_optional_field_an_exec_is_reported_with_the_rest() -> Result<()> 
 fn with_every_field_the_same_exec_says_more() -> Result<()> {
     daemon::build()?;
     let mark = format!("full-{}", std::process::id());
-    let group = u32::try_from(nix::unistd::getpgrp().as_raw())?;
-    let session = u32::try_from(nix::unistd::getsid(None)?.as_raw())?;
+    let group = u32::try_from(rustix::process::getpgrp().as_raw_pid())?;
+    let session = u32::try_from(rustix::process::getsid(None)?.as_raw_pid())?;
     with_record(&options(std::iter::empty()), &mark, |record| {
         let exec = &record.exec;
         assert!(exec.vpid != 0 && exec.namespaces.mnt != 0);

@@ -18,7 +18,17 @@ mount_at tmpfs /tmp
 mount_at tmpfs /run
 mount_at securityfs /sys/kernel/security
 mount_at bpf /sys/fs/bpf
-mount_at cgroup2 /sys/fs/cgroup
+# What the kernel does not know of its command line is in the environment of process 1.
+if [ "${cgroups-v2}" = v1 ]; then
+    mount_at tmpfs /sys/fs/cgroup
+    for controller in pids memory cpu; do
+        mkdir /sys/fs/cgroup/$controller
+        mount -t cgroup -o $controller cgroup /sys/fs/cgroup/$controller ||
+            echo "init: no controller $controller of cgroup v1"
+    done
+else
+    mount_at cgroup2 /sys/fs/cgroup
+fi
 # Not every kernel has it.
 mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
 chmod 1777 /tmp /dev/shm

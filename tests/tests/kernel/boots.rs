@@ -1,6 +1,6 @@
 //! The boots: one guest a kernel, everything it handed out, and how the tests look at it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::GzDecoder;
 use serde_json::Value;
+use shipper_tests::behaviours::{self, Cell, Cgroups, Place, Plan, Results, Row, version};
 use shipper_tests::guest::{self, Guest, GuestRun};
-use shipper_tests::skip;
+use shipper_tests::{skip, tiny};
 
-/// Far above the 40 s that the slowest takes under software emulation, for a busy machine.
-const LIMIT: Duration = Duration::from_secs(600);
+/// Far above the minutes that the slowest takes under software emulation, for a busy machine.
+const LIMIT: Duration = Duration::from_secs(1500);
 
 const SERIES_ALWAYS: &str = "6.1 5.10";
-const SERIES_IF_FETCHED: [&str; 1] = ["6.12"];
+const SERIES_IF_FETCHED: [&str; 2] = ["6.12", "newest"];
 
 /// A kernel and how it is booted.
 #[derive(Clone, Copy)]
@@ -23,19 +24,42 @@ pub struct Boot {
     pub series: &'static str,
     /// More of the kernel's command line.
     pub append: &'static str,
+    /// What the head of the table says beside the version.
+    pub note: &'static str,
+    /// How cgroups are mounted (`init.sh`).
+    pub cgroups: Cgroups,
     /// What `auto` must take.
     pub auto: &'static str,
     /// The modes to go through, all of which must work but `lsm` where `auto` is something else.
     pub modes: &'static str,
 }
 
-const BOOTS: [Boot; 5] = [
-    Boot { series: "6.1", append: "", auto: "lsm", modes: "lsm fentry tracepoint" },
+const ALL_MODES: &str = "lsm fentry tracepoint";
+
+const PLAIN: Boot =
+    Boot { series: "", append: "", note: "", cgroups: Cgroups::V2, auto: "lsm", modes: ALL_MODES };
+
+const BOOTS: [Boot; 6] = [
+    // The longest first, so that two at a time come to an end together.
+    Boot { series: "newest", ..PLAIN },
     // `bpf` is not in the default `lsm=` of this one.
-    Boot { series: "5.10", append: "", auto: "fentry", modes: "lsm fentry tracepoint" },
-    Boot { series: "5.10", append: "lsm=lockdown,yama,apparmor,bpf", auto: "lsm", modes: "lsm" },
-    Boot { series: "6.12", append: "", auto: "lsm", modes: "lsm fentry tracepoint" },
-    Boot { series: "newest", append: "", auto: "lsm", modes: "lsm fentry tracepoint" },
+    Boot { series: "5.10", auto: "fentry", ..PLAIN },
+    Boot { series: "6.1", ..PLAIN },
+    Boot { series: "6.12", ..PLAIN },
+    Boot {
+        series: "6.1",
+        append: "cgroups=v1",
+        note: " (cgroup v1)",
+        cgroups: Cgroups::V1,
+        ..PLAIN
+    },
+    Boot {
+        series: "5.10",
+        append: "lsm=lockdown,yama,apparmor,bpf",
+        note: " (lsm=...,bpf)",
+        modes: "lsm",
+        ..PLAIN
+    },
 ];
 
 /// What came out of one boot.
@@ -47,8 +71,8 @@ pub struct Booted {
     pub daemons: BTreeMap<String, Daemon>,
     /// What `shipper unpin` said, and what was left in the bpf file system, by mode.
     pub unpinned: BTreeMap<String, String>,
-    /// Namespace numbers of the guest's shell, by kind.
-    pub namespaces: HashMap<String, u64>,
+    /// Version of the kernel: major, minor.
+    pub kernel: (u32, u32),
 }
 
 /// What one daemon left behind.
@@ -56,6 +80,8 @@ pub struct Daemon {
     pub exit_code: i32,
     pub log: String,
     pub events: Vec<Value>,
+    /// What the rows of `tests/behaviours/` told, in the modes that are gone through.
+    pub rows: Results,
 }
 
 /// One daemon that captured, as the tests go through them.
@@ -78,22 +104,18 @@ impl Booted {
         ensure!(run.exit_code == 0, "the script failed:\n{}", run.output);
         let mut text = |name: &str| -> Result<String> {
             let bytes = run.files.remove(name).with_context(|| format!("no {name}"))?;
-            Ok(String::from_utf8(bytes)?)
+            // A row may say what is not UTF-8.
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         let doctor = serde_json::from_str(&text("doctor.json")?)?;
         let doctor_text = text("doctor.txt")?;
-        let namespaces = text("namespaces")?
-            .lines()
-            .map(|line| {
-                let (kind, number) = line.split_once(' ').context("a namespace")?;
-                Ok((kind.to_owned(), number.parse()?))
-            })
-            .collect::<Result<_>>()?;
+        let kernel = version(text("release")?.trim()).context("a version")?;
         let mut daemons = BTreeMap::new();
         for mode in boot.modes.split(' ').chain(["auto"]) {
             let (exit_code, log) =
                 (text(&format!("{mode}.code"))?.trim().parse()?, text(&format!("{mode}.log"))?);
-            daemons.insert(mode.to_owned(), Daemon { exit_code, log, events: Vec::new() });
+            let rows = Results::read(&text(&format!("{mode}.rows")).unwrap_or_default())?;
+            daemons.insert(mode.to_owned(), Daemon { exit_code, log, events: Vec::new(), rows });
         }
         let mut unpinned = BTreeMap::new();
         for mode in boot.modes.split(' ') {
@@ -102,7 +124,8 @@ impl Booted {
                 let name = format!("{mode}-pinned");
                 let exit_code = text(&format!("{name}.code"))?.trim().parse()?;
                 let log = text(&format!("{name}.log"))?;
-                daemons.insert(name, Daemon { exit_code, log, events: Vec::new() });
+                let rows = Results::default();
+                daemons.insert(name, Daemon { exit_code, log, events: Vec::new(), rows });
                 unpinned.insert(mode.to_owned(), said);
             }
         }
@@ -111,7 +134,7 @@ impl Booted {
                 daemon.events = events(&packed).with_context(|| mode.clone())?;
             }
         }
-        Ok(Booted { boot, doctor, doctor_text, daemons, unpinned, namespaces })
+        Ok(Booted { boot, doctor, doctor_text, daemons, unpinned, kernel })
     }
 }
 
@@ -165,7 +188,17 @@ fn run_all(chosen: Vec<(Boot, std::path::PathBuf)>) -> Result<Vec<Booted>> {
         return Ok(Vec::new());
     }
     let shipper = guest::static_binary("shipper", "shipper").map_err(anyhow::Error::msg)?;
-    let helper = guest::static_binary("shipper-tests", "guest-exec").map_err(anyhow::Error::msg)?;
+    let helper =
+        guest::static_binary("shipper-tests", "exec_helper").map_err(anyhow::Error::msg)?;
+    let tiny = tempfile::tempdir()?;
+    for (name, bytes) in [
+        ("tiny", tiny::ends_at_once()),
+        ("waits", tiny::waits_for_input()),
+        ("tiny32", tiny::ends_at_once_32()),
+    ] {
+        std::fs::write(tiny.path().join(name), bytes)?;
+    }
+    let script = behaviours::script(rows());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let queue = Mutex::new(chosen.into_iter());
     let next = || queue.lock().ok()?.next();
@@ -174,13 +207,19 @@ fn run_all(chosen: Vec<(Boot, std::path::PathBuf)>) -> Result<Vec<Booted>> {
         while let Some((boot, kernel)) = next() {
             let begun = Instant::now();
             let (auto, modes) = (boot.auto, boot.modes);
-            let run = Guest::new(&kernel)
+            let plans = modes.split(' ').map(|mode| plan(&boot, mode)).collect::<String>();
+            let mut guest = Guest::new(&kernel)
                 .file(&shipper, "/usr/bin/shipper", 0o755)
-                .file(&helper, "/usr/bin/guest-exec", 0o755)
+                .file(&helper, "/usr/lib/rows/exec_helper", 0o755)
+                .text(script.as_str(), "/usr/lib/rows/script", 0o644)
                 .append(boot.append)
-                .script(format!("MODES='{modes}'\n{}", include_str!("guest.sh")))
-                .run(LIMIT)
-                .with_context(|| format!("{} {}", boot.series, boot.append))?;
+                .script(format!("MODES='{modes}'\n{plans}{}", include_str!("guest.sh")));
+            for name in ["tiny", "waits", "tiny32"] {
+                let there = format!("/usr/lib/rows/{name}");
+                guest = guest.file(&tiny.path().join(name), there, 0o755);
+            }
+            let run =
+                guest.run(LIMIT).with_context(|| format!("{} {}", boot.series, boot.append))?;
             println!(
                 "guest {} {}(auto: {auto}): {:.0?}",
                 boot.series,
@@ -204,6 +243,19 @@ fn run_all(chosen: Vec<(Boot, std::path::PathBuf)>) -> Result<Vec<Booted>> {
     })
 }
 
+/// All rows, read once.
+pub fn rows() -> &'static [Row] {
+    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
+    ROWS.get_or_init(|| behaviours::load().unwrap_or_else(|error| panic!("{error:#}")))
+}
+
+/// The variables that say which rows are run in a mode. Kernel versions play no part in that.
+fn plan(boot: &Boot, mode: &str) -> String {
+    let place = Place { mode: mode.into(), kernel: (0, 0), cgroups: boot.cgroups, guest: true };
+    let plan = Plan::new(rows(), &place);
+    format!("rows_{mode}='{}'\nsilent_{mode}='{}'\n", plan.rows, plan.silent)
+}
+
 /// Looks at every daemon that captured, in every boot and mode.
 pub fn in_every_mode(look: impl Fn(&Capture<'_>) -> Result<()>) -> Result<()> {
     for booted in boots() {
@@ -219,10 +271,6 @@ pub fn in_every_mode(look: impl Fn(&Capture<'_>) -> Result<()>) -> Result<()> {
 }
 
 impl Capture<'_> {
-    pub fn has_hook(&self) -> bool {
-        self.mode != "tracepoint"
-    }
-
     /// How many execs the daemon reported as lost, where the kernel makes that possible: it does not
     /// run a program for a second process while that program is under way on the CPU. 7.3 was seen
     /// to skip some, as it does when the first process is preempted at the tracepoint; 6.12 never
@@ -243,6 +291,18 @@ impl Capture<'_> {
         Ok(lost)
     }
 
+    /// Where that is, for the rows.
+    pub fn place(&self) -> Place {
+        let Boot { cgroups, .. } = self.booted.boot;
+        Place { mode: self.mode.into(), kernel: self.booted.kernel, cgroups, guest: true }
+    }
+
+    /// What became of each row.
+    pub fn judge(&self) -> Result<Vec<Cell>> {
+        let Daemon { events, rows: results, .. } = self.daemon;
+        behaviours::judge(rows(), &self.place(), results, events, self.allowed_to_lose()?)
+    }
+
     /// The one event of the exec with this last argument.
     pub fn event(&self, mark: &str) -> Result<&'static Value> {
         let mut found = self.daemon.events.iter().filter(|event| is_marked(event, mark));
@@ -254,10 +314,8 @@ impl Capture<'_> {
 }
 
 pub fn is_marked(event: &Value, mark: &str) -> bool {
-    let Some(args) = event["process"]["args"].as_array() else { return false };
-    // These have the mark as well, on the way to the program that is looked for.
-    let is_helper = args.first().is_some_and(|name| name == "guest-exec" || name == "unshare");
-    !is_helper && args.last().is_some_and(|last| last == mark)
+    let args = event["process"]["args"].as_array();
+    args.and_then(|args| args.last()).is_some_and(|last| last == mark)
 }
 
 pub fn expect(event: &Value, pointer: &str, wanted: impl Into<Value>) -> Result<()> {

@@ -7,37 +7,22 @@
 //!     cargo test --package shipper-tests --test kernel
 //!
 //! `SHIPPER_GUEST_KERNEL_SERIES="5.10 6.12 newest"` says which kernels; without it 6.1 and 5.10, and
-//! 6.12 where it was fetched. One that is named and not there is a skip, which fails in CI. `newest`
-//! is run only when named: 7.3 skips a kernel program now and then (`Capture::allowed_to_lose`),
-//! and where that hits a marked exec a test fails for the lost event.
+//! those that were fetched. One that is named and not there is a skip, which fails in CI. 7.3 skips a
+//! kernel program now and then (`Capture::allowed_to_lose`): a row whose event is missing is tried
+//! again in the guest.
 
 #![allow(clippy::panic, reason = "a failing test panics")]
 
 mod boots;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use std::path::Path;
+use std::sync::Mutex;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
+use shipper_tests::behaviours::{Cell, Column, matrix, names_in};
 
-use boots::{Capture, Daemon, boots, expect, in_every_mode, is_marked};
-
-/// Marks of the programs that each mode runs once, with the file that was asked for and its owner.
-const PROGRAMS: [(&str, &str, u32); 15] = [
-    ("user-owned-script", "/opt/alice/wait", 1000),
-    ("quick-script", "/opt/alice/quick", 1000),
-    ("root-owned-script", "/opt/root-script", 0),
-    ("root-owned-binary", "/opt/root-binary", 0),
-    ("user-owned-binary", "/opt/alice/binary", 1000),
-    ("script-run-by-script", "/opt/alice/outer", 1000),
-    ("root-after-failures", "/opt/root-script", 0),
-    ("user-after-failures", "/opt/alice/wait", 1000),
-    ("script-by-descriptor", "/opt/alice/wait", 1000),
-    ("binary-by-descriptor", "/opt/alice/binary", 1000),
-    ("script-by-thread", "/opt/alice/wait", 1000),
-    ("setuid", "/opt/setuid", 0),
-    ("arguments", "/opt/root-binary", 0),
-    ("relative-name", "/opt/alice/quick", 1000),
-    ("last", "/opt/root-binary", 0),
-];
+use boots::{Capture, Daemon, boots, expect, in_every_mode, is_marked, rows};
 
 /// How many programs the storm runs.
 const STORM: usize = 500;
@@ -87,7 +72,7 @@ fn auto_takes_the_best_mode_that_fires_and_says_why_not_a_better_one() -> Result
 #[test]
 fn lsm_is_refused_where_its_hook_never_fires() -> Result<()> {
     for booted in boots().iter().filter(|booted| !booted.lsm_works()) {
-        let Daemon { exit_code, log, events } = &booted.daemons["lsm"];
+        let Daemon { exit_code, log, events, .. } = &booted.daemons["lsm"];
         ensure!(*exit_code == 1, "exit code {exit_code}: {log}");
         ensure!(log.contains("did not run for a test exec"), "{log}");
         ensure!(events.is_empty(), "{events:?}");
@@ -96,167 +81,62 @@ fn lsm_is_refused_where_its_hook_never_fires() -> Result<()> {
 }
 
 #[test]
-fn each_exec_gives_one_event_with_the_file_asked_for_and_its_owner() -> Result<()> {
+fn every_row_is_as_it_says_on_every_kernel_in_every_mode() -> Result<()> {
+    let mut failed = String::new();
+    let columns = Mutex::new(Vec::new());
     in_every_mode(|capture| {
-        for (mark, path, owner) in PROGRAMS {
-            let event = capture.event(mark)?;
-            expect(event, "/file/path", path)?;
-            expect(event, "/file/uid", owner.to_string())?;
-            expect(event, "/file/gid", owner.to_string())?;
-            expect(event, "/file/owner", if owner == 0 { "root" } else { "alice" })?;
-            expect(event, "/shipper/file_not_root_owned", owner != 0)?;
-            let is_script = !event["shipper"]["interpreter"].is_null();
-            let by_hook = capture.has_hook() || !is_script;
-            expect(event, "/shipper/file_source", if by_hook { "kernel" } else { "procfs" })?;
-        }
+        let cells = capture.judge()?;
+        let (major, minor) = capture.booted.kernel;
+        let kernel = format!("{major}.{minor}{}", capture.booted.boot.note);
+        columns.lock().map_err(|_| anyhow!("a test panicked"))?.push((
+            (major, minor, capture.booted.boot.note),
+            Column { kernel, mode: capture.mode.to_owned(), cells },
+        ));
         Ok(())
-    })
-}
-
-#[test]
-fn the_interpreter_of_a_script_is_told_apart_with_its_own_owner() -> Result<()> {
-    in_every_mode(|capture| {
-        for mark in ["user-owned-script", "script-run-by-script", "script-by-descriptor"] {
-            let event = capture.event(mark)?;
-            expect(event, "/shipper/interpreter/path", "/bin/busybox")?;
-            expect(event, "/shipper/interpreter/uid", "0")?;
-            expect(event, "/shipper/interpreter/source", "kernel")?;
-            expect(event, "/process/executable", "/bin/busybox")?;
-        }
-        for mark in ["root-owned-binary", "user-owned-binary", "binary-by-descriptor"] {
-            let event = capture.event(mark)?;
-            expect(event, "/shipper/interpreter", Value::Null)?;
-            expect(event, "/process/executable", event["file"]["path"].clone())?;
-        }
-        let chain = ["/bin/sh", "/opt/inner", "/opt/alice/outer", "script-run-by-script"];
-        expect(capture.event("script-run-by-script")?, "/process/args", json!(chain))
-    })
-}
-
-#[test]
-fn failed_attempts_are_no_events() -> Result<()> {
-    in_every_mode(|capture| {
-        for event in &capture.daemon.events {
-            let path = event.pointer("/file/path").and_then(Value::as_str).unwrap_or_default();
-            for failed in ["nonexistent", "not-executable", "garbage", "no-interpreter"] {
-                ensure!(!path.contains(failed), "{event:#}");
+    })?;
+    let mut columns = columns.into_inner()?;
+    columns.sort_by_key(|(order, _)| *order);
+    let columns: Vec<Column> = columns.into_iter().map(|(_, column)| column).collect();
+    for column in &columns {
+        for (row, cell) in rows().iter().zip(&column.cells) {
+            if let Cell::Failed(wrong) = cell {
+                let Column { kernel, mode, .. } = column;
+                let (name, id, wrong) = (&row.name, &row.id, wrong.join("\n  "));
+                failed.push_str(&format!("\n{kernel} {mode}: {name} ({id}):\n  {wrong}"));
             }
         }
-        Ok(())
-    })
+    }
+    if !columns.is_empty() {
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kernel-matrix.md");
+        std::fs::write(&target, matrix(rows(), &columns))?;
+    }
+    ensure!(failed.is_empty(), "{failed}");
+    Ok(())
 }
 
 #[test]
-fn an_exec_from_another_thread_keeps_the_pid_of_the_process() -> Result<()> {
-    in_every_mode(|capture| {
-        let event = capture.event("script-by-thread")?;
-        let (pid, tid) = (&event["process"]["pid"], &event["process"]["thread"]["id"]);
-        ensure!(pid.is_u64() && tid.is_u64() && pid != tid, "{event:#}");
-        Ok(())
-    })
-}
-
-#[test]
-fn an_exec_in_another_pid_namespace_has_its_pid_there_and_here() -> Result<()> {
-    in_every_mode(|capture| {
-        let event = capture.event("pid-namespace")?;
-        expect(event, "/process/vpid", 1)?;
-        ensure!(event["process"]["pid"] != json!(1), "{event:#}");
-        let here = capture.booted.namespaces["pid"];
-        ensure!(event["shipper"]["namespaces"]["pid"] != json!(here), "{event:#}");
-        if capture.has_hook() {
-            expect(event, "/file/path", "/opt/alice/quick")?;
-            expect(event, "/file/uid", "1000")?;
-        }
-        Ok(())
-    })
-}
-
-#[test]
-fn a_setuid_program_shows_the_credentials_before_and_after() -> Result<()> {
-    in_every_mode(|capture| {
-        let event = capture.event("setuid")?;
-        expect(event, "/user/id", "0")?;
-        expect(event, "/process/user/id", "0")?;
-        expect(event, "/process/real_user/id", "1000")?;
-        expect(event, "/process/real_user/name", "alice")?;
-        expect(event, "/shipper/file/setuid", true)?;
-        // The tracepoint that comes before the new credentials is as new as 6.10.
-        let known =
-            capture.has_hook() || capture.booted.doctor["btf"]["sched_prepare_exec"] == true;
-        if known {
-            expect(event, "/shipper/credentials_before/uid", "1000")?;
-            expect(event, "/shipper/credentials_before/euid", "1000")?;
-            let none = "0000000000000000";
-            expect(event, "/shipper/credentials_before/capabilities/effective", none)?;
-            ensure!(event["shipper"]["credentials"]["capabilities"]["effective"] != none);
-        } else {
-            expect(event, "/shipper/credentials_before", Value::Null)?;
-        }
-        Ok(())
-    })
-}
-
-#[test]
-fn arguments_arrive_exactly_as_given() -> Result<()> {
-    in_every_mode(|capture| {
-        let event = capture.event("arguments")?;
-        let args = ["/opt/root-binary", "", "two  words", "a\nb\tc\u{1b}[1m\"\\", "é", "arguments"];
-        expect(event, "/process/args", json!(args))?;
-        expect(event, "/process/args_count", args.len())
-    })
+fn the_table_of_the_readme_has_the_rows_that_there_are() -> Result<()> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(readme)?;
+    let begin = readme.find("<!-- behaviours -->").context("the table of README.md")?;
+    let names: Vec<&str> = rows().iter().map(|row| row.name.as_str()).collect();
+    ensure!(
+        names_in(&readme[begin..]) == names,
+        "the table of README.md is not of these rows: make test-kernel, then make readme-table"
+    );
+    ensure!(!readme.contains("FAILED"), "the table of README.md is of a run that failed");
+    Ok(())
 }
 
 #[test]
 fn the_ancestors_are_named_from_the_parent_up_to_the_first_process() -> Result<()> {
     in_every_mode(|capture| {
-        let event = capture.event("root-owned-binary")?;
+        let event = capture.event("last")?;
         expect(event, "/process/parent/executable", "/bin/busybox")?;
         expect(event, "/process/parent/args", json!(["sh", "/script"]))?;
         let ancestry = event["shipper"]["ancestry"].as_array().context("ancestry")?;
         ensure!(ancestry.len() == 2, "{event:#}");
-        expect(&ancestry[1], "/pid", 1)?;
-        expect(event, "/process/working_directory", "/")?;
-        expect(capture.event("relative-name")?, "/process/working_directory", "/opt/alice")
-    })
-}
-
-#[test]
-fn the_container_is_known_by_its_cgroup() -> Result<()> {
-    in_every_mode(|capture| {
-        let id = "0123456789abcdef".repeat(4);
-        let event = capture.event("container")?;
-        expect(event, "/container/id", id.as_str())?;
-        expect(event, "/container/runtime", "docker")?;
-        expect(event, "/shipper/cgroup/path", format!("/docker-{id}.scope"))?;
-        expect(capture.event("last")?, "/container", Value::Null)
-    })
-}
-
-#[test]
-fn the_login_user_is_told_where_there_is_one() -> Result<()> {
-    in_every_mode(|capture| {
-        let event = capture.event("loginuid")?;
-        expect(event, "/user/audit/id", "1000")?;
-        expect(event, "/user/audit/name", "alice")?;
-        expect(event, "/user/id", "0")?;
-        ensure!(event["shipper"]["audit_session"].is_string(), "{event:#}");
-        let event = capture.event("last")?;
-        expect(event, "/user/audit", Value::Null)?;
-        expect(event, "/shipper/audit_session", Value::Null)
-    })
-}
-
-#[test]
-fn namespaces_are_those_that_proc_shows_and_no_terminal_is_made_up() -> Result<()> {
-    in_every_mode(|capture| {
-        let event = capture.event("root-owned-binary")?;
-        ensure!(capture.booted.namespaces.len() == 8, "{:?}", capture.booted.namespaces);
-        for (kind, number) in &capture.booted.namespaces {
-            expect(event, &format!("/shipper/namespaces/{kind}"), *number)?;
-        }
-        expect(event, "/process/interactive", false)?;
-        expect(event, "/process/tty", Value::Null)
+        expect(&ancestry[1], "/pid", 1)
     })
 }
 
@@ -282,7 +162,7 @@ fn a_storm_repeats_nothing_and_loses_nothing_that_is_not_reported() -> Result<()
 #[test]
 fn nothing_is_reported_as_lost_when_everything_arrived_from_begin_to_end() -> Result<()> {
     in_every_mode(|capture| {
-        let Daemon { exit_code, log, events } = capture.daemon;
+        let Daemon { exit_code, log, events, .. } = capture.daemon;
         ensure!(*exit_code == 0, "exit code {exit_code}: {log}");
         let execs = events.iter().filter(|event| event["event"]["kind"] == "event").count();
         let lost = capture.allowed_to_lose()?;
