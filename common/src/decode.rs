@@ -20,6 +20,8 @@ pub enum Record<'a> {
     Exec(ExecRecord<'a>),
     /// The end of a process.
     Exit(Header, Exit),
+    /// An execution that failed.
+    Failure(ExecRecord<'a>),
 }
 
 /// What is wrong with a record.
@@ -101,16 +103,16 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
     if header.kind == RecordKind::Exit as u16 {
         return Ok(Record::Exit(header, take(rest, fixed)?.0));
     }
-    if header.kind != RecordKind::Exec as u16 {
+    let Some(kind) = RecordKind::ALL.into_iter().find(|kind| *kind as u16 == header.kind) else {
         return Err(DecodeError::Kind(header.kind));
-    }
+    };
     let (exec, heap) = take::<Exec>(rest, fixed)?;
     if (header.bytes as usize) > bytes.len() {
         return Err(DecodeError::Short { needed: header.bytes as usize, got: bytes.len() });
     }
     let record = ExecRecord { header, exec, heap };
     record.check()?;
-    Ok(Record::Exec(record))
+    Ok(if kind.is_failure() { Record::Failure(record) } else { Record::Exec(record) })
 }
 
 fn take<T: FromBytes>(bytes: &[u8], before: usize) -> Result<(T, &[u8]), DecodeError> {
@@ -260,7 +262,7 @@ mod tests {
         let whole = exec_record(|_| (), b"");
         let cases: [(&[u8], DecodeError); 6] = [
             (b"", DecodeError::Short { needed: 32, got: 0 }),
-            (&whole[..100], DecodeError::Short { needed: 1080, got: 100 }),
+            (&whole[..100], DecodeError::Short { needed: 1088, got: 100 }),
             (&other_version, DecodeError::Version(9)),
             (&other_kind, DecodeError::Kind(77)),
             (
@@ -290,7 +292,7 @@ mod tests {
             let length = bytes.len();
             bytes[at.min(length - 1)] = byte;
             bytes.truncate(cut);
-            if let Ok(Record::Exec(record)) = decode(&bytes) {
+            if let Ok(Record::Exec(record) | Record::Failure(record)) = decode(&bytes) {
                 let _ = record.bytes(record.exec.argv).len();
                 let _ = record.path(record.exec.cwd).map(|path| path.names().count());
                 let _ = record.ancestors().len();

@@ -18,6 +18,10 @@ pub mod names {
     pub const RING: &str = "RING";
     /// Array with one scratch buffer a possible CPU, in which the exec record is built.
     pub const SCRATCH: &str = "SCRATCH";
+    /// The same for execs that fail, several a CPU.
+    pub const FAILURES: &str = "FAILURES";
+    /// LRU hash: execs on their way, by thread id, where only tracepoints see them fail.
+    pub const ATTEMPTS: &str = "ATTEMPTS";
     /// LRU hash: what the LSM or fentry hook saw of an exec that has not committed yet.
     pub const PENDING: &str = "PENDING";
     /// Per-CPU array of record counters, indexed by `RecordKind`.

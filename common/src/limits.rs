@@ -19,6 +19,14 @@ pub const NAME_BYTES_MAX: u32 = 256;
 /// Levels of the cgroup tree walked from the leaf.
 pub const CGROUP_DEPTH_MAX: u32 = 16;
 
+/// Arguments of a failed exec that are read. They are read one by one, and each step is the
+/// verifier's to follow.
+pub const FAILURE_ARGS_MAX: u32 = 128;
+
+/// How old what the hook saw may be when the exec fails. It stays behind only when the kernel skipped
+/// the program that takes it away; an exec waits for a slow disk, but rarely so long.
+pub const PENDING_AGE_MAX_NS: u64 = 10_000_000_000;
+
 /// Largest step in which user memory is read: one page, since a page may be missing.
 pub const ARGV_CHUNK_BYTES: u32 = 4096;
 

@@ -191,6 +191,8 @@ pub struct Layout {
     pub upid_bytes: u32,
     /// Index of the pids controller in `css_set.subsys` (cgroup v1), or [`MISSING`].
     pub pids_subsystem: u32,
+    /// Where in `pt_regs` a system call's arguments 0 to 4 are.
+    pub syscall_arguments: [u32; SYSCALL_ARGUMENTS],
     /// Bytes of one `struct inode`, or [`MISSING`]: what follows it in overlayfs' own inode.
     pub inode_bytes: u32,
 }
@@ -201,7 +203,10 @@ impl Offsets {
 }
 
 /// Length of [`Layout`] in words.
-pub const LAYOUT_WORDS: usize = Offsets::COUNT + 5;
+pub const LAYOUT_WORDS: usize = Offsets::COUNT + 5 + SYSCALL_ARGUMENTS;
+
+/// Arguments of a system call that are looked at.
+pub const SYSCALL_ARGUMENTS: usize = 5;
 
 const _: () = assert!(size_of::<Offsets>() == 4 * Offsets::COUNT);
 const _: () = assert!(size_of::<Layout>() == 4 * LAYOUT_WORDS);

@@ -19,10 +19,37 @@ pub enum RecordKind {
     Exec = 1,
     /// The last thread of a process ended (`sched_process_exit`).
     Exit = 2,
+    /// `execve` failed. One kind for each system call, since each program has its own counter.
+    FailedExecve = 3,
+    /// `execveat` failed.
+    FailedExecveat = 4,
+    /// `execve` of a 32-bit program failed.
+    FailedCompatExecve = 5,
+    /// `execveat` of a 32-bit program failed.
+    FailedCompatExecveat = 6,
 }
 
 /// How many kinds there are: entries of the `COUNTERS` map.
-pub const RECORD_KINDS: usize = 3;
+pub const RECORD_KINDS: usize = 7;
+
+impl RecordKind {
+    /// All, by their number.
+    pub const ALL: [RecordKind; RECORD_KINDS] = [
+        RecordKind::Fork,
+        RecordKind::Exec,
+        RecordKind::Exit,
+        RecordKind::FailedExecve,
+        RecordKind::FailedExecveat,
+        RecordKind::FailedCompatExecve,
+        RecordKind::FailedCompatExecveat,
+    ];
+
+    /// Whether it is an exec that failed.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        self as u16 >= RecordKind::FailedExecve as u16
+    }
+}
 
 macro_rules! wire_struct {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident : $ty:ty,)* }) => {
@@ -277,7 +304,8 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// The fixed part of an exec record.
+    /// The fixed part of a record of an exec, also of one that failed: then it tells of the process
+    /// that goes on, and `argv` is what it handed to the system call.
     pub struct Exec {
         /// Set of `EXEC_*`.
         pub flags: u32,
@@ -335,6 +363,11 @@ wire_struct! {
         pub id_maps: Span,
         /// Entries of `ancestors` that are filled.
         pub ancestors_count: u32,
+        /// Why it failed; 0 when it did not.
+        pub errno: u32,
+        /// Directory that `filename` is relative to, as `execveat` was given it: a descriptor or
+        /// [`AT_FDCWD`].
+        pub directory: u32,
         /// Zero.
         pub reserved: u32,
         /// Ancestors, the parent first.
@@ -354,6 +387,12 @@ pub const EXEC_TTY: u32 = 8;
 pub const EXEC_INTERPRETED: u32 = 16;
 /// The chain of ancestors goes on above the last entry.
 pub const EXEC_ANCESTORS_CUT: u32 = 32;
+/// `AT_FDCWD` of include/uapi/linux/fcntl.h, as 32 bits.
+pub const AT_FDCWD: u32 = -100_i32 as u32;
+/// A security module refused it.
+pub const EXEC_DENIED: u32 = 128;
+/// Of an exec that failed: arguments are missing at the end of `argv`, or the last one is cut.
+pub const EXEC_ARGV_CUT: u32 = 256;
 /// The task may gain no privileges by an exec (`PR_SET_NO_NEW_PRIVS`).
 pub const EXEC_NO_NEW_PRIVS: u32 = 64;
 
@@ -407,6 +446,12 @@ pub struct Pending {
     pub flags: u32,
     /// Set of `PATH_*`.
     pub path_flags: u32,
+    /// When it was seen, nanoseconds since boot.
+    pub boot_ns: u64,
+    /// Arguments as the kernel counted them.
+    pub argc: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Facts of the file asked for.
     pub file: FileFacts,
     /// Credentials of the caller.
@@ -419,6 +464,26 @@ pub struct Pending {
 pub const PENDING_FILE: u32 = 1;
 /// `before` is filled.
 pub const PENDING_BEFORE: u32 = 2;
+/// A security module refused it.
+pub const PENDING_DENIED: u32 = 4;
+
+/// A call of `execve` or `execveat` on its way.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Attempt {
+    /// Address of the name, in the caller's memory.
+    pub filename: u64,
+    /// Address of the arguments there.
+    pub argv: u64,
+    /// Directory descriptor, or [`AT_FDCWD`].
+    pub directory: u32,
+    /// `AT_*` flags.
+    pub flags: u32,
+    /// Not 0: addresses in `argv` have 32 bits.
+    pub compat: u32,
+    /// Zero.
+    pub reserved: u32,
+}
 
 /// What the operator set, for the kernel programs.
 #[repr(C)]
@@ -426,7 +491,18 @@ pub const PENDING_BEFORE: u32 = 2;
 pub struct Settings {
     /// Most bytes of argv to carry, at most [`crate::limits::ARGV_BYTES_MAX`].
     pub argv_bytes_max: u32,
+    /// Which execs that fail are reported: one of `FAILURES_*`.
+    pub failures: u32,
+    /// Possible CPUs.
+    pub cpus: u32,
 }
+
+/// Failed execs are not reported.
+pub const FAILURES_NONE: u32 = 0;
+/// Reported, but for those whose file is not there.
+pub const FAILURES_DENIED: u32 = 1;
+/// All are reported.
+pub const FAILURES_ALL: u32 = 2;
 
 /// Counters of one CPU and kind.
 #[repr(C)]
@@ -444,4 +520,4 @@ const _: () = assert!(size_of::<Exit>() == 24);
 const _: () = assert!(size_of::<Credentials>() == 80);
 const _: () = assert!(size_of::<FileFacts>() == 80);
 const _: () = assert!(size_of::<IdMap>() == 64);
-const _: () = assert!(size_of::<Exec>() == 1048);
+const _: () = assert!(size_of::<Exec>() == 1056);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use shipper::event::codec;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader, DeniedBy, Failure,
 };
 use shipper::spool::{self, Compression, FreeMin, Fsync, Now, Options, WhenFull};
 use shipper_common::wire::{self, Header, PATH_PRESENT, PathSpan, RecordKind, Span, WIRE_VERSION};
@@ -169,6 +169,7 @@ fn bare() -> Event {
     exec.container_id = None;
     exec.container = None;
     exec.entry_leader = None;
+    exec.failure = None;
     Event::Exec(exec)
 }
 
@@ -283,5 +284,6 @@ fn full() -> Event {
             from_runtime: true,
         })),
         entry_leader: Some(EntryLeader { leader, kind: EntryKind::Container }),
+        failure: Some(Failure { errno: 13, denied_by: Some(DeniedBy::SecurityModule) }),
     }))
 }

@@ -3,17 +3,19 @@
 //! `security_bprm_creds_for_exec` (5.8 and later) is called once for each attempt, with `bprm->file`
 //! still the file asked for. `bprm_check_security` would be called again for each interpreter.
 
-use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task};
-use aya_ebpf::macros::{fentry, lsm, raw_tracepoint};
-use aya_ebpf::programs::{FEntryContext, LsmContext, RawTracePointContext};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_boot_ns,
+};
+use aya_ebpf::macros::{fentry, fexit, lsm, raw_tracepoint};
+use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext, RawTracePointContext};
 use common::limits::PATH_BYTES_MAX;
 use common::offsets::MISSING;
-use common::wire::{PENDING_BEFORE, PENDING_FILE, Pending};
+use common::wire::{PENDING_BEFORE, PENDING_DENIED, PENDING_FILE, Pending};
 
 use crate::file::{Walk, path_of, place, read_facts, walk};
 use crate::layout::{offset, word};
 use crate::maps::{BLANK, PENDING};
-use crate::read::{field, read};
+use crate::read::{field, field_or_zero, read};
 use crate::task::read_credentials;
 
 /// LSM hook `int bprm_creds_for_exec(struct linux_binprm *bprm)`. Never refuses.
@@ -39,6 +41,44 @@ pub fn shipper_prepare(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+/// `int security_bprm_creds_for_exec(struct linux_binprm *bprm)` returned: first of the two that ask
+/// the security modules.
+#[fexit(function = "security_bprm_creds_for_exec")]
+pub fn shipper_denied_first(ctx: FExitContext) -> i32 {
+    let _ = try_denied(ctx.arg::<u64>(0), ctx.arg::<u64>(1) as i32);
+    0
+}
+
+/// `int security_bprm_check(struct linux_binprm *bprm)` returned: the second, asked for the file and
+/// again for each interpreter.
+#[fexit(function = "security_bprm_check")]
+pub fn shipper_denied_check(ctx: FExitContext) -> i32 {
+    let _ = try_denied(ctx.arg::<u64>(0), ctx.arg::<u64>(1) as i32);
+    0
+}
+
+#[inline(always)]
+fn try_denied(bprm: u64, result: i32) -> Option<()> {
+    if result == 0 {
+        return None;
+    }
+    // SAFETY: helper without arguments.
+    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
+    let known = match PENDING.get_ptr(tid) {
+        // SAFETY: a map value that only this thread uses.
+        Some(pending) => unsafe { (*pending).bprm == bprm },
+        None => false,
+    };
+    // A module that is asked before ours keeps ours from being asked.
+    if !known {
+        try_hook(bprm, true)?;
+    }
+    let pending = PENDING.get_ptr_mut(tid)?;
+    // SAFETY: as above.
+    unsafe { (*pending).flags |= PENDING_DENIED };
+    Some(())
+}
+
 #[inline(always)]
 fn try_hook(bprm: u64, with_file: bool) -> Option<()> {
     // execveat(AT_EXECVE_CHECK), 6.14 and later, asks and does not execute.
@@ -58,6 +98,9 @@ fn try_hook(bprm: u64, with_file: bool) -> Option<()> {
     // SAFETY: a map value that only this thread uses.
     let pending: &mut Pending = unsafe { &mut *pending };
     pending.bprm = bprm;
+    // SAFETY: helper without arguments.
+    pending.boot_ns = unsafe { bpf_ktime_get_boot_ns() };
+    pending.argc = field_or_zero!(bprm, bprm_argc);
 
     // SAFETY: helper without arguments.
     let task = unsafe { bpf_get_current_task() };

@@ -1,8 +1,8 @@
 //! What the loader tells about the running kernel and the operator's limits: read-only globals, set
 //! before loading, which the verifier treats as constants.
 
-use common::offsets::{Layout, MISSING, Offsets};
-use common::wire::Settings;
+use common::offsets::{Layout, MISSING, Offsets, SYSCALL_ARGUMENTS};
+use common::wire::{FAILURES_NONE, Settings};
 
 /// Replaced by the loader. All fields missing here, so that an object loaded without it reads
 /// nothing instead of reading at offset zero.
@@ -16,11 +16,12 @@ pub static OFFSETS: Layout = Layout {
     bprm_is_check_mask: 0,
     upid_bytes: 0,
     pids_subsystem: MISSING,
+    syscall_arguments: [MISSING; SYSCALL_ARGUMENTS],
     inode_bytes: MISSING,
 };
 
 #[unsafe(no_mangle)]
-static SETTINGS: Settings = Settings { argv_bytes_max: 4096 };
+static SETTINGS: Settings = Settings { argv_bytes_max: 4096, failures: FAILURES_NONE, cpus: 1 };
 
 /// A read-only global, read past the compiler, which would take the value above.
 #[inline(always)]

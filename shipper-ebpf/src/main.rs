@@ -8,6 +8,9 @@
 //! | `shipper_prepare`  | raw tracepoint `sched_prepare_exec`  | credentials before (6.10 and later)|
 //! | `shipper_lsm`      | LSM `bprm_creds_for_exec`            | the file asked for                 |
 //! | `shipper_fentry`   | fentry `security_bprm_creds_for_exec`| the same                           |
+//! | `shipper_denied_*` | fexit of the functions that ask LSMs | a security module refused it       |
+//! | `shipper_failed_*` | fexit of the system calls            | an exec failed                     |
+//! | `shipper_enter_*`, `shipper_leave_*` | tracepoints of them| the same, where fexit is not allowed|
 //!
 //! Kernel memory is read by `bpf_probe_read_kernel` at offsets that the loader took from the running
 //! kernel's BTF (`layout`). rustc emits no CO-RE relocations; this takes their place.
@@ -18,12 +21,14 @@
 
 mod exec;
 mod exit;
+mod failure;
 mod file;
 mod fork;
 mod hook;
 mod layout;
 mod maps;
 mod read;
+mod record;
 mod task;
 
 /// The verifier lets no code run that could reach this.

@@ -3,7 +3,9 @@
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, RingBuf};
-use common::wire::{Counter, ExecScratch, Header, Pending, RECORD_KINDS, RecordKind, WIRE_VERSION};
+use common::wire::{
+    Attempt, Counter, ExecScratch, Header, Pending, RECORD_KINDS, RecordKind, WIRE_VERSION,
+};
 
 /// Every record, in the order of reservation: a fork before the exec of its child. The loader sets
 /// the size.
@@ -16,9 +18,19 @@ pub static RING: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
 pub static SCRATCH: Array<ExecScratch> = Array::with_max_entries(1, 0);
 
+/// The same for execs that fail: one for each CPU and each program, since these can be preempted,
+/// and the kernel runs none of them twice at once on a CPU (5.12 and later; before, a kernel with full
+/// preemption might). The loader sets how many.
+#[map]
+pub static FAILURES: Array<ExecScratch> = Array::with_max_entries(1, 0);
+
 /// By thread id. Least recently used entries make room, so attempts that failed need no clean-up.
 #[map]
 pub static PENDING: LruHashMap<u32, Pending> = LruHashMap::with_max_entries(1, 0);
+
+/// By thread id: an exec on its way, where only the tracepoints of the system calls see it fail.
+#[map]
+pub static ATTEMPTS: LruHashMap<u32, Attempt> = LruHashMap::with_max_entries(1, 0);
 
 /// A zeroed `Pending` to insert: too large for the stack.
 #[map]

@@ -174,11 +174,12 @@ pub fn read_ancestors(task: u64, exec: *mut Exec) -> u64 {
 
 /// How ids are mapped, where the credentials are of another user namespace than the initial one.
 #[inline(never)]
-pub fn read_id_maps(cred: u64, scratch: *mut ExecScratch) -> u64 {
+pub fn read_id_maps(task: u64, scratch: *mut ExecScratch) -> u64 {
     const EXTENTS_BYTES: u32 = size_of::<[IdExtent; ID_EXTENTS_MAX]>() as u32;
     // SAFETY: the caller's map value.
     let scratch = unsafe { &mut *scratch };
     scratch.exec.id_maps = Span { start: 0, bytes: 0 };
+    let cred: u64 = field_or_zero!(task, task_cred);
     let user_ns: u64 = field_or_zero!(cred, cred_user_ns);
     let level: u32 = field_or_zero!(user_ns, user_ns_level);
     let (extents, count) = (offset!(id_map_extents), offset!(id_map_count));

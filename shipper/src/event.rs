@@ -5,6 +5,7 @@
 
 pub mod codec;
 mod exit;
+mod failure;
 mod file;
 mod loss;
 mod origin;
@@ -15,6 +16,7 @@ pub mod testing;
 use std::sync::Arc;
 
 pub use exit::{Exit, WaitStatus};
+pub use failure::{DeniedBy, Failure};
 pub use file::{ExecutedFile, FileHash, HashMissing};
 pub use loss::{Loss, LossKind, LossStage};
 pub use origin::{Container, EntryKind, EntryLeader, Leader};
@@ -140,7 +142,8 @@ impl Source {
     }
 }
 
-/// A program execution that succeeded.
+/// A program execution, or an attempt that failed. Then the process is the one that tried and goes on,
+/// and its arguments are those that it handed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exec {
     /// The same exec read twice has the same id.
@@ -174,6 +177,8 @@ pub struct Exec {
     /// The process by which somebody or something came onto this machine and, in the end, executed
     /// this; `None` when no ancestor of that kind is known.
     pub entry_leader: Option<EntryLeader>,
+    /// Why it failed; `None` when it did not.
+    pub failure: Option<Failure>,
 }
 
 /// The process of an exec.

@@ -24,9 +24,6 @@
 //! whose file is none of the programs on the way ([`is_sought`]). The script may name values with
 //! `tell NAME VALUE`; `$NAME` in an expectation stands for them. `cannot why` leaves a row out where
 //! the machine has no such thing.
-//!
-//! `requires: failures` marks attempts that fail. Their events are not made yet: until they are, such a
-//! row demands that there is no event; with `failures` in [`FEATURES`] it demands what it expects.
 
 mod check;
 mod judge;
@@ -43,9 +40,6 @@ pub use place::{Cgroups, Place, version};
 pub use plan::{Plan, script};
 pub use results::{Results, Run};
 pub use row::{Row, load};
-
-/// What rows may require and shipper has.
-pub const FEATURES: [&str; 0] = [];
 
 /// How often a row is tried where its event is missing. Only Linux 7.3 loses some, one in twenty, and
 /// that is counted; anywhere else a second try is a fault that is reported as one.

@@ -55,6 +55,7 @@ fn deviation(field: &Field, official: &Official) -> Option<String> {
     let fits = match field.kind {
         Kind::Keyword | Kind::Keywords => matches!(kind.as_str(), "keyword" | "constant_keyword"),
         Kind::Wildcard => kind == "wildcard",
+        Kind::Text => kind == "match_only_text",
         Kind::Long => kind == "long",
         Kind::Boolean => kind == "boolean",
         Kind::Date => kind == "date",
@@ -103,7 +104,7 @@ fn look(name: &str, value: &Value, official: &Official, faults: &mut Vec<String>
 /// Whether a value is what our list says of its field.
 fn is_of(kind: Kind, value: &Value) -> bool {
     match kind {
-        Kind::Keyword | Kind::Wildcard => value.is_string(),
+        Kind::Keyword | Kind::Wildcard | Kind::Text => value.is_string(),
         Kind::Keywords => value.as_array().is_some_and(|all| all.iter().all(Value::is_string)),
         Kind::Long => value.is_i64() || value.is_u64(),
         Kind::Boolean => value.is_boolean(),

@@ -19,6 +19,7 @@ pub mod proxy;
 pub mod site;
 pub mod spooled;
 pub mod tiny;
+pub mod tracefs;
 
 /// Says that the calling test is skipped on this machine, and why; the test returns afterwards.
 ///

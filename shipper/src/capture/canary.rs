@@ -8,8 +8,52 @@ use std::process::{Child, Command, Stdio};
 use common::decode::{ExecRecord, Record, decode, header};
 use common::wire::{EXEC_HOOK, ProcessId};
 
+/// A directory cannot be executed (EACCES), whoever tries.
+const NOT_EXECUTABLE: &str = "/";
+
 /// First argument of a canary process. The program given must do nothing and exit when it sees it.
 pub const CANARY_ARGUMENT: &str = "__canary";
+
+/// An exec that failed, whose record is looked for.
+pub struct FailedCanary {
+    token: String,
+}
+
+impl FailedCanary {
+    /// Tries to execute a directory.
+    ///
+    /// # Errors
+    /// No process could be made for that.
+    pub fn release() -> std::io::Result<Self> {
+        let token = token();
+        match Command::new(NOT_EXECUTABLE).args([CANARY_ARGUMENT, &token]).spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                Ok(FailedCanary { token })
+            }
+            Err(error) => Err(error),
+            Ok(_) => Err(std::io::Error::other("a directory was executed")),
+        }
+    }
+
+    /// Whether this record is of that attempt, and which process it is.
+    pub fn recognise(&self, record: &[u8]) -> Option<((), ProcessId)> {
+        let Ok(Record::Failure(attempt)) = decode(record) else { return None };
+        has_token(&attempt, &self.token).then_some(((), attempt.exec.process))
+    }
+}
+
+fn token() -> String {
+    format!(
+        "{}-{}",
+        std::process::id(),
+        rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_nsec
+    )
+}
+
+fn has_token(exec: &ExecRecord<'_>, token: &str) -> bool {
+    let mut args = exec.bytes(exec.exec.argv).split(|&byte| byte == 0).skip(1);
+    args.next() == Some(CANARY_ARGUMENT.as_bytes()) && args.next() == Some(token.as_bytes())
+}
 
 /// A canary on its way.
 pub struct Canary {
@@ -57,7 +101,7 @@ impl Canaries {
         }
         let process = match decode(record) {
             Ok(Record::Fork(_, fork)) => fork.child,
-            Ok(Record::Exec(exec)) => exec.exec.process,
+            Ok(Record::Exec(exec) | Record::Failure(exec)) => exec.exec.process,
             Ok(Record::Exit(_, exit)) => exit.process,
             Err(_) => return false,
         };
@@ -69,11 +113,7 @@ impl Canaries {
 impl Canary {
     /// Executes `program __canary TOKEN`.
     pub fn release(program: &PathBuf) -> std::io::Result<Self> {
-        let token = format!(
-            "{}-{}",
-            std::process::id(),
-            rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_nsec
-        );
+        let token = token();
         let child = Command::new(program)
             .args([OsString::from(CANARY_ARGUMENT), OsString::from(&token)])
             .stdin(Stdio::null())
@@ -88,13 +128,7 @@ impl Canary {
         let Ok(Record::Exec(exec)) = decode(record) else { return None };
         let seen =
             if exec.exec.flags & EXEC_HOOK != 0 { Seen::WithHook } else { Seen::WithoutHook };
-        self.is_mine(&exec).then_some((seen, exec.exec.process))
-    }
-
-    fn is_mine(&self, exec: &ExecRecord<'_>) -> bool {
-        let mut args = exec.bytes(exec.exec.argv).split(|&byte| byte == 0).skip(1);
-        args.next() == Some(CANARY_ARGUMENT.as_bytes())
-            && args.next() == Some(self.token.as_bytes())
+        has_token(&exec, &self.token).then_some((seen, exec.exec.process))
     }
 
     /// Reaps the process. Its last record is in the ring then.

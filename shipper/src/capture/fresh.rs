@@ -4,14 +4,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use aya::Ebpf;
+use aya::maps::MapData;
 use common::names;
+use common::wire::ProcessId;
 
 use super::bpffs::PinError;
-use super::canary::{Canaries, Canary, Seen};
+use super::canary::{Canaries, Canary, FailedCanary, Seen};
+use super::failing;
 use super::layout::KernelLayout;
 use super::load::{self, Attached};
 use super::source::Source;
-use super::{Capture, CaptureError, Mode, ModeError, Options};
+use super::{Capture, CaptureError, Failures, FailuresSeen, Mode, ModeError, Options};
 
 /// How long a canary may take. It takes milliseconds; a guest under emulation a second or two.
 pub const CANARY_LIMIT: Duration = Duration::from_secs(4);
@@ -23,6 +26,8 @@ pub const CANARIES_MAX: u32 = 5;
 /// Base programs at work, and no mode yet.
 pub struct Fresh {
     ebpf: Ebpf,
+    /// Programs that are loaded later name it by its descriptor, which must be open then.
+    _ring: MapData,
     source: Source,
     attached: Vec<Attached>,
     canaries: Canaries,
@@ -53,7 +58,13 @@ impl Fresh {
         let mut source = Source::new(&ring, Some(counters), cpus, boot_now_ns())?;
         let base = load::attach_base(&mut ebpf)?;
         source.watch(base.programs);
-        Ok(Fresh { ebpf, source, attached: base.attached, canaries: Canaries::default() })
+        Ok(Fresh {
+            ebpf,
+            _ring: ring,
+            source,
+            attached: base.attached,
+            canaries: Canaries::default(),
+        })
     }
 
     /// Goes through the modes wanted until one is proven. What was only looked at for that is still
@@ -76,12 +87,14 @@ impl Fresh {
                 passed_over.push((mode, error));
                 continue;
             }
+            let failures = self.see_failures(mode, options);
             self.source.ring().rewind();
             self.canaries.ended(boot_now_ns());
             let mut capture = Capture::over(self.source, layout, mode);
             capture.attached = self.attached;
             capture.canaries = self.canaries;
             capture.passed_over = passed_over;
+            capture.failures = failures;
             return Ok((self.ebpf, capture));
         }
         Err(CaptureError::NoMode(passed_over))
@@ -99,7 +112,7 @@ impl Fresh {
         for _ in 0..CANARIES_MAX {
             let canary = Canary::release(&options.canary)
                 .map_err(|error| ModeError::Canary(error.to_string()))?;
-            let seen = self.await_canary(&canary);
+            let seen = self.await_record(|record| canary.recognise(record));
             canary.finish();
             match (seen, mode) {
                 (Some(Seen::WithHook), _) | (Some(Seen::WithoutHook), Mode::Tracepoint) => {
@@ -113,14 +126,42 @@ impl Fresh {
         Err(outcome)
     }
 
-    /// Looks for the canary's record and leaves everything in the ring, to be read later. Where more
+    /// Adds what sees execs fail, and proves it by one. Without it capture goes on.
+    fn see_failures(&mut self, mode: Mode, options: &Options) -> FailuresSeen {
+        if options.failures == Failures::None {
+            return FailuresSeen::NotAskedFor;
+        }
+        let proven = failing::attach(&mut self.ebpf, mode, options).and_then(|failing| {
+            self.source.watch(failing.programs);
+            for _ in 0..CANARIES_MAX {
+                let canary = FailedCanary::release()
+                    .map_err(|error| ModeError::Canary(error.to_string()))?;
+                if self.await_record(|record| canary.recognise(record)).is_some() {
+                    return Ok(failing.attached);
+                }
+            }
+            Err(ModeError::NoEvent)
+        });
+        match proven {
+            Ok(attached) => {
+                self.attached.extend(attached);
+                FailuresSeen::Yes
+            }
+            Err(error) => FailuresSeen::No(error),
+        }
+    }
+
+    /// Looks for a record of our own and leaves everything in the ring, to be read later. Where more
     /// arrives meanwhile than the ring holds, what is oldest is given up; the numbers show it.
-    fn await_canary(&mut self, canary: &Canary) -> Option<Seen> {
+    fn await_record<T>(
+        &mut self,
+        recognise: impl Fn(&[u8]) -> Option<(T, ProcessId)>,
+    ) -> Option<T> {
         let deadline = Instant::now() + CANARY_LIMIT;
         let ring = self.source.ring();
         loop {
             while let Ok(Some(record)) = ring.next() {
-                if let Some((seen, process)) = canary.recognise(record) {
+                if let Some((seen, process)) = recognise(record) {
                     self.canaries.push(process);
                     return Some(seen);
                 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use btf_rs::{Btf, Member, Type};
-use common::offsets::{FIELDS, Field, LAYOUT_WORDS, MISSING, Need};
+use common::offsets::{FIELDS, Field, LAYOUT_WORDS, MISSING, Need, SYSCALL_ARGUMENTS};
 
 /// Where the kernel presents its own types.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -89,13 +89,27 @@ impl KernelLayout {
             check_mask,
             size(&btf, "upid").unwrap_or(0),
             enumerator(&btf, "cgroup_subsys_id", "pids_cgrp_id").unwrap_or(MISSING),
-            size(&btf, "inode").unwrap_or(MISSING),
         ]);
+        words.extend(syscall_arguments(&btf));
+        words.push(size(&btf, "inode").unwrap_or(MISSING));
         let has_prepare_exec = btf
             .resolve_ids_by_name("btf_trace_sched_prepare_exec")
             .is_ok_and(|ids| !ids.is_empty());
         Ok(KernelLayout { words, missing, has_prepare_exec })
     }
+}
+
+/// Where `pt_regs` has the arguments of a system call (`asm/syscall.h`): by name on x86-64, the first of
+/// the general registers on arm64.
+fn syscall_arguments(btf: &Btf) -> [u32; SYSCALL_ARGUMENTS] {
+    let Some(members) = structure(btf, "pt_regs") else { return [MISSING; SYSCALL_ARGUMENTS] };
+    let offset = |name| member_of(btf, &members, name, 0).map(|(_, bits)| bits / 8);
+    let by_name = ["di", "si", "dx", "r10", "r8"].map(offset);
+    let first = offset("regs").filter(|_| by_name[0].is_none());
+    std::array::from_fn(|index| {
+        let after = u32::try_from(8 * index).unwrap_or(MISSING);
+        by_name[index].or(first.map(|first| first + after)).unwrap_or(MISSING)
+    })
 }
 
 fn full_name(field: &Field) -> String {

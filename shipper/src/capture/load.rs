@@ -5,6 +5,7 @@ use std::path::Path;
 
 use aya::maps::{Map, MapData};
 use aya::programs::links::FdLink;
+use aya::programs::trace_point::TracePointLink;
 use aya::programs::{FEntry, Lsm, Program, ProgramError, ProgramFd, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 use common::names;
@@ -12,7 +13,7 @@ use common::wire::RecordKind;
 
 use super::bpffs::PinError;
 use super::layout::KernelLayout;
-use super::{CaptureError, Mode, ModeError, Options};
+use super::{CaptureError, Failures, Mode, ModeError, Options, failing};
 
 /// The object of shipper-ebpf, as committed beside its sources.
 pub static OBJECT: &[u8] =
@@ -35,7 +36,8 @@ const BASE: [(RecordKind, &str, &str); 3] = [
 
 /// Creates the maps and parses the programs; nothing runs yet.
 pub fn load(options: &Options, layout: &KernelLayout, cpus: u32) -> Result<Ebpf, CaptureError> {
-    let settings = [options.argv_bytes_max];
+    let settings = [options.argv_bytes_max, options.failures.word(), cpus];
+    let failing = if options.failures == Failures::None { 1 } else { failing::PROGRAMS };
     let pending = PENDING_MIN.max(PENDING_PER_CPU.saturating_mul(cpus));
     let mut loader = EbpfLoader::new();
     loader
@@ -44,6 +46,8 @@ pub fn load(options: &Options, layout: &KernelLayout, cpus: u32) -> Result<Ebpf,
         .override_global(names::SETTINGS, settings.as_slice(), true)
         .map_max_entries(names::RING, options.ring_buffer_bytes)
         .map_max_entries(names::SCRATCH, cpus)
+        .map_max_entries(names::FAILURES, failing.saturating_mul(cpus))
+        .map_max_entries(names::ATTEMPTS, pending)
         .map_max_entries(names::PENDING, pending);
     loader.load(OBJECT).map_err(refused)
 }
@@ -59,7 +63,26 @@ pub fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<MapData, CaptureError> {
 /// A program at work. Dropping it detaches the program, unless the link is pinned.
 pub struct Attached {
     name: &'static str,
-    link: FdLink,
+    link: Link,
+}
+
+/// What keeps a program attached.
+enum Link {
+    Fd(FdLink),
+    /// Of a tracepoint, which has no descriptor of its own before 5.15.
+    Tracepoint(TracePointLink),
+}
+
+impl Attached {
+    /// By a link with a descriptor.
+    pub fn by(name: &'static str, link: impl Into<FdLink>) -> Attached {
+        Attached { name, link: Link::Fd(link.into()) }
+    }
+
+    /// By the link of a tracepoint.
+    pub fn by_tracepoint(name: &'static str, link: TracePointLink) -> Attached {
+        Attached { name, link: Link::Tracepoint(link) }
+    }
 }
 
 /// The tracepoint programs every mode has, attached.
@@ -96,7 +119,7 @@ pub fn attach_mode(
             let program: &mut Lsm = program(ebpf, name).map_err(refused)?;
             program.load("bprm_creds_for_exec", &btf).map_err(refused)?;
             let link = program.attach().and_then(|id| program.take_link(id)).map_err(refused)?;
-            Ok(Some(Attached { name, link: link.into() }))
+            Ok(Some(Attached::by(name, link)))
         }
         Mode::Fentry => {
             let btf = kernel_btf()?;
@@ -104,7 +127,7 @@ pub fn attach_mode(
             let program: &mut FEntry = program(ebpf, name).map_err(refused)?;
             program.load("security_bprm_creds_for_exec", &btf).map_err(refused)?;
             let link = program.attach().and_then(|id| program.take_link(id)).map_err(refused)?;
-            Ok(Some(Attached { name, link: link.into() }))
+            Ok(Some(Attached::by(name, link)))
         }
         Mode::Tracepoint if layout.has_prepare_exec => {
             let (attached, _) = attach_tracepoint(ebpf, "shipper_prepare", "sched_prepare_exec")
@@ -123,24 +146,32 @@ pub fn pin(ebpf: &mut Ebpf, attached: Vec<Attached>, dir: &Path) -> Result<(), P
             .map_or(Ok(()), |program| program.pin(&path))
             .map_err(|error| PinError::on("pinning", &path)(io::Error::other(error)))?;
         let path = dir.join(format!("link-{name}"));
-        link.pin(&path).map_err(|error| {
-            // Links of every kind used here can be pinned since Linux 5.8, which the ring needs too.
-            PinError::on("pinning", &path)(io::Error::other(error))
-        })?;
+        // Links of the other kinds can be pinned since Linux 5.8, which the ring needs too.
+        let link = match link {
+            Link::Fd(link) => link,
+            Link::Tracepoint(link) => link.try_into().map_err(|_| {
+                PinError::on("pinning", &path)(io::Error::other(
+                    "tracepoints of system calls can be pinned since Linux 5.15: set \
+                     capture.syscall_tracepoints or capture.pin to false",
+                ))
+            })?,
+        };
+        link.pin(&path).map_err(|error| PinError::on("pinning", &path)(io::Error::other(error)))?;
     }
     Ok(())
 }
 
-/// The tracepoint programs among those pinned in this directory.
+/// Those programs pinned in this directory that make records.
 pub fn pinned_programs(dir: &Path) -> Result<Vec<(RecordKind, ProgramFd)>, PinError> {
-    BASE.into_iter()
-        .map(|(kind, name, _)| {
-            let path = dir.join(format!("prog-{name}"));
-            RawTracePoint::from_pin(&path)
-                .and_then(|program| Ok((kind, program.fd()?.try_clone()?)))
-                .map_err(|error| PinError::on("opening", &path)(io::Error::other(error)))
-        })
-        .collect()
+    let mut programs = failing::pinned(dir)?;
+    for (kind, name, _) in BASE {
+        let path = dir.join(format!("prog-{name}"));
+        let program = RawTracePoint::from_pin(&path)
+            .and_then(|program| Ok(program.fd()?.try_clone()?))
+            .map_err(|error| PinError::on("opening", &path)(io::Error::other(error)))?;
+        programs.push((kind, program));
+    }
+    Ok(programs)
 }
 
 fn attach_tracepoint(
@@ -151,23 +182,25 @@ fn attach_tracepoint(
     let program: &mut RawTracePoint = program(ebpf, name)?;
     program.load()?;
     let id = program.attach(tracepoint)?;
-    let link = program.take_link(id)?.into();
-    Ok((Attached { name, link }, program.fd()?.try_clone()?))
+    let link = program.take_link(id)?;
+    Ok((Attached::by(name, link), program.fd()?.try_clone()?))
 }
 
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>
+/// A program of the object, as its kind.
+pub fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>
 where
     &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {
     ebpf.program_mut(name).ok_or(ProgramError::UnexpectedProgramType)?.try_into()
 }
 
-fn kernel_btf() -> Result<Btf, ModeError> {
+/// The kernel's types, as aya reads them.
+pub fn kernel_btf() -> Result<Btf, ModeError> {
     Btf::from_sys_fs().map_err(|error| ModeError::Refused(format!("kernel BTF: {error}")))
 }
 
 /// One line for people. The verifier's log is long and goes to the debug log.
-fn explain(error: &ProgramError) -> String {
+pub fn explain(error: &ProgramError) -> String {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             tracing::debug!(%verifier_log, "kernel refused a program");

@@ -81,8 +81,6 @@ pub struct Sequences {
     accounts: [Account; RECORD_KINDS],
 }
 
-const KINDS: [RecordKind; RECORD_KINDS] = [RecordKind::Fork, RecordKind::Exec, RecordKind::Exit];
-
 impl Sequences {
     /// For CPUs `0..cpus`, capture begun at this moment since boot.
     #[must_use]
@@ -146,7 +144,7 @@ impl Sequences {
         if reading == Reading::Backlog {
             return;
         }
-        for kind in KINDS {
+        for kind in RecordKind::ALL {
             for cpu in 0..self.lanes[kind as usize].len() {
                 let head = heads[kind as usize].get(cpu).copied().unwrap_or(0);
                 let lane = &mut self.lanes[kind as usize][cpu];
@@ -165,7 +163,7 @@ impl Sequences {
 
     /// What was lost since the last call.
     pub fn take_gaps(&mut self) -> impl Iterator<Item = Gap> {
-        KINDS.into_iter().filter_map(|kind| {
+        RecordKind::ALL.into_iter().filter_map(|kind| {
             let account = &mut self.accounts[kind as usize];
             let count = account.lost.saturating_sub(account.reported);
             account.reported += count;
@@ -216,8 +214,14 @@ mod tests {
         sequences.take_gaps().map(|gap| (gap.kind, gap.count)).collect()
     }
 
+    fn execs(count: u64) -> [u64; RECORD_KINDS] {
+        std::array::from_fn(|kind| if kind == RecordKind::Exec as usize { count } else { 0 })
+    }
+
     fn heads(exec: u64) -> [Vec<u64>; RECORD_KINDS] {
-        [vec![0], vec![exec], vec![0]]
+        let mut heads = std::array::from_fn(|_| vec![0]);
+        heads[RecordKind::Exec as usize] = vec![exec];
+        heads
     }
 
     #[test]
@@ -322,13 +326,13 @@ mod tests {
         let words: Vec<u64> = Sequences::new(1, 0).words().collect();
         // Killed after four of six were stored as lost and before this was written down here.
         let mut next = restored(&words);
-        assert_eq!(next.already_reported([0, 4, 0]), [0, 4, 0]);
+        assert_eq!(next.already_reported(execs(4)), execs(4));
         next.seen(RecordKind::Exec, 0, 5, 100);
         assert_eq!(counts(&mut next), []);
         next.seen(RecordKind::Exec, 0, 8, 200);
         let gaps: Vec<Gap> = next.take_gaps().collect();
         assert_eq!(gaps.len(), 1);
         assert_eq!((gaps[0].count, gaps[0].first_boot_ns), (2, 100), "of the new loss alone");
-        assert_eq!(next.reported(), [0, 6, 0]);
+        assert_eq!(next.reported(), execs(6));
     }
 }

@@ -5,12 +5,12 @@ use common::wire::RECORD_KINDS;
 use sha2::{Digest, Sha256};
 
 /// Bytes of a mark.
-pub const MARK_BYTES: usize = 64;
+pub const MARK_BYTES: usize = 8 * (2 + 2 * RECORD_KINDS);
 
 /// A mark as numbers.
 ///
-/// As bytes, little-endian: identity of the ring (8), position (8), losses reported by kind (3 x 8),
-/// skipped runs reported by kind (3 x 8).
+/// As bytes, little-endian: identity of the ring (8), position (8), losses reported by kind (8
+/// each), skipped runs reported by kind (8 each).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Of which ring.
@@ -51,8 +51,6 @@ impl Mark {
     }
 }
 
-const _: () = assert!(8 * (2 + 2 * RECORD_KINDS) == MARK_BYTES);
-
 /// Identity of the ring that this map of the running system is. The kernel counts map ids upwards,
 /// and begins again with each boot.
 #[must_use]
@@ -74,8 +72,8 @@ mod tests {
         let mark = Mark {
             ring: u64::MAX,
             position: 1 << 40,
-            reported: [1, 2, 3],
-            misses_reported: [4, 5, 6],
+            reported: [1, 2, 3, 4, 5, 6, 7],
+            misses_reported: [8, 9, 10, 11, 12, 13, 14],
         };
         assert_eq!(Mark::from_bytes(&mark.to_bytes()), Some(mark));
         assert_eq!(Mark::from_bytes(&[]), None);

@@ -9,6 +9,7 @@ mod error;
 pub mod privileges;
 pub mod layout;
 mod load;
+mod failing;
 mod canary;
 mod fresh;
 mod unpin;
@@ -33,7 +34,7 @@ pub use canary::CANARY_ARGUMENT;
 pub use error::{CaptureError, ModeError};
 pub use loss::{Gap, Lost, LostStage, Reading};
 pub use mark::MARK_BYTES;
-pub use options::{Mode, Options};
+pub use options::{Failures, Mode, Options};
 pub use pins::PIN_DIR;
 pub use unpin::{Pinned, Unpinned, pinned, unpin};
 
@@ -63,10 +64,23 @@ pub struct Capture {
     mode: Mode,
     /// Better modes that were tried, and why they are not used.
     pub passed_over: Vec<(Mode, ModeError)>,
+    /// Whether failed execs are seen.
+    pub failures: FailuresSeen,
     /// Whose records in the newest ring are no events.
     canaries: Canaries,
     /// Held while pins are used.
     lock: Option<Lock>,
+}
+
+/// Whether failed execs are seen.
+#[derive(Debug)]
+pub enum FailuresSeen {
+    /// `capture.failures: none`, or known when the programs were pinned.
+    NotAskedFor,
+    /// One of our own was.
+    Yes,
+    /// They are not.
+    No(ModeError),
 }
 
 impl Capture {
@@ -148,6 +162,7 @@ impl Capture {
             layout,
             mode,
             passed_over: Vec::new(),
+            failures: FailuresSeen::NotAskedFor,
             canaries: Canaries::default(),
             lock: None,
         }

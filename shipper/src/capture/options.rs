@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use common::wire::{FAILURES_ALL, FAILURES_DENIED, FAILURES_NONE};
+
 use super::layout::KERNEL_BTF;
 use super::pins::PIN_DIR;
 
@@ -31,6 +33,29 @@ impl Mode {
     }
 }
 
+/// Which failed execs are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failures {
+    /// None.
+    None,
+    /// All but those whose file is not there.
+    Denied,
+    /// All.
+    All,
+}
+
+impl Failures {
+    /// As the kernel programs know it.
+    #[must_use]
+    pub fn word(self) -> u32 {
+        match self {
+            Failures::None => FAILURES_NONE,
+            Failures::Denied => FAILURES_DENIED,
+            Failures::All => FAILURES_ALL,
+        }
+    }
+}
+
 /// What capture is asked to do.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -40,6 +65,11 @@ pub struct Options {
     pub ring_buffer_bytes: u32,
     /// Most bytes of argv a record carries.
     pub argv_bytes_max: u32,
+    /// Which failed execs are reported.
+    pub failures: Failures,
+    /// Where fexit is not allowed, failed execs are seen by the tracepoints of the system calls, which
+    /// put every system call of every process on a slower path.
+    pub syscall_tracepoints: bool,
     /// The kernel's BTF.
     pub btf: PathBuf,
     /// Fields treated as missing, `struct.member`: for tests of the fallbacks.
@@ -58,6 +88,8 @@ impl Default for Options {
             mode: None,
             ring_buffer_bytes: 16 << 20,
             argv_bytes_max: 32 << 10,
+            failures: Failures::Denied,
+            syscall_tracepoints: false,
             btf: PathBuf::from(KERNEL_BTF),
             hidden_fields: Vec::new(),
             pin: false,

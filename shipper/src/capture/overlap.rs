@@ -30,6 +30,7 @@ struct Executed {
     argv_bytes: u64,
     device: u32,
     inode: u64,
+    errno: u32,
 }
 
 /// What was read from older rings.
@@ -66,7 +67,7 @@ impl Overlap {
             Record::Exit(_, exit) => {
                 seen.exits.insert(key(&exit.process));
             }
-            Record::Exec(exec) => {
+            Record::Exec(exec) | Record::Failure(exec) => {
                 let execs = seen.execs.entry(key(&exec.exec.process)).or_default();
                 execs.push((header.boot_ns, executed(&exec)));
             }
@@ -93,7 +94,7 @@ impl Overlap {
         match decode(record) {
             Ok(Record::Fork(_, fork)) => self.known.forks.remove(&key(&fork.child)),
             Ok(Record::Exit(_, exit)) => self.known.exits.remove(&key(&exit.process)),
-            Ok(Record::Exec(exec)) => {
+            Ok(Record::Exec(exec) | Record::Failure(exec)) => {
                 let Some(execs) = self.known.execs.get_mut(&key(&exec.exec.process)) else {
                     return false;
                 };
@@ -151,6 +152,7 @@ fn executed(record: &ExecRecord<'_>) -> Executed {
         argv_bytes: exec.argv_bytes,
         device: exec.binary.device,
         inode: exec.binary.inode,
+        errno: exec.errno,
     }
 }
 
@@ -167,7 +169,7 @@ mod tests {
         let (fixed, process_at) = match kind {
             RecordKind::Fork => (size_of::<Fork>(), std::mem::offset_of!(Fork, child)),
             RecordKind::Exit => (size_of::<Exit>(), std::mem::offset_of!(Exit, process)),
-            RecordKind::Exec => (size_of::<Exec>(), std::mem::offset_of!(Exec, process)),
+            _ => (size_of::<Exec>(), std::mem::offset_of!(Exec, process)),
         };
         let header = size_of::<Header>();
         let mut bytes = vec![0; header + fixed];

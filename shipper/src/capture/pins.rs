@@ -209,7 +209,13 @@ impl Drop for NewSet {
 pub fn fingerprint(object: &[u8], options: &Options, layout_words: &[u32], cpus: u32) -> String {
     let mut hash = Sha256::new();
     hash.update(object);
-    let numbers = [options.ring_buffer_bytes, options.argv_bytes_max, cpus];
+    let numbers = [
+        options.ring_buffer_bytes,
+        options.argv_bytes_max,
+        options.failures.word(),
+        u32::from(options.syscall_tracepoints),
+        cpus,
+    ];
     for number in numbers.iter().chain(layout_words) {
         hash.update(number.to_le_bytes());
     }
@@ -244,6 +250,7 @@ fn remove(dir: &Path) -> Result<(), PinError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::Failures;
 
     fn set(name: &str) -> Option<PinSet> {
         PinSet::parse(Path::new("/pins"), name)
@@ -282,10 +289,14 @@ mod tests {
         let base = fingerprint(b"object", &options, &[1], 2);
         let small = Options { ring_buffer_bytes: 4096, ..options.clone() };
         let mode = Options { mode: Some(Mode::Lsm), ..options.clone() };
+        let failures = Options { failures: Failures::All, ..options.clone() };
+        let tracepoints = Options { syscall_tracepoints: true, ..options.clone() };
         for other in [
             fingerprint(b"other", &options, &[1], 2),
             fingerprint(b"object", &small, &[1], 2),
             fingerprint(b"object", &mode, &[1], 2),
+            fingerprint(b"object", &failures, &[1], 2),
+            fingerprint(b"object", &tracepoints, &[1], 2),
             fingerprint(b"object", &options, &[2], 2),
             fingerprint(b"object", &options, &[1], 3),
         ] {

@@ -109,9 +109,9 @@ impl Source {
         Ok(())
     }
 
-    /// The programs whose skipped runs are to be counted.
+    /// More programs whose skipped runs are to be counted.
     pub fn watch(&mut self, programs: Vec<(RecordKind, ProgramFd)>) {
-        self.programs = programs;
+        self.programs.extend(programs);
     }
 
     /// When its programs were attached, nanoseconds since boot.
@@ -287,7 +287,7 @@ fn note(sequences: &mut Sequences, record: &[u8]) {
     let Some(header) = header(record).filter(|header| header.version == WIRE_VERSION) else {
         return;
     };
-    for kind in [RecordKind::Fork, RecordKind::Exec, RecordKind::Exit] {
+    for kind in RecordKind::ALL {
         if kind as u16 == header.kind {
             sequences.seen(kind, header.cpu, header.sequence, header.boot_ns);
         }

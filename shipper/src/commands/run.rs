@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 use super::CONFIG_DEFAULT;
-use crate::capture::{Mode, Options, PIN_DIR};
+use crate::capture::{Failures, Mode, Options, PIN_DIR};
 use crate::config::{self, model};
 use crate::pipeline;
 
@@ -59,6 +59,12 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         },
         ring_buffer_bytes: settings.capture.ring_buffer_bytes,
         argv_bytes_max: settings.capture.argv_bytes_max,
+        failures: match settings.capture.failures {
+            model::Failures::Denied => Failures::Denied,
+            model::Failures::All => Failures::All,
+            model::Failures::None => Failures::None,
+        },
+        syscall_tracepoints: settings.capture.syscall_tracepoints,
         pin: settings.capture.pin,
         pin_dir: args.pin_dir.clone(),
         ..Options::default()

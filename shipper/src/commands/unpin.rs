@@ -40,11 +40,11 @@ fn text(removed: &Unpinned) -> String {
             let _ = writeln!(out, "{count} {what}");
         }
     };
-    let kinds =
-        [(RecordKind::Exec, "exec"), (RecordKind::Fork, "fork"), (RecordKind::Exit, "exit")];
-    for (kind, name) in kinds {
-        line(removed.unread[kind as usize], &format!("{name} records were in it, not read: gone"));
-        let lost = removed.lost.iter().filter(|lost| lost.gap.kind == kind);
+    for name in ["exec", "fork", "exit"] {
+        let kinds = RecordKind::ALL.into_iter().filter(|kind| name_of(*kind) == name);
+        let unread = kinds.map(|kind| removed.unread[kind as usize]).sum();
+        line(unread, &format!("{name} records were in it, not read: gone"));
+        let lost = removed.lost.iter().filter(|lost| name_of(lost.gap.kind) == name);
         let count = lost.map(|lost| lost.gap.count).sum();
         line(count, &format!("{name} records were lost before that and not reported"));
     }
@@ -55,13 +55,22 @@ fn text(removed: &Unpinned) -> String {
     out
 }
 
+fn name_of(kind: RecordKind) -> &'static str {
+    match kind {
+        RecordKind::Fork => "fork",
+        RecordKind::Exit => "exit",
+        _ => "exec",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_was_not_read_is_said() {
-        let removed = Unpinned { sets: 1, unread: [0, 7, 2], unknown: 3, ..Unpinned::default() };
+        let removed =
+            Unpinned { sets: 1, unread: [0, 6, 2, 1, 0, 0, 0], unknown: 3, ..Unpinned::default() };
         assert_eq!(
             text(&removed),
             "removed the pinned programs and their ring\n\

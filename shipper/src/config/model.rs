@@ -129,6 +129,12 @@ pub struct Capture {
     /// Whether the end of each process is an event as well: its exit status or the signal that ended
     /// it, and how long it ran. About as many events as executions come on top.
     pub exit: bool,
+    /// Which executions that fail are recorded too. Seen in the modes `lsm` and `fentry`; in `tracepoint`
+    /// only with `syscall_tracepoints`.
+    pub failures: Failures,
+    /// In mode `tracepoint`, see executions fail by the tracepoints of the system calls. They put every
+    /// system call of every process on a slower path. The other modes need and use none.
+    pub syscall_tracepoints: bool,
     /// Programs and ring buffer stay in the kernel while the daemon is not running, so that it finds
     /// what was executed meanwhile when it starts again. `shipper unpin` removes them.
     pub pin: bool,
@@ -141,6 +147,8 @@ impl Default for Capture {
             ring_buffer_bytes: ByteSize(16 << 20),
             argv_bytes_max: ByteSize(32 << 10),
             exit: false,
+            failures: Failures::Denied,
+            syscall_tracepoints: false,
             pin: false,
         }
     }
@@ -158,6 +166,18 @@ pub enum Mode {
     Fentry,
     /// Raw tracepoints alone.
     Tracepoint,
+}
+
+/// Which executions that fail are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Failures {
+    /// Those that are refused, by whatever: all but those whose file is not there.
+    Denied,
+    /// All. A shell that looks for a command tries each directory of PATH.
+    All,
+    /// None.
+    None,
 }
 
 /// Enrichment.

@@ -13,8 +13,8 @@ pub use super::kafka::{
     SaslSettings, SplunkSettings,
 };
 use super::model::{
-    Compress, Compression, Config, ConsoleOutput, ContainerDirs, Delivery, Directory, FileSink,
-    Filter, Fsync, HashKind, Mode, Sink, Spool, WhenFull,
+    Compress, Compression, Config, ConsoleOutput, ContainerDirs, Delivery, Directory, Failures,
+    FileSink, Filter, Fsync, HashKind, Mode, Sink, Spool, WhenFull,
 };
 pub use super::secret::Secret;
 pub use super::tls::TlsSettings;
@@ -53,6 +53,10 @@ pub struct CaptureSettings {
     pub argv_bytes_max: u32,
     /// Whether the ends of processes are events.
     pub exit: bool,
+    /// Which executions that fail are recorded.
+    pub failures: Failures,
+    /// See them by the tracepoints of the system calls in mode tracepoint.
+    pub syscall_tracepoints: bool,
     /// Programs and ring stay in the kernel while the daemon is not running.
     pub pin: bool,
 }
@@ -227,6 +231,8 @@ impl Settings {
                 ring_buffer_bytes: u32_bytes(config.capture.ring_buffer_bytes),
                 argv_bytes_max: u32_bytes(config.capture.argv_bytes_max),
                 exit: config.capture.exit,
+                failures: config.capture.failures,
+                syscall_tracepoints: config.capture.syscall_tracepoints,
                 pin: config.capture.pin,
             },
             enrich: EnrichSettings {

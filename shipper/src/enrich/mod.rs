@@ -19,14 +19,14 @@ use std::sync::Arc;
 
 use common::decode::{ExecRecord, WalkedPath, comm};
 use common::wire::{
-    self, EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_HOOK, EXEC_INTERPRETED, EXEC_NO_NEW_PRIVS,
-    EXEC_TTY, IdMap,
+    self, AT_FDCWD, EXEC_ARGV_CUT, EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_DENIED,
+    EXEC_HOOK, EXEC_INTERPRETED, EXEC_NO_NEW_PRIVS, EXEC_TTY, IdMap,
 };
 
 use crate::event::{
-    Args, Bytes, Capabilities, Credentials, EntryLeader, Exec, ExecutedFile, FileFacts, FileSystem,
-    Host, InsideIds, Layer, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath,
-    Process, ProcessKey, Source, WallTime, basename,
+    Args, Bytes, Capabilities, Credentials, DeniedBy, EntryLeader, Exec, ExecutedFile, Failure,
+    FileFacts, FileSystem, Host, InsideIds, Layer, Loss, LossKind, LossStage, Names, Namespaces,
+    Path as EventPath, Process, ProcessKey, Source, WallTime, basename,
 };
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
@@ -161,7 +161,7 @@ impl Enricher {
         }
     }
 
-    /// An execution.
+    /// An execution, or an attempt that failed: that leaves the process what it was.
     #[must_use]
     pub fn exec(&mut self, record: &ExecRecord<'_>) -> Exec {
         let raw = &record.exec;
@@ -182,8 +182,9 @@ impl Enricher {
             path: binary_path.clone(),
             hash: None,
         };
+        let failed = raw.errno != 0;
         let interpreted = raw.flags & EXEC_INTERPRETED != 0;
-        let (file, interpreter) = if interpreted {
+        let (file, interpreter) = if failed || interpreted {
             let file = if raw.flags & EXEC_HOOK != 0 {
                 let path = path(record.path(raw.file_path));
                 ExecutedFile {
@@ -196,27 +197,30 @@ impl Enricher {
                 let whole = !working_directory.cut && !working_directory.unreachable;
                 let device = (raw.binary.device >> 20, raw.binary.device & 0xf_ffff);
                 let asked = Asked {
-                    filename,
+                    filename: &below(raw.directory, filename, failed),
                     cwd: whole.then_some(&*working_directory.bytes),
                     here: same_users,
                     interpreter: (&binary_path.bytes, raw.binary.inode, device),
                 };
                 self.look_up(process, &asked, &working_directory)
             };
-            (file, Some(binary))
+            (file, (!failed).then_some(binary))
         } else {
             (binary, None)
         };
 
-        let name = full_name(comm(&raw.comm), Some(filename));
+        let runs = if failed { &binary_path.bytes } else { filename };
+        let name = full_name(comm(&raw.comm), Some(runs));
         let args = args(record);
-        let program =
-            self.table.program(name.clone(), Some(binary_path.bytes.clone()), Some(&args));
-        let parent = record.ancestors().first().map(|ancestor| key(&ancestor.process));
         let tty = (raw.flags & EXEC_TTY != 0).then_some((raw.tty_major, raw.tty_minor));
         let cgroup = record.bytes(raw.cgroup);
         let known = self.containers.of(cgroup_names(cgroup), record.header.boot_ns);
-        self.table.exec(process, parent, program);
+        if !failed {
+            let program =
+                self.table.program(name.clone(), Some(binary_path.bytes.clone()), Some(&args));
+            let parent = record.ancestors().first().map(|ancestor| key(&ancestor.process));
+            self.table.exec(process, parent, program);
+        }
         self.table.started(process, raw.process.start_ns);
         self.table.stand(
             process,
@@ -294,6 +298,10 @@ impl Enricher {
             container_id,
             container,
             entry_leader,
+            failure: failed.then(|| Failure {
+                errno: raw.errno,
+                denied_by: (raw.flags & EXEC_DENIED != 0).then_some(DeniedBy::SecurityModule),
+            }),
         }
     }
 
@@ -359,6 +367,18 @@ fn host_namespace(name: &str) -> Option<u32> {
     let link = |pid| std::fs::read_link(format!("/proc/{pid}/ns/{name}")).ok();
     let link = link("1").or_else(|| link("self"))?;
     link.to_str()?.rsplit_once('[')?.1.strip_suffix(']')?.parse().ok()
+}
+
+/// The name that `execveat` was given below a directory, as the kernel itself writes it.
+fn below(directory: u32, filename: &[u8], failed: bool) -> Bytes {
+    if !failed || directory == AT_FDCWD || filename.starts_with(b"/") {
+        return filename.into();
+    }
+    let descriptor = format!("/dev/fd/{directory}");
+    if filename.is_empty() {
+        return descriptor.into_bytes().into();
+    }
+    [descriptor.as_bytes(), b"/", filename].concat().into()
 }
 
 fn join(cwd: &[u8], name: &[u8]) -> Bytes {
@@ -472,11 +492,15 @@ fn args(record: &ExecRecord<'_>) -> Args {
     let raw = &record.exec;
     let bytes = record.bytes(raw.argv);
     let faulted = raw.flags & EXEC_ARGV_FAULT != 0;
+    let cut = match raw.errno {
+        0 => (bytes.len() as u64) < raw.argv_bytes,
+        _ => raw.flags & EXEC_ARGV_CUT != 0,
+    };
     Args {
         list: split_args(bytes),
         count: raw.argc,
         bytes_total: raw.argv_bytes,
-        truncated: !faulted && (bytes.len() as u64) < raw.argv_bytes,
+        truncated: !faulted && cut,
         faulted,
     }
 }

@@ -17,9 +17,11 @@
 //!   repeated Ancestor ancestry = 11;
 //!   bool ancestry_cut = 12;
 //!   optional string container_id = 13;
+//!   optional Failure failure = 14;
 //!   optional Container container = 15;
 //!   optional EntryLeader entry_leader = 16;
 //! }
+//! message Failure { uint32 errno = 1; optional DeniedBy denied_by = 2; }
 //! message Process {
 //!   repeated uint64 key = 1;            // pid, start_ticks
 //!   bytes entity_id = 2;
@@ -99,6 +101,7 @@
 //!   repeated Ancestor ancestry = 11;
 //!   bool ancestry_cut = 12;
 //! }
+//! enum DeniedBy { SECURITY_MODULE = 1; }
 //! enum Source { KERNEL = 1; EVENT = 2; PROCFS = 3; UNKNOWN = 4; }
 //! enum Entry {
 //!   INIT = 1; SSHD = 2; SSM = 3; CONTAINER = 4; TERMINAL = 5; CONSOLE = 6; KTHREAD = 7;
@@ -132,9 +135,9 @@ mod wire;
 pub use decode::Decoder;
 
 use super::{
-    Ancestor, Args, Container, Credentials, EntryKind, EntryLeader, Event, Exec, ExecutedFile,
-    FileFacts, Host, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path,
-    Process, ProcessKey, Source,
+    Ancestor, Args, Container, Credentials, DeniedBy, EntryKind, EntryLeader, Event, Exec,
+    ExecutedFile, FileFacts, Host, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names,
+    Namespaces, Path, Process, ProcessKey, Source,
 };
 use wire::Message;
 
@@ -229,6 +232,20 @@ fn exec(message: &mut Message<'_>, exec: &Exec) {
     }
     if let Some(known) = &exec.entry_leader {
         message.message(16, |message| entry_leader(message, known));
+    }
+    if let Some(failure) = &exec.failure {
+        message.message(14, |message| {
+            message.uint(1, failure.errno);
+            if let Some(by) = failure.denied_by {
+                message.uint(2, denied_by(by));
+            }
+        });
+    }
+}
+
+fn denied_by(by: DeniedBy) -> u64 {
+    match by {
+        DeniedBy::SecurityModule => 1,
     }
 }
 

@@ -98,6 +98,7 @@ pub fn exec() -> Event {
         container_id: None,
         container: None,
         entry_leader: None,
+        failure: None,
     }))
 }
 

@@ -11,8 +11,11 @@ mod leaders;
 mod own;
 pub mod schema;
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
+use super::errno;
 use super::text::{Long, Shown, Text};
 use crate::event::{
     Ancestor, Args, Event, Exec, FileFacts, Host, Id, Loss, Names, WallTime, basename,
@@ -71,6 +74,8 @@ struct ExecDocument<'a> {
     container: Option<ContainerFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     orchestrator: Option<Orchestrator<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorFields>,
     shipper: Own<'a>,
 }
 
@@ -145,6 +150,12 @@ struct ParentFields<'a> {
 struct AncestorArgs<'a> {
     args: Vec<Text<'a>>,
     args_count: u32,
+}
+
+#[derive(Serialize)]
+struct ErrorFields {
+    code: Cow<'static, str>,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -256,6 +267,10 @@ impl<'a> ExecDocument<'a> {
             },
             container: ContainerFields::new(exec),
             orchestrator: Orchestrator::new(exec),
+            error: exec.failure.as_ref().map(|failure| ErrorFields {
+                code: errno::name(failure.errno),
+                message: errno::message(failure.errno),
+            }),
             shipper: Own::new(exec),
         }
     }

@@ -257,6 +257,12 @@ impl Line {
 /// What a person should notice, the gravest first.
 fn marks(event: &Value, command: &Command) -> Vec<(Style, String)> {
     let mut marks = Vec::new();
+    if text(event, "/event/outcome") == Some("failure") {
+        let code = text(event, "/error/code").unwrap_or("failed");
+        let by = text(event, "/shipper/failure/denied_by");
+        let by = by.map_or_else(String::new, |by| format!(" by {}", value(by)));
+        marks.push((DANGER, format!("not executed: {}{by}", value(code))));
+    }
     let mode = text(event, "/file/mode");
     if flag(event, "/shipper/file_not_root_owned") {
         let owner = text(event, "/file/owner").or_else(|| text(event, "/file/uid"));

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::capture::{Capture, CaptureError, Options, privileges};
+use crate::capture::{Capture, CaptureError, FailuresSeen, Options, privileges};
 use crate::config::settings::{EnrichSettings, HashSettings, Settings};
 use crate::deliver::{Control, Delivered};
 use crate::enrich::hash::{self, Hasher};
@@ -258,6 +258,9 @@ fn announce(capture: &Capture) {
     }
     if !privileges::in_initial_pid_namespace() {
         tracing::warn!("{}", privileges::OTHER_PID_NAMESPACE);
+    }
+    if let FailuresSeen::No(error) = &capture.failures {
+        tracing::info!("executions that fail are not seen: {error}");
     }
     tracing::info!(mode = capture.mode().as_str(), "capture has begun");
 }

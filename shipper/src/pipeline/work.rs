@@ -36,7 +36,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(100);
 /// What was captured.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
-    /// Executions read.
+    /// Executions read, those that failed included.
     pub execs: u64,
     /// Ends of processes read, where they are recorded.
     pub ends: u64,
@@ -260,9 +260,13 @@ impl Work {
                 LostStage::Unreadable => LossStage::Unreadable,
             };
             let kind = match gap.kind {
-                RecordKind::Exec => LossKind::Exec,
                 RecordKind::Fork => LossKind::Fork,
                 RecordKind::Exit => LossKind::Exit,
+                RecordKind::Exec
+                | RecordKind::FailedExecve
+                | RecordKind::FailedExecveat
+                | RecordKind::FailedCompatExecve
+                | RecordKind::FailedCompatExecveat => LossKind::Exec,
             };
             self.line.lost(stage, kind, gap.count, gap.first_boot_ns, gap.last_boot_ns);
         }
@@ -285,12 +289,13 @@ impl ToSpool {
                     self.hold(Event::Exit(Box::new(exit)), Pending::default());
                 }
             }
-            Ok(Record::Exec(exec)) => {
+            Ok(Record::Exec(exec) | Record::Failure(exec)) => {
                 self.counts.execs += 1;
                 let mut exec = Box::new(self.enricher.exec(&exec));
                 let pending = match &mut self.hasher {
-                    Some(hasher) => hasher.begin(&mut exec),
-                    None => Pending::default(),
+                    // What was not executed was not loaded either.
+                    Some(hasher) if exec.failure.is_none() => hasher.begin(&mut exec),
+                    _ => Pending::default(),
                 };
                 self.hold(Event::Exec(exec), pending);
             }

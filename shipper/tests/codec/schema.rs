@@ -46,6 +46,8 @@ pub struct Exec {
     pub ancestry_cut: bool,
     #[prost(string, optional, tag = "13")]
     pub container_id: Option<String>,
+    #[prost(message, tag = "14")]
+    pub failure: Option<Failure>,
     #[prost(message, tag = "15")]
     pub container: Option<Container>,
     #[prost(message, tag = "16")]
@@ -78,6 +80,14 @@ pub struct EntryLeader {
     pub leader: Leader,
     #[prost(uint32, required, tag = "2")]
     pub kind: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Failure {
+    #[prost(uint32, required, tag = "1")]
+    pub errno: u32,
+    #[prost(uint32, optional, tag = "2")]
+    pub denied_by: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]

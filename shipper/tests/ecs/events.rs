@@ -7,10 +7,10 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader, Event,
-    Exec, ExecutedFile, Exit, FileFacts, FileHash, FileSystem, HashMissing, Host, Id, InsideIds,
-    Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
-    WaitStatus, WallTime,
+    Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, EntryKind, EntryLeader,
+    Event, Exec, ExecutedFile, Exit, Failure, FileFacts, FileHash, FileSystem, HashMissing, Host,
+    Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process,
+    ProcessKey, Source, WaitStatus, WallTime,
 };
 
 /// Any event.
@@ -253,6 +253,11 @@ fn host() -> impl Strategy<Value = Arc<Host>> {
     )
 }
 
+fn failure() -> impl Strategy<Value = Failure> {
+    let denied_by = option::of(Just(DeniedBy::SecurityModule));
+    (any::<u32>(), denied_by).prop_map(|(errno, denied_by)| Failure { errno, denied_by })
+}
+
 prop_compose! {
     /// Any execution.
     pub fn exec()(
@@ -267,10 +272,11 @@ prop_compose! {
             option::of(container()),
             option::of(entry_leader()).boxed(),
         ),
+        failure in option::of(failure()),
     ) -> Exec {
         Exec {
             id, time, boot_ns, read, cpu, sequence, host, process, file, interpreter, ancestry,
-            ancestry_cut, container_id, container, entry_leader,
+            ancestry_cut, container_id, container, entry_leader, failure,
         }
     }
 }

@@ -169,7 +169,10 @@ fn the_json_schema_has_every_field_at_its_place_with_its_type() {
         }
         assert_eq!(at["description"], field.meaning, "{}", field.name);
         let expected = match field.kind {
-            schema::Kind::Keyword | schema::Kind::Wildcard | schema::Kind::Date => "string",
+            schema::Kind::Keyword
+            | schema::Kind::Wildcard
+            | schema::Kind::Text
+            | schema::Kind::Date => "string",
             schema::Kind::Keywords | schema::Kind::Objects => "array",
             schema::Kind::Long => "integer",
             schema::Kind::Boolean => "boolean",

@@ -42,9 +42,9 @@ pub fn is_sought(event: &Value, mark: &str) -> bool {
 pub fn verdict(row: &Row, place: &Place, told: &Told, events: &[&Value]) -> Vec<String> {
     let events: Vec<&Value> =
         events.iter().copied().filter(|e| e["event"]["outcome"] == row.outcome()).collect();
-    if row.events() != events.len() {
+    if row.events != events.len() {
         let found = events.iter().map(|event| format!("\n    {event}")).collect::<String>();
-        return vec![format!("{} events instead of {}{found}", events.len(), row.events())];
+        return vec![format!("{} events instead of {}{found}", events.len(), row.events)];
     }
     let Some(event) = events.first() else { return Vec::new() };
     let mut wrong = schema::check(event);

@@ -20,8 +20,6 @@ pub enum Cell {
     LeftOut(String),
     /// What is wrong.
     Failed(Vec<String>),
-    /// shipper has no such events yet; there was none.
-    NotYet,
 }
 
 /// Holds all events to all rows, in their order. `lost`: how many executions were reported as lost,
@@ -71,15 +69,12 @@ fn cell(row: &Row, place: &Place, run: Option<&Run>, events: &[Value]) -> Cell {
     if !wrong.is_empty() {
         return Cell::Failed(wrong);
     }
-    if !row.is_on() {
-        return Cell::NotYet;
-    }
     Cell::Ok(row.missing(place).into_iter().map(str::to_owned).collect())
 }
 
 /// What a row demands and any other event would have too.
 fn blind(row: &Row, place: &Place, told: &Told, own: &[&Value]) -> Vec<String> {
-    let event = own.first().filter(|_| row.events() == 1);
+    let event = own.first().filter(|_| row.events == 1);
     let pointers = event.map(|event| indifferent(row, place, told, event)).unwrap_or_default();
     pointers
         .into_iter()

@@ -74,7 +74,6 @@ fn show(cell: &Cell, notes: &mut Notes) -> String {
             format!("ok but {}", numbers.join(", "))
         }
         Cell::LeftOut(why) => format!("- {}", notes.number(&format!("Not run: {why}."))),
-        Cell::NotYet => "not yet".into(),
         Cell::Failed(_) => "FAILED".into(),
     }
 }

@@ -36,7 +36,7 @@ impl Plan {
             let tried = rows.iter().filter(|row| row.left_out(place).is_none() && of(row));
             tried.map(|row| row.id.as_str()).collect::<Vec<_>>().join(" ")
         };
-        Plan { rows: ids(&|_| true), silent: ids(&|row| row.events() == 0) }
+        Plan { rows: ids(&|_| true), silent: ids(&|row| row.events == 0) }
     }
 }
 

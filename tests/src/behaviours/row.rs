@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use shipper::format::ecs::schema::FIELDS;
 
-use super::FEATURES;
 use super::check::MATCHERS;
 use super::place::{Cgroups, Place, version};
 
@@ -36,11 +35,9 @@ pub struct Row {
     /// Where something else is so.
     #[serde(default)]
     differs: Vec<Difference>,
-    /// What shipper must have for this to be so: `failures`.
-    pub requires: Option<String>,
     /// How many events there must be: 1, or 0 for what is no execution.
     #[serde(default = "one")]
-    events: usize,
+    pub events: usize,
 }
 
 fn one() -> usize {
@@ -79,26 +76,10 @@ impl Difference {
 }
 
 impl Row {
-    /// Whether shipper has what the row is about.
-    #[must_use]
-    pub fn is_on(&self) -> bool {
-        self.requires.as_ref().is_none_or(|feature| FEATURES.contains(&feature.as_str()))
-    }
-
-    /// How many events there must be.
-    #[must_use]
-    pub fn events(&self) -> usize {
-        if self.is_on() { self.events } else { 0 }
-    }
-
     /// The outcome that its event has.
     #[must_use]
-    pub fn outcome(&self) -> &'static str {
-        if self.is_on() && self.requires.as_deref() == Some("failures") {
-            "failure"
-        } else {
-            "success"
-        }
+    pub fn outcome(&self) -> &str {
+        self.expect.get("/event/outcome").and_then(Value::as_str).unwrap_or("success")
     }
 
     /// What the event must say there.
@@ -135,9 +116,6 @@ impl Row {
             self.expect.is_empty() == (self.events == 0),
             "a row expects something of its event, or says `events: 0` and nothing else"
         );
-        if let Some(feature) = &self.requires {
-            ensure!(feature == "failures", "`requires` knows `failures`, not `{feature}`");
-        }
         check_wanted(&self.expect)?;
         for difference in &self.differs {
             check_wanted(&difference.expect)?;
@@ -264,7 +242,6 @@ mod tests {
             ("expect: { /file/uid: \"0\" }", "events: 1", "expects something"),
             ("expect", "events: 0\n  expect", "expects something"),
             ("expect", "expected: 1\n  expect", "unknown field `expected`"),
-            ("expect", "requires: luck\n  expect", "not `luck`"),
             ("expect", "differs: [{ missing: x }]\n  expect", "says where"),
             ("expect", "differs: [{ mode: lsm }]\n  expect", "says what"),
             ("expect", "differs: [{ mode: all, missing: x }]\n  expect", "no mode all"),

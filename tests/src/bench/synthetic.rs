@@ -235,6 +235,7 @@ impl Makings {
             container_id: None,
             container: None,
             entry_leader: Some(EntryLeader { leader, kind: EntryKind::Init }),
+            failure: None,
         }))
     }
 }

@@ -159,8 +159,6 @@ enum Entry {
     Lost(RecordKind, u64),
 }
 
-const KINDS: [RecordKind; 3] = [RecordKind::Fork, RecordKind::Exec, RecordKind::Exit];
-
 impl Entry {
     /// As it stands in a file: `e,MARK,NUMBER,CPU,SEQUENCE` or `l,KIND,COUNT`.
     fn to_text(&self) -> String {
@@ -183,7 +181,7 @@ impl Entry {
                 sequence: sequence.parse().ok()?,
             }),
             ["l", kind, count] => {
-                Some(Entry::Lost(KINDS[kind.parse::<usize>().ok()?], count.parse().ok()?))
+                Some(Entry::Lost(RecordKind::ALL[kind.parse::<usize>().ok()?], count.parse().ok()?))
             }
             _ => None,
         }
@@ -303,7 +301,7 @@ impl Spool {
     }
 
     pub fn assert_no_loss(&self) {
-        for kind in KINDS {
+        for kind in RecordKind::ALL {
             assert_eq!(self.lost(kind), 0, "{kind:?}");
         }
     }
@@ -391,11 +389,11 @@ impl Reader {
     pub fn settle(&mut self, spool: &mut Spool, pins: &Bpffs) -> Result<()> {
         for round in 0..1000 {
             self.drain(spool)?;
-            let before = KINDS.map(|kind| spool.lost(kind));
+            let before = RecordKind::ALL.map(|kind| spool.lost(kind));
             pins.execute_on_each_cpu("last", round)?;
             self.drain(spool)?;
             let shown = spool.cpus("last", round).len() == cpus()? as usize;
-            if shown && before == KINDS.map(|kind| spool.lost(kind)) {
+            if shown && before == RecordKind::ALL.map(|kind| spool.lost(kind)) {
                 return Ok(());
             }
         }

@@ -84,6 +84,7 @@ fn kind(kind: Kind) -> Option<&'static str> {
     Some(match kind {
         Kind::Keyword | Kind::Keywords => "keyword",
         Kind::Wildcard => "wildcard",
+        Kind::Text => "match_only_text",
         Kind::Long => "long",
         Kind::Boolean => "boolean",
         Kind::Date => "date",

@@ -9,9 +9,9 @@ use super::{
     FILE_UPPER, hash,
 };
 use crate::event::{
-    Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader, Event,
-    Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind,
-    LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WallTime,
+    Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, EntryKind, EntryLeader,
+    Event, Exec, ExecutedFile, Failure, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader,
+    Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WallTime,
 };
 
 /// Lists of arguments that are remembered: more than the ancestors and leaders of one process.
@@ -74,7 +74,7 @@ impl Decoder {
         let (mut executed, mut interpreter, mut container_id) = (None, None, None);
         let (mut known_container, mut entry) = (None, None);
         let mut ancestry = Vec::new();
-        let mut ancestry_cut = false;
+        let (mut ancestry_cut, mut failed) = (false, None);
         for field in Fields::new(bytes) {
             let field = field?;
             match field.number {
@@ -91,6 +91,7 @@ impl Decoder {
                 11 => ancestry.push(self.ancestor(field.bytes()?)?),
                 12 => ancestry_cut = field.flag()?,
                 13 => container_id = Some(field.text()?.to_owned()),
+                14 => failed = Some(failure(field.bytes()?)?),
                 15 => known_container = Some(self.container(field.bytes()?)?),
                 16 => entry = Some(self.entry_leader(field.bytes()?)?),
                 _ => {}
@@ -112,6 +113,7 @@ impl Decoder {
             container_id,
             container: known_container,
             entry_leader: entry,
+            failure: failed,
         })
     }
 
@@ -498,6 +500,26 @@ fn facts(field: &Field<'_>) -> Result<FileFacts, CodecError> {
         changed: None,
         file_system: None,
     })
+}
+
+fn failure(bytes: &[u8]) -> Result<Failure, CodecError> {
+    let (mut errno, mut denied_by) = (None, None);
+    for field in Fields::new(bytes) {
+        let field = field?;
+        match field.number {
+            1 => errno = Some(field.small()?),
+            2 => denied_by = Some(read_denied_by(field.uint()?)?),
+            _ => {}
+        }
+    }
+    Ok(Failure { errno: need(errno, "failure.errno")?, denied_by })
+}
+
+fn read_denied_by(number: u64) -> Result<DeniedBy, CodecError> {
+    match number {
+        1 => Ok(DeniedBy::SecurityModule),
+        _ => Err(CodecError::Unknown("failure.denied_by")),
+    }
 }
 
 fn read_source(number: u64) -> Result<Source, CodecError> {

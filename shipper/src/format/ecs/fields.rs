@@ -60,7 +60,7 @@ impl<'a> EventFields<'a> {
             category: &["process"],
             types: &["start"],
             action: Class::EXEC.action,
-            outcome: Some("success"),
+            outcome: Some(if exec.failure.is_some() { "failure" } else { "success" }),
             reason: None,
             id: exec.id,
             created: Some(exec.read),

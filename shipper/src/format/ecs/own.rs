@@ -7,7 +7,7 @@ use super::capabilities::{CapabilityNames, CapabilitySets, SecureBits};
 use super::fields::Hash;
 use super::{Facts, ParentFields, some};
 use crate::event::{
-    Ancestor, Args, Credentials, Exec, ExecutedFile, HashMissing, InsideIds, Layer, Path,
+    Ancestor, Args, Credentials, DeniedBy, Exec, ExecutedFile, HashMissing, InsideIds, Layer, Path,
 };
 
 /// Everything under `shipper.`.
@@ -43,6 +43,8 @@ pub(super) struct Own<'a> {
     user_namespace: Option<UserNamespace>,
     #[serde(skip_serializing_if = "Option::is_none")]
     audit_session: Option<Shown<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<OwnFailure>,
     namespaces: Namespaces,
     cgroup: Cgroup<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,6 +176,13 @@ struct CredentialsBefore {
 }
 
 #[derive(Serialize)]
+struct OwnFailure {
+    errno: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    denied_by: Option<&'static str>,
+}
+
+#[derive(Serialize)]
 struct Namespaces {
     mnt: u32,
     pid: u32,
@@ -221,6 +230,10 @@ impl<'a> Own<'a> {
             no_new_privs: process.no_new_privs,
             user_namespace: process.inside.map(UserNamespace::new),
             audit_session: process.audit_session.map(Shown),
+            failure: exec.failure.as_ref().map(|failure| OwnFailure {
+                errno: failure.errno,
+                denied_by: failure.denied_by.map(DeniedBy::as_str),
+            }),
             namespaces: Namespaces::new(&process.namespaces),
             cgroup: Cgroup { id: Shown(process.cgroup_id), path: Text(&process.cgroup) },
             container_source: exec

@@ -12,6 +12,8 @@ pub enum Kind {
     Keywords,
     /// A long string that is searched with wildcards.
     Wildcard,
+    /// A text in words, which is searched by them.
+    Text,
     /// A whole number of 64 bits, signed.
     Long,
     /// True or false.
@@ -48,7 +50,7 @@ fields! {
     "event.category" Keywords "`process`",
     "event.type" Keywords "`start`; `end` for the end of a process",
     "event.action" Keyword "`exec`; `end` for the end of a process (capture.exit); `events-lost` for a report of lost records",
-    "event.outcome" Keyword "`success` of an exec",
+    "event.outcome" Keyword "`success` of an exec, or `failure` of an attempt: then `process` is the one that tried and goes on, and its arguments are those that it handed over",
     "event.reason" Keyword "What was lost and why, in words",
     "event.id" Keyword "Identity of the event: the same exec or end read twice has the same id",
     "event.created" Date "When the daemon read the record",
@@ -158,6 +160,8 @@ fields! {
     "file.mtime" Date "Last change of its content",
     "file.ctime" Date "Last change of its content or inode",
     "file.hash.sha256" Keyword "Its SHA-256, as it was executed (enrich.hash)",
+    "error.code" Keyword "Name of the error of an attempt that failed, such as EACCES",
+    "error.message" Text "What it says",
     "container.id" Keyword "Container id in the cgroup path",
     "container.name" Keyword "Its name; within its pod, where it is in one",
     "container.runtime" Keyword "`docker`, `containerd`, `cri-o` or `podman`",
@@ -261,6 +265,8 @@ fields! {
     "shipper.user_namespace.suid" Keyword "Saved user id as the process sees it",
     "shipper.user_namespace.sgid" Keyword "Saved group id as the process sees it",
     "shipper.audit_session" Keyword "Session id of the audit subsystem",
+    "shipper.failure.errno" Long "Number of the error of an attempt that failed",
+    "shipper.failure.denied_by" Keyword "`lsm`: a security module of the kernel refused",
     "shipper.namespaces.mnt" Long "Inode number of the mount namespace; 0 where the kernel has none",
     "shipper.namespaces.pid" Long "Of the pid namespace",
     "shipper.namespaces.net" Long "Of the network namespace",
@@ -312,7 +318,7 @@ fn object() -> Value {
 
 fn leaf(field: &Field) -> Value {
     let mut leaf = match field.kind {
-        Kind::Keyword | Kind::Wildcard => json!({ "type": "string" }),
+        Kind::Keyword | Kind::Wildcard | Kind::Text => json!({ "type": "string" }),
         Kind::Keywords => json!({ "type": "array", "items": { "type": "string" } }),
         Kind::Long => json!({ "type": "integer", "minimum": i64::MIN, "maximum": i64::MAX }),
         Kind::Boolean => json!({ "type": "boolean" }),
@@ -351,7 +357,7 @@ fn walk(value: &Value, name: String, wrong: &mut Vec<String>) {
         }
         (Value::Array(list), Some(Kind::Keywords)) if strings(list) => {}
         (Value::String(text), Some(Kind::Date)) if text.parse::<jiff::Timestamp>().is_ok() => {}
-        (Value::String(_), Some(Kind::Keyword | Kind::Wildcard))
+        (Value::String(_), Some(Kind::Keyword | Kind::Wildcard | Kind::Text))
         | (Value::Bool(_), Some(Kind::Boolean)) => {}
         (Value::Number(number), Some(Kind::Long)) if number.is_i64() => {}
         (_, None) => wrong.push(format!("{name} is not in the table")),

@@ -140,6 +140,7 @@ pub fn exec(key: Key) -> Event {
         container_id: None,
         container: None,
         entry_leader: None,
+        failure: None,
     }))
 }
 
