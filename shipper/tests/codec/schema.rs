@@ -359,6 +359,8 @@ pub struct LaterExec {
     pub ancestry_cut: bool,
     #[prost(string, optional, tag = "13")]
     pub container_id: Option<String>,
+    #[prost(bytes, optional, tag = "14")]
+    pub failure: Option<Vec<u8>>,
     #[prost(bytes, optional, tag = "15")]
     pub container: Option<Vec<u8>>,
     #[prost(bytes, optional, tag = "16")]

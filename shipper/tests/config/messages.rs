@@ -318,7 +318,7 @@ outputs: []
             "4:22: `capture.ring_buffer_bytes` must be a power of two, but is `3MiB`; near it are \
              2MiB and 4MiB",
             "5:3: unknown key `ring_bufer`; the keys here are mode, ring_buffer_bytes, \
-             argv_bytes_max, exit, pin",
+             argv_bytes_max, exit, failures, syscall_tracepoints, pin",
             "7:23: `enrich.ancestry_depth_max` must be a whole number, but is the text `many`",
             "8:3: key `ancestry_depth_max` is given twice, first in line 7",
             "12:11: `sinks[0].path` must be the path of a file, but is `/var/log/shipper/`",
