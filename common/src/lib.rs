@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod limits;
+pub mod maps;
 pub mod offsets;
 pub mod wire;
 

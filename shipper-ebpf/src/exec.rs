@@ -4,7 +4,8 @@ use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use common::limits::{ARGV_BYTES_MAX, ARGV_CHUNK_BYTES, HEAP_BYTES};
-use common::wire::{EXEC_ARGV_FAULT, EXEC_INTERPRETED, ExecScratch, RecordKind, Span};
+use common::maps::ExecScratch;
+use common::wire::{EXEC_ARGV_FAULT, EXEC_INTERPRETED, RecordKind, Span};
 
 use crate::layout::settings;
 use crate::maps::{self, SCRATCH};

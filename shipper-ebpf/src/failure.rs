@@ -12,11 +12,9 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::{fexit, tracepoint};
 use aya_ebpf::programs::{FExitContext, TracePointContext};
 use common::limits::{ARGV_CHUNK_BYTES, FAILURE_ARGS_MAX, HEAP_BYTES, PATH_BYTES_MAX};
-use common::offsets::{MISSING, SYSCALL_ARGUMENTS};
-use common::wire::{
-    AT_FDCWD, Attempt, EXEC_ARGV_CUT, EXEC_ARGV_FAULT, ExecScratch, FAILURES_ALL, FAILURES_NONE,
-    RecordKind, Span,
-};
+use common::maps::{Attempt, ExecScratch, FAILURES_ALL, FAILURES_NONE};
+use common::offsets::SYSCALL_ARGUMENTS;
+use common::wire::{AT_FDCWD, EXEC_ARGV_CUT, EXEC_ARGV_FAULT, RecordKind, Span};
 
 use crate::layout::{constant, settings};
 use crate::maps::{self, ATTEMPTS, FAILURES, PENDING};
@@ -36,7 +34,7 @@ const AT_EXECVE_CHECK: u32 = 0x10000;
 #[inline(always)]
 fn attempt_of(regs: u64, at: bool, compat: bool) -> Attempt {
     let argument = |index: usize| -> u64 {
-        // `index` is a constant below the length.
+        // SAFETY: `index` is a constant below the length of the array.
         let offset = constant(unsafe {
             (&raw const crate::layout::OFFSETS.syscall_arguments).cast::<u32>().add(index)
         });
@@ -288,5 +286,3 @@ fn read_args(scratch: *mut ExecScratch, argv: u64, compat: u32) -> u64 {
     s.exec.argv_bytes = used() - begin;
     0
 }
-
-const _: () = assert!(MISSING == u32::MAX);

@@ -9,8 +9,8 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::{fentry, fexit, lsm, raw_tracepoint};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext, RawTracePointContext};
 use common::limits::PATH_BYTES_MAX;
+use common::maps::{PENDING_BEFORE, PENDING_DENIED, PENDING_FILE, Pending};
 use common::offsets::MISSING;
-use common::wire::{PENDING_BEFORE, PENDING_DENIED, PENDING_FILE, Pending};
 
 use crate::file::{Walk, path_of, place, read_facts, walk};
 use crate::layout::{offset, word};

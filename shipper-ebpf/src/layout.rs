@@ -1,8 +1,8 @@
 //! What the loader tells about the running kernel and the operator's limits: read-only globals, set
 //! before loading, which the verifier treats as constants.
 
+use common::maps::{FAILURES_NONE, Settings};
 use common::offsets::{Layout, MISSING, Offsets, SYSCALL_ARGUMENTS};
-use common::wire::{FAILURES_NONE, Settings};
 
 /// Replaced by the loader. All fields missing here, so that an object loaded without it reads
 /// nothing instead of reading at offset zero.

@@ -3,9 +3,8 @@
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, RingBuf};
-use common::wire::{
-    Attempt, Counter, ExecScratch, Header, Pending, RECORD_KINDS, RecordKind, WIRE_VERSION,
-};
+use common::maps::{Attempt, Counter, ExecScratch, Pending};
+use common::wire::{Header, RECORD_KINDS, RecordKind, WIRE_VERSION};
 
 /// Every record, in the order of reservation: a fork before the exec of its child. The loader sets
 /// the size.

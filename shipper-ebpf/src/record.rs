@@ -8,10 +8,10 @@ use aya_ebpf::helpers::generated::{
 use common::limits::{
     ARGV_CHUNK_BYTES, HEAP_BYTES, NAME_BYTES_MAX, PATH_BYTES_MAX, PENDING_AGE_MAX_NS,
 };
+use common::maps::{ExecScratch, PENDING_BEFORE, PENDING_DENIED, PENDING_FILE, Pending};
 use common::wire::{
-    EXEC_CREDENTIALS_BEFORE, EXEC_DENIED, EXEC_HOOK, EXEC_INTERPRETED, ExecScratch, NO_CREDENTIALS,
-    NO_FILE, PATH_CUT, PENDING_BEFORE, PENDING_DENIED, PENDING_FILE, PathSpan, Pending, RecordKind,
-    Span,
+    EXEC_CREDENTIALS_BEFORE, EXEC_DENIED, EXEC_HOOK, EXEC_INTERPRETED, NO_CREDENTIALS, NO_FILE,
+    PATH_CUT, PathSpan, RecordKind, Span,
 };
 
 use crate::file::{Walk, path_of, place, read_facts, walk};

@@ -2,10 +2,11 @@
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
 use common::limits::{CGROUP_DEPTH_MAX, HEAP_BYTES, KERNEL_ANCESTORS_MAX, NAME_BYTES_MAX};
+use common::maps::ExecScratch;
 use common::offsets::MISSING;
 use common::wire::{
-    Ancestor, Credentials, EXEC_ANCESTORS_CUT, EXEC_NO_NEW_PRIVS, EXEC_TTY, Exec, ExecScratch,
-    ID_EXTENTS_MAX, IdExtent, IdMap, Namespaces, ProcessId, Span,
+    Ancestor, Credentials, EXEC_ANCESTORS_CUT, EXEC_NO_NEW_PRIVS, EXEC_TTY, Exec, ID_EXTENTS_MAX,
+    IdExtent, IdMap, Namespaces, ProcessId, Span,
 };
 
 use crate::layout::{offset, word};

@@ -143,7 +143,9 @@ fn a_login_older_than_the_daemon_is_the_entry_all_the_same() -> Result<()> {
         .stdout(Stdio::piped())
         .spawn()?;
     let mut shell = String::new();
-    BufReader::new(login.stdout.take().context("a pipe")?).read_line(&mut shell)?;
+    // Kept: the helper has more to say.
+    let mut said = BufReader::new(login.stdout.take().context("a pipe")?);
+    said.read_line(&mut shell)?;
     let shell: u32 = shell.trim().strip_prefix("PID=").context("a pid")?.parse()?;
     let daemon = Daemon::start_or_skip(|dir| config(dir, "", ""));
     // An event comes when all older processes are known.

@@ -5,7 +5,7 @@ use common::wire::RECORD_KINDS;
 
 use super::CaptureError;
 
-/// `common::wire::Counter` as aya can read it: records made, records that did not fit.
+/// `common::maps::Counter` as aya can read it: records made, records that did not fit.
 type CounterWords = [u64; 2];
 
 /// The counters beside a ring.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use common::wire::{FAILURES_ALL, FAILURES_DENIED, FAILURES_NONE};
+use common::maps::{FAILURES_ALL, FAILURES_DENIED, FAILURES_NONE};
 
 use super::layout::KERNEL_BTF;
 use super::pins::PIN_DIR;

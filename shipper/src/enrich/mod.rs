@@ -11,29 +11,29 @@ mod host;
 mod identity;
 mod leaders;
 pub mod procfs;
+mod record;
 mod table;
 mod users;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use common::decode::{ExecRecord, WalkedPath, comm};
+use common::decode::{ExecRecord, comm};
 use common::wire::{
-    self, AT_FDCWD, EXEC_ARGV_CUT, EXEC_ARGV_FAULT, EXEC_CREDENTIALS_BEFORE, EXEC_DENIED,
-    EXEC_HOOK, EXEC_INTERPRETED, EXEC_NO_NEW_PRIVS, EXEC_TTY, IdMap,
+    self, EXEC_CREDENTIALS_BEFORE, EXEC_DENIED, EXEC_HOOK, EXEC_INTERPRETED, EXEC_NO_NEW_PRIVS,
+    EXEC_TTY,
 };
 
 use crate::event::{
-    Args, Bytes, Capabilities, Credentials, DeniedBy, EntryLeader, Exec, ExecutedFile, Failure,
-    FileFacts, FileSystem, Host, InsideIds, Layer, Loss, LossKind, LossStage, Names, Namespaces,
-    Path as EventPath, Process, ProcessKey, Source, WallTime, basename,
+    Bytes, Credentials, DeniedBy, EntryLeader, Exec, ExecutedFile, Failure, FileFacts, Host, Loss,
+    LossKind, LossStage, Names, Path as EventPath, Process, ProcessKey, Source, WallTime, basename,
 };
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
 use container::{Containers, Known};
 use exit::Ended;
 use identity::Identities;
-use procfs::{Asked, Procfs, split_args};
+use procfs::{Asked, Procfs};
 use table::{ENTRIES_MAX, Standing, Table};
 use users::Users;
 
@@ -166,19 +166,19 @@ impl Enricher {
     pub fn exec(&mut self, record: &ExecRecord<'_>) -> Exec {
         let raw = &record.exec;
         let process = key(&raw.process);
-        let binary_path = path(record.path(raw.binary_path));
-        let working_directory = path(record.path(raw.cwd));
+        let binary_path = record::path(record.path(raw.binary_path));
+        let working_directory = record::path(record.path(raw.cwd));
         let filename = record.bytes(raw.filename);
         let same_users = self.host_namespaces.mnt == Some(raw.namespaces.mnt)
             && self.host_namespaces.user == Some(raw.namespaces.user);
 
         let binary = ExecutedFile {
-            source: if file_facts(&raw.binary, &binary_path).is_some() {
+            source: if record::file_facts(&raw.binary, &binary_path).is_some() {
                 Source::Kernel
             } else {
                 Source::Unknown
             },
-            facts: file_facts(&raw.binary, &binary_path),
+            facts: record::file_facts(&raw.binary, &binary_path),
             path: binary_path.clone(),
             hash: None,
         };
@@ -186,9 +186,9 @@ impl Enricher {
         let interpreted = raw.flags & EXEC_INTERPRETED != 0;
         let (file, interpreter) = if failed || interpreted {
             let file = if raw.flags & EXEC_HOOK != 0 {
-                let path = path(record.path(raw.file_path));
+                let path = record::path(record.path(raw.file_path));
                 ExecutedFile {
-                    facts: file_facts(&raw.file, &path),
+                    facts: record::file_facts(&raw.file, &path),
                     path,
                     source: Source::Kernel,
                     hash: None,
@@ -197,7 +197,7 @@ impl Enricher {
                 let whole = !working_directory.cut && !working_directory.unreachable;
                 let device = (raw.binary.device >> 20, raw.binary.device & 0xf_ffff);
                 let asked = Asked {
-                    filename: &below(raw.directory, filename, failed),
+                    filename: &record::below(raw.directory, filename, failed),
                     cwd: whole.then_some(&*working_directory.bytes),
                     here: same_users,
                     interpreter: (&binary_path.bytes, raw.binary.inode, device),
@@ -211,10 +211,10 @@ impl Enricher {
 
         let runs = if failed { &binary_path.bytes } else { filename };
         let name = full_name(comm(&raw.comm), Some(runs));
-        let args = args(record);
+        let args = record::args(record);
         let tty = (raw.flags & EXEC_TTY != 0).then_some((raw.tty_major, raw.tty_minor));
         let cgroup = record.bytes(raw.cgroup);
-        let known = self.containers.of(cgroup_names(cgroup), record.header.boot_ns);
+        let known = self.containers.of(record::cgroup_names(cgroup), record.header.boot_ns);
         if !failed {
             let program =
                 self.table.program(name.clone(), Some(binary_path.bytes.clone()), Some(&args));
@@ -255,7 +255,7 @@ impl Enricher {
         let entry_leader =
             entry.map(|(key, kind)| EntryLeader { leader: of.leader(key, true), kind });
 
-        let credentials = credentials(&raw.credentials);
+        let credentials = record::credentials(&raw.credentials);
         let loginuid = (raw.loginuid != u32::MAX).then_some(raw.loginuid);
         let names = same_users.then(|| self.names(&credentials, loginuid, file.facts.as_ref()));
         Exec {
@@ -278,18 +278,18 @@ impl Enricher {
                 working_directory,
                 credentials,
                 credentials_before: (raw.flags & EXEC_CREDENTIALS_BEFORE != 0)
-                    .then(|| self::credentials(&raw.before)),
+                    .then(|| record::credentials(&raw.before)),
                 no_new_privs: raw.flags & EXEC_NO_NEW_PRIVS != 0,
-                inside: record.id_maps().and_then(|maps| inside(&maps, &credentials)),
+                inside: record.id_maps().and_then(|maps| record::inside(&maps, &credentials)),
                 names,
                 loginuid,
                 audit_session: (raw.sessionid != u32::MAX).then_some(raw.sessionid),
                 group_leader,
                 session_leader,
                 tty,
-                namespaces: namespaces(&raw.namespaces),
+                namespaces: record::namespaces(&raw.namespaces),
                 cgroup_id: raw.cgroup_id,
-                cgroup: cgroup_path(cgroup),
+                cgroup: record::cgroup_path(cgroup),
             },
             file,
             interpreter,
@@ -328,7 +328,7 @@ impl Enricher {
                 let relative = !asked.filename.starts_with(b"/");
                 ExecutedFile {
                     path: EventPath {
-                        bytes: join(&cwd.bytes, asked.filename),
+                        bytes: record::join(&cwd.bytes, asked.filename),
                         cut: relative && cwd.cut,
                         unreachable: relative && cwd.unreachable,
                     },
@@ -369,160 +369,6 @@ fn host_namespace(name: &str) -> Option<u32> {
     link.to_str()?.rsplit_once('[')?.1.strip_suffix(']')?.parse().ok()
 }
 
-/// The name that `execveat` was given below a directory, as the kernel itself writes it.
-fn below(directory: u32, filename: &[u8], failed: bool) -> Bytes {
-    if !failed || directory == AT_FDCWD || filename.starts_with(b"/") {
-        return filename.into();
-    }
-    let descriptor = format!("/dev/fd/{directory}");
-    if filename.is_empty() {
-        return descriptor.into_bytes().into();
-    }
-    [descriptor.as_bytes(), b"/", filename].concat().into()
-}
-
-fn join(cwd: &[u8], name: &[u8]) -> Bytes {
-    if name.starts_with(b"/") { name.into() } else { [cwd, b"/", name].concat().into() }
-}
-
-fn path(walked: Option<WalkedPath<'_>>) -> EventPath {
-    let Some(walked) = walked else { return EventPath::default() };
-    let mut bytes = Vec::new();
-    for name in walked.names() {
-        // A cut path does not begin at the root, and does not look as if it did.
-        if !(bytes.is_empty() && walked.is_cut()) {
-            bytes.push(b'/');
-        }
-        bytes.extend_from_slice(name);
-    }
-    if bytes.is_empty() {
-        bytes.push(b'/');
-    }
-    EventPath { bytes: bytes.into(), cut: walked.is_cut(), unreachable: walked.is_unreachable() }
-}
-
-fn file_facts(raw: &wire::FileFacts, path: &EventPath) -> Option<FileFacts> {
-    if raw.flags & wire::FILE_PRESENT == 0 {
-        return None;
-    }
-    let anonymous = raw.flags & wire::FILE_ANONYMOUS != 0;
-    let memfd = anonymous && path.name().starts_with(b"memfd:");
-    Some(FileFacts {
-        uid: raw.uid,
-        gid: raw.gid,
-        mode: raw.mode,
-        inode: raw.inode,
-        device: (raw.device >> 20, raw.device & 0xf_ffff),
-        links: raw.links,
-        size: raw.size,
-        deleted: !anonymous && (raw.links == 0 || raw.flags & wire::FILE_UNHASHED != 0),
-        memfd,
-        modified: clock::time(raw.modified_sec, raw.modified_nsec.into()),
-        changed: clock::time(raw.changed_sec, raw.changed_nsec.into()),
-        file_system: FileSystem::new(&raw.file_system),
-        nosuid: raw.flags & wire::FILE_NOSUID != 0,
-        noexec: raw.flags & wire::FILE_NOEXEC != 0,
-        read_only: raw.flags & wire::FILE_READ_ONLY != 0,
-        layer: match raw.flags {
-            flags if flags & wire::FILE_OVERLAY_UPPER != 0 => Some(Layer::Upper),
-            flags if flags & wire::FILE_OVERLAY_LOWER != 0 => Some(Layer::Lower),
-            _ => None,
-        },
-    })
-}
-
-/// The ids as a namespace with these maps numbers them; `None` where it has more extents than the
-/// kernel keeps in the map itself.
-fn inside(maps: &[IdMap; 2], ids: &Credentials) -> Option<InsideIds> {
-    let [users, groups] = maps;
-    if maps.iter().any(|map| map.count as usize > map.extents.len()) {
-        return None;
-    }
-    let id = |map: &IdMap, id: u32| {
-        map.extents.iter().take(map.count as usize).find_map(|extent| {
-            let place = id.checked_sub(extent.outside).filter(|place| *place < extent.count)?;
-            extent.inside.checked_add(place)
-        })
-    };
-    Some(InsideIds {
-        uid: id(users, ids.uid),
-        gid: id(groups, ids.gid),
-        euid: id(users, ids.euid),
-        egid: id(groups, ids.egid),
-        suid: id(users, ids.suid),
-        sgid: id(groups, ids.sgid),
-    })
-}
-
-fn credentials(raw: &wire::Credentials) -> Credentials {
-    Credentials {
-        uid: raw.uid,
-        gid: raw.gid,
-        euid: raw.euid,
-        egid: raw.egid,
-        suid: raw.suid,
-        sgid: raw.sgid,
-        fsuid: raw.fsuid,
-        fsgid: raw.fsgid,
-        securebits: raw.securebits,
-        capabilities: Capabilities {
-            inheritable: raw.cap_inheritable,
-            permitted: raw.cap_permitted,
-            effective: raw.cap_effective,
-            bounding: raw.cap_bounding,
-            ambient: raw.cap_ambient,
-        },
-    }
-}
-
-fn namespaces(raw: &wire::Namespaces) -> Namespaces {
-    Namespaces {
-        mnt: raw.mnt,
-        pid: raw.pid,
-        net: raw.net,
-        uts: raw.uts,
-        ipc: raw.ipc,
-        cgroup: raw.cgroup,
-        time: raw.time,
-        user: raw.user,
-    }
-}
-
-fn args(record: &ExecRecord<'_>) -> Args {
-    let raw = &record.exec;
-    let bytes = record.bytes(raw.argv);
-    let faulted = raw.flags & EXEC_ARGV_FAULT != 0;
-    let cut = match raw.errno {
-        0 => (bytes.len() as u64) < raw.argv_bytes,
-        _ => raw.flags & EXEC_ARGV_CUT != 0,
-    };
-    Args {
-        list: split_args(bytes),
-        count: raw.argc,
-        bytes_total: raw.argv_bytes,
-        truncated: !faulted && cut,
-        faulted,
-    }
-}
-
-/// Names of a cgroup path, the leaf first.
-fn cgroup_names(bytes: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    bytes.split(|&byte| byte == 0).filter(|name| !name.is_empty())
-}
-
-fn cgroup_path(bytes: &[u8]) -> Bytes {
-    let names: Vec<&[u8]> = cgroup_names(bytes).collect();
-    let mut path = Vec::with_capacity(bytes.len() + 1);
-    for name in names.iter().rev() {
-        path.push(b'/');
-        path.extend_from_slice(name);
-    }
-    if path.is_empty() {
-        path.push(b'/');
-    }
-    path.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -535,45 +381,5 @@ mod tests {
         assert_eq!(name("systemd-tmpfile", "/bin/systemd-tmpfiles"), "systemd-tmpfiles");
         assert_eq!(name("systemd-tmpfile", "/bin/other"), "systemd-tmpfile");
         assert_eq!(name("sh", "/bin/shipper"), "sh");
-    }
-
-    #[test]
-    fn ids_are_numbered_as_their_user_namespace_does_and_what_is_not_mapped_has_none() {
-        let extent = |inside, outside, count| wire::IdExtent { inside, outside, count };
-        let map = |list: &[wire::IdExtent]| {
-            let mut extents = [extent(0, 0, 0); wire::ID_EXTENTS_MAX];
-            extents[..list.len()].copy_from_slice(list);
-            IdMap { count: list.len() as u32, extents }
-        };
-        let ids = Credentials {
-            uid: 100_999,
-            gid: 1000,
-            euid: 100_000,
-            egid: 7,
-            suid: 165_536,
-            sgid: 1001,
-            fsuid: 0,
-            fsgid: 0,
-            securebits: 0,
-            capabilities: credentials(&wire::NO_CREDENTIALS).capabilities,
-        };
-        let users = map(&[extent(0, 1000, 1), extent(1, 100_000, 65_536)]);
-        let groups = map(&[extent(0, 1000, 1)]);
-        let expected = InsideIds {
-            uid: Some(1000),
-            gid: Some(0),
-            euid: Some(1),
-            egid: None,
-            suid: None,
-            sgid: None,
-        };
-        assert_eq!(inside(&[users, groups], &ids), Some(expected));
-        assert_eq!(inside(&[IdMap { count: 6, ..users }, groups], &ids), None);
-    }
-
-    #[test]
-    fn cgroup_names_become_a_path_from_the_root() {
-        assert_eq!(&*cgroup_path(b"leaf\0mid\0top\0"), b"/top/mid/leaf");
-        assert_eq!(&*cgroup_path(b""), b"/");
     }
 }

@@ -128,6 +128,8 @@
 
 mod decode;
 mod exit;
+mod failure;
+mod file;
 mod hash;
 mod recent;
 mod wire;
@@ -135,20 +137,10 @@ mod wire;
 pub use decode::Decoder;
 
 use super::{
-    Ancestor, Args, Container, Credentials, DeniedBy, EntryKind, EntryLeader, Event, Exec,
-    ExecutedFile, FileFacts, Host, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names,
-    Namespaces, Path, Process, ProcessKey, Source,
+    Ancestor, Args, Container, Credentials, EntryKind, EntryLeader, Event, Exec, Host, InsideIds,
+    Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
 };
 use wire::Message;
-
-/// Flags of `File.facts`.
-const FILE_DELETED: u64 = 1;
-const FILE_MEMFD: u64 = 2;
-const FILE_NOSUID: u64 = 4;
-const FILE_NOEXEC: u64 = 8;
-const FILE_READ_ONLY: u64 = 16;
-const FILE_UPPER: u64 = 32;
-const FILE_LOWER: u64 = 64;
 
 /// Why bytes are not an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -216,9 +208,9 @@ fn exec(message: &mut Message<'_>, exec: &Exec) {
     message.uint(6, exec.sequence);
     message.message(7, |message| host(message, &exec.host));
     message.message(8, |message| process(message, &exec.process));
-    message.message(9, |message| file(message, &exec.file));
+    message.message(9, |message| file::encode(message, &exec.file));
     if let Some(interpreter) = &exec.interpreter {
-        message.message(10, |message| file(message, interpreter));
+        message.message(10, |message| file::encode(message, interpreter));
     }
     for each in &exec.ancestry {
         message.message(11, |message| ancestor(message, each));
@@ -233,19 +225,8 @@ fn exec(message: &mut Message<'_>, exec: &Exec) {
     if let Some(known) = &exec.entry_leader {
         message.message(16, |message| entry_leader(message, known));
     }
-    if let Some(failure) = &exec.failure {
-        message.message(14, |message| {
-            message.uint(1, failure.errno);
-            if let Some(by) = failure.denied_by {
-                message.uint(2, denied_by(by));
-            }
-        });
-    }
-}
-
-fn denied_by(by: DeniedBy) -> u64 {
-    match by {
-        DeniedBy::SecurityModule => 1,
+    if let Some(known) = &exec.failure {
+        message.message(14, |message| failure::encode(message, known));
     }
 }
 
@@ -405,45 +386,6 @@ fn args(message: &mut Message<'_>, args: &Args) {
     message.numbers(2, &[args.count.into(), args.bytes_total]);
     message.flag(3, args.truncated);
     message.flag(4, args.faulted);
-}
-
-fn file(message: &mut Message<'_>, file: &ExecutedFile) {
-    message.message(1, |message| path(message, &file.path));
-    if let Some(of_inode) = &file.facts {
-        message.numbers(2, &facts(of_inode));
-    }
-    message.uint(3, source(file.source));
-    if let Some(known) = &file.hash {
-        message.message(4, |message| hash::encode(message, known));
-    }
-    if let Some(of_inode) = &file.facts {
-        message
-            .numbers(5, &[of_inode.modified, of_inode.changed].map(|time| time.map_or(0, |t| t.0)));
-        if let Some(kind) = &of_inode.file_system {
-            message.bytes(6, kind.name());
-        }
-    }
-}
-
-fn facts(facts: &FileFacts) -> [u64; 9] {
-    let flag = |set, flag| if set { flag } else { 0 };
-    [
-        facts.uid.into(),
-        facts.gid.into(),
-        facts.mode.into(),
-        facts.inode,
-        facts.device.0.into(),
-        facts.device.1.into(),
-        facts.links.into(),
-        facts.size,
-        flag(facts.deleted, FILE_DELETED)
-            | flag(facts.memfd, FILE_MEMFD)
-            | flag(facts.nosuid, FILE_NOSUID)
-            | flag(facts.noexec, FILE_NOEXEC)
-            | flag(facts.read_only, FILE_READ_ONLY)
-            | flag(facts.layer == Some(Layer::Upper), FILE_UPPER)
-            | flag(facts.layer == Some(Layer::Lower), FILE_LOWER),
-    ]
 }
 
 fn source(source: Source) -> u64 {

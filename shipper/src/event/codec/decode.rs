@@ -4,14 +4,11 @@ use std::sync::Arc;
 
 use super::recent::Recent;
 use super::wire::{Field, Fields, small};
-use super::{
-    CodecError, FILE_DELETED, FILE_LOWER, FILE_MEMFD, FILE_NOEXEC, FILE_NOSUID, FILE_READ_ONLY,
-    FILE_UPPER, hash,
-};
+use super::{CodecError, failure, file};
 use crate::event::{
-    Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, EntryKind, EntryLeader,
-    Event, Exec, ExecutedFile, Failure, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader,
-    Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WallTime,
+    Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader, Event,
+    Exec, Host, Id, InsideIds, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process,
+    ProcessKey, Source, WallTime,
 };
 
 /// Lists of arguments that are remembered: more than the ancestors and leaders of one process.
@@ -86,12 +83,12 @@ impl Decoder {
                 6 => sequence = Some(field.uint()?),
                 7 => host = Some(self.host(field.bytes()?)?),
                 8 => inner = Some(self.process(field.bytes()?)?),
-                9 => executed = Some(file(field.bytes()?)?),
-                10 => interpreter = Some(file(field.bytes()?)?),
+                9 => executed = Some(file::decode(field.bytes()?)?),
+                10 => interpreter = Some(file::decode(field.bytes()?)?),
                 11 => ancestry.push(self.ancestor(field.bytes()?)?),
                 12 => ancestry_cut = field.flag()?,
                 13 => container_id = Some(field.text()?.to_owned()),
-                14 => failed = Some(failure(field.bytes()?)?),
+                14 => failed = Some(failure::decode(field.bytes()?)?),
                 15 => known_container = Some(self.container(field.bytes()?)?),
                 16 => entry = Some(self.entry_leader(field.bytes()?)?),
                 _ => {}
@@ -420,7 +417,7 @@ fn container(bytes: &[u8]) -> Result<Container, CodecError> {
     Ok(known)
 }
 
-fn path(message: &[u8]) -> Result<Path, CodecError> {
+pub(super) fn path(message: &[u8]) -> Result<Path, CodecError> {
     let (mut bytes, mut cut, mut unreachable) = (None, false, false);
     for field in Fields::new(message) {
         let field = field?;
@@ -451,78 +448,7 @@ fn args(bytes: &[u8]) -> Result<Args, CodecError> {
     Ok(Args { list, count: small(count)?, bytes_total, truncated, faulted })
 }
 
-fn file(bytes: &[u8]) -> Result<ExecutedFile, CodecError> {
-    let (mut of_file, mut of_inode, mut source) = (None, None, None);
-    let (mut times, mut file_system, mut known_hash) = ([0; 2], None, None);
-    for field in Fields::new(bytes) {
-        let field = field?;
-        match field.number {
-            1 => of_file = Some(path(field.bytes()?)?),
-            2 => of_inode = Some(facts(&field)?),
-            3 => source = Some(read_source(field.uint()?)?),
-            4 => known_hash = Some(hash::decode(field.bytes()?)?),
-            5 => times = field.numbers()?,
-            6 => file_system = FileSystem::new(field.bytes()?),
-            _ => {}
-        }
-    }
-    let [modified, changed] = times.map(|time| (time != 0).then_some(WallTime(time)));
-    Ok(ExecutedFile {
-        path: need(of_file, "file.path")?,
-        facts: of_inode.map(|facts| FileFacts { modified, changed, file_system, ..facts }),
-        source: need(source, "file.source")?,
-        hash: known_hash,
-    })
-}
-
-fn facts(field: &Field<'_>) -> Result<FileFacts, CodecError> {
-    let [uid, gid, mode, inode, major, minor, links, size, flags] = field.numbers()?;
-    Ok(FileFacts {
-        uid: small(uid)?,
-        gid: small(gid)?,
-        mode: small(mode)?,
-        inode,
-        device: (small(major)?, small(minor)?),
-        links: small(links)?,
-        size,
-        deleted: flags & FILE_DELETED != 0,
-        memfd: flags & FILE_MEMFD != 0,
-        nosuid: flags & FILE_NOSUID != 0,
-        noexec: flags & FILE_NOEXEC != 0,
-        read_only: flags & FILE_READ_ONLY != 0,
-        layer: match (flags & FILE_UPPER != 0, flags & FILE_LOWER != 0) {
-            (true, _) => Some(Layer::Upper),
-            (_, true) => Some(Layer::Lower),
-            _ => None,
-        },
-        // In fields of their own.
-        modified: None,
-        changed: None,
-        file_system: None,
-    })
-}
-
-fn failure(bytes: &[u8]) -> Result<Failure, CodecError> {
-    let (mut errno, mut denied_by) = (None, None);
-    for field in Fields::new(bytes) {
-        let field = field?;
-        match field.number {
-            1 => errno = Some(field.small()?),
-            2 => denied_by = Some(read_denied_by(field.uint()?)?),
-            _ => {}
-        }
-    }
-    Ok(Failure { errno: need(errno, "failure.errno")?, denied_by })
-}
-
-fn read_denied_by(number: u64) -> Result<DeniedBy, CodecError> {
-    match number {
-        1 => Ok(DeniedBy::SecurityModule),
-        _ => Err(CodecError::Unknown("failure.denied_by")),
-    }
-}
-
-fn read_source(number: u64) -> Result<Source, CodecError> {
+pub(super) fn read_source(number: u64) -> Result<Source, CodecError> {
     match number {
         1 => Ok(Source::Kernel),
         2 => Ok(Source::Event),
