@@ -57,11 +57,18 @@ fn attempt_of(regs: u64, at: bool, compat: bool) -> Attempt {
     }
 }
 
+/// The registers of the caller, the first argument. Read as memory: 5.10 knows `pt_regs` by name alone
+/// there, and allows no program to read an argument of a type it does not know.
+#[inline(always)]
+fn registers(ctx: &FExitContext) -> u64 {
+    read_or_zero(ctx.as_ptr() as u64, 0)
+}
+
 /// `long __x64_sys_execve(const struct pt_regs *regs)`, and the same of other architectures.
 #[fexit(function = "__x64_sys_execve")]
 pub fn shipper_failed_execve(ctx: FExitContext) -> i32 {
     returned(RecordKind::FailedExecve, ctx.arg::<u64>(1) as i64, || {
-        Some(attempt_of(ctx.arg(0), false, false))
+        Some(attempt_of(registers(&ctx), false, false))
     })
 }
 
@@ -69,7 +76,7 @@ pub fn shipper_failed_execve(ctx: FExitContext) -> i32 {
 #[fexit(function = "__x64_sys_execveat")]
 pub fn shipper_failed_execveat(ctx: FExitContext) -> i32 {
     returned(RecordKind::FailedExecveat, ctx.arg::<u64>(1) as i64, || {
-        Some(attempt_of(ctx.arg(0), true, false))
+        Some(attempt_of(registers(&ctx), true, false))
     })
 }
 
@@ -77,7 +84,7 @@ pub fn shipper_failed_execveat(ctx: FExitContext) -> i32 {
 #[fexit(function = "__ia32_compat_sys_execve")]
 pub fn shipper_failed_compat_execve(ctx: FExitContext) -> i32 {
     returned(RecordKind::FailedCompatExecve, ctx.arg::<u64>(1) as i64, || {
-        Some(attempt_of(ctx.arg(0), false, true))
+        Some(attempt_of(registers(&ctx), false, true))
     })
 }
 
@@ -85,7 +92,7 @@ pub fn shipper_failed_compat_execve(ctx: FExitContext) -> i32 {
 #[fexit(function = "__ia32_compat_sys_execveat")]
 pub fn shipper_failed_compat_execveat(ctx: FExitContext) -> i32 {
     returned(RecordKind::FailedCompatExecveat, ctx.arg::<u64>(1) as i64, || {
-        Some(attempt_of(ctx.arg(0), true, true))
+        Some(attempt_of(registers(&ctx), true, true))
     })
 }
 

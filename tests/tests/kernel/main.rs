@@ -85,7 +85,11 @@ fn every_row_is_as_it_says_on_every_kernel_in_every_mode() -> Result<()> {
     let mut failed = String::new();
     let columns = Mutex::new(Vec::new());
     in_every_mode(|capture| {
-        let cells = capture.judge()?;
+        let said = || {
+            let log = capture.daemon.log.lines();
+            log.filter(|line| line.contains("not seen")).collect::<String>()
+        };
+        let cells = capture.judge().with_context(said)?;
         let (major, minor) = capture.booted.kernel;
         let kernel = format!("{major}.{minor}{}", capture.booted.boot.note);
         columns.lock().map_err(|_| anyhow!("a test panicked"))?.push((
