@@ -11,12 +11,12 @@ use common::decode::{Record, decode, header};
 use common::wire::RecordKind;
 
 use super::waiting::{Held, Waiting};
-use crate::capture::{Capture, CaptureError, Lost, LostStage, Reading};
+use crate::capture::{Capture, CaptureError, Lost, LostStage, MARK_BYTES, Reading};
 use crate::enrich::Enricher;
 use crate::enrich::clock::{boot_now_ns, wall_now};
 use crate::enrich::hash::{self, Hasher, Pending};
 use crate::event::{Event, Loss, LossKind, LossStage, WallTime, codec};
-use crate::spool::{self, Now, SpoolLoss, Writer, Wrote};
+use crate::spool::{self, MARK_BYTES_MAX, Now, SpoolLoss, Writer, Wrote};
 
 /// After a wake-up, how long the ring may fill before it is read: one wake-up for many records.
 const RING_LINGER: Duration = Duration::from_millis(10);
@@ -32,6 +32,9 @@ const LAST_HASHES_MAX: Duration = Duration::from_secs(1);
 
 /// How often a spool that is full is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
+
+// A mark that does not fit is left out, and what was read would be read again.
+const _: () = assert!(MARK_BYTES <= MARK_BYTES_MAX);
 
 /// What was captured.
 #[derive(Clone, Copy, Debug, Default)]

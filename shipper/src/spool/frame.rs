@@ -13,8 +13,8 @@ pub const RECORD_BYTES_MAX: usize = 4 << 20;
 /// Most raw bytes of a block: a full one, and the record that filled it, may be the largest.
 pub(super) const RAW_BYTES_MAX: usize = BLOCK_BYTES_MAX + RECORD_BYTES_MAX + RECORD_HEAD_BYTES;
 
-/// Longest mark, in bytes.
-pub const MARK_BYTES_MAX: usize = 64;
+/// Longest mark, in bytes: what the header can tell.
+pub const MARK_BYTES_MAX: usize = 255;
 
 pub(super) const RECORD_HEAD_BYTES: usize = 4;
 pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
@@ -155,7 +155,6 @@ impl BlockHeader {
             && header.count > 0
             && header.first > header.skipped
             && header.first.checked_add(u64::from(header.count)).is_some()
-            && usize::from(header.mark_bytes) <= MARK_BYTES_MAX
             && raw <= RAW_BYTES_MAX
             && raw / RECORD_HEAD_BYTES >= header.count as usize
             && header.stored_bytes <= header.raw_bytes;

@@ -34,7 +34,7 @@
 //! | 8 | version u16 = 1 | | 4 | CRC u32 of bytes 8..64 |
 //! | 10 | length of the head u16 = 64 | | 8 | CRC u32 of mark and stored body |
 //! | 12 | CRC u32 of the rest of the head | | 12 | compression u8: 0 none, 1 lz4 block, 2 zstd |
-//! | 16 | 0 | | 13 | length of the mark u8, at most 64 |
+//! | 16 | 0 | | 13 | length of the mark u8 |
 //! | 24 | number of the first record u64 | | 14 | 0 |
 //! | 32 | skipped before it u64 | | 16 | records u32 |
 //! | 40 | salt u64 | | 20 | stored bytes u32 |
