@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use common::wire::RecordKind;
+use common::wire::{RecordKind, WIRE_VERSION};
 use shipper::capture::{self, Options, Reading};
 use shipper_tests::daemon;
 
@@ -311,7 +311,7 @@ fn the_ring_of_another_version_is_read_and_removed() -> Result<()> {
     drop(Reader::start(&pins.options(), &mut spool)?);
     pins.storm("other", 0, 20)?;
     let [set] = &pins.sets()?[..] else { panic!("one set of pins") };
-    let other = set.replace("-w1-", "-w60000-");
+    let other = set.replace(&format!("-w{WIRE_VERSION}-"), "-w60000-");
     assert_ne!(*set, other);
     std::fs::rename(pin_dir.join(set), pin_dir.join(other))?;
     let mut reader = Reader::start(&pins.options(), &mut spool)?;
