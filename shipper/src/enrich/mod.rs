@@ -171,31 +171,14 @@ impl Enricher {
         let filename = record.bytes(raw.filename);
         let same_users = self.host_namespaces.mnt == Some(raw.namespaces.mnt)
             && self.host_namespaces.user == Some(raw.namespaces.user);
-
-        let binary = ExecutedFile {
-            source: if record::file_facts(&raw.binary, &binary_path).is_some() {
-                Source::Kernel
-            } else {
-                Source::Unknown
-            },
-            facts: record::file_facts(&raw.binary, &binary_path),
-            path: binary_path.clone(),
-            hash: None,
-        };
         let failed = raw.errno != 0;
-        let interpreted = raw.flags & EXEC_INTERPRETED != 0;
-        let (file, interpreter) = if failed || interpreted {
+        let binary = record::file(&raw.binary, binary_path.clone());
+        let (file, interpreter) = if failed || raw.flags & EXEC_INTERPRETED != 0 {
             let file = if raw.flags & EXEC_HOOK != 0 {
-                let path = record::path(record.path(raw.file_path));
-                ExecutedFile {
-                    facts: record::file_facts(&raw.file, &path),
-                    path,
-                    source: Source::Kernel,
-                    hash: None,
-                }
+                record::file(&raw.file, record::path(record.path(raw.file_path)))
             } else {
                 let whole = !working_directory.cut && !working_directory.unreachable;
-                let device = (raw.binary.device >> 20, raw.binary.device & 0xf_ffff);
+                let device = record::device(raw.binary.device);
                 let asked = Asked {
                     filename: &record::below(raw.directory, filename, failed),
                     cwd: whole.then_some(&*working_directory.bytes),

@@ -6,8 +6,8 @@ use common::wire::{self, AT_FDCWD, EXEC_ARGV_CUT, EXEC_ARGV_FAULT, IdMap};
 use super::clock;
 use super::procfs::split_args;
 use crate::event::{
-    Args, Bytes, Capabilities, Credentials, FileFacts, FileSystem, InsideIds, Layer, Namespaces,
-    Path as EventPath,
+    Args, Bytes, Capabilities, Credentials, ExecutedFile, FileFacts, FileSystem, InsideIds, Layer,
+    Namespaces, Path as EventPath, Source,
 };
 
 /// The name that `execveat` was given below a directory, as the kernel itself writes it.
@@ -42,7 +42,19 @@ pub fn path(walked: Option<WalkedPath<'_>>) -> EventPath {
     EventPath { bytes: bytes.into(), cut: walked.is_cut(), unreachable: walked.is_unreachable() }
 }
 
-pub fn file_facts(raw: &wire::FileFacts, path: &EventPath) -> Option<FileFacts> {
+/// A file as the kernel program read it.
+pub fn file(raw: &wire::FileFacts, path: EventPath) -> ExecutedFile {
+    let facts = file_facts(raw, &path);
+    let source = if facts.is_some() { Source::Kernel } else { Source::Unknown };
+    ExecutedFile { path, facts, source, hash: None }
+}
+
+/// Major and minor number of a device as the kernel has it.
+pub fn device(raw: u32) -> (u32, u32) {
+    (raw >> 20, raw & 0xf_ffff)
+}
+
+fn file_facts(raw: &wire::FileFacts, path: &EventPath) -> Option<FileFacts> {
     if raw.flags & wire::FILE_PRESENT == 0 {
         return None;
     }
@@ -53,7 +65,7 @@ pub fn file_facts(raw: &wire::FileFacts, path: &EventPath) -> Option<FileFacts> 
         gid: raw.gid,
         mode: raw.mode,
         inode: raw.inode,
-        device: (raw.device >> 20, raw.device & 0xf_ffff),
+        device: device(raw.device),
         links: raw.links,
         size: raw.size,
         deleted: !anonymous && (raw.links == 0 || raw.flags & wire::FILE_UNHASHED != 0),

@@ -280,6 +280,12 @@ fn texts(args: &Args) -> Vec<Text<'_>> {
     args.list.iter().map(|arg| Text(arg)).collect()
 }
 
+impl<'a> AncestorArgs<'a> {
+    fn new(args: &'a Args) -> Self {
+        AncestorArgs { args: texts(args), args_count: args.count }
+    }
+}
+
 impl<'a> ParentFields<'a> {
     fn new(ancestor: &'a Ancestor) -> Self {
         let args = ancestor.args.as_deref();
@@ -289,7 +295,7 @@ impl<'a> ParentFields<'a> {
             start: ancestor.start,
             name: some(&ancestor.comm),
             executable: ancestor.executable.as_deref().and_then(some),
-            args: args.map(|args| AncestorArgs { args: texts(args), args_count: args.count }),
+            args: args.map(AncestorArgs::new),
             command_line: args.map(|args| CommandLine(&args.list)),
         }
     }

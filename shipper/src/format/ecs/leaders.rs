@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::super::text::Text;
 use super::fields::Ids;
-use super::{AncestorArgs, some, texts};
+use super::{AncestorArgs, some};
 use crate::event::{EntryLeader, Exec, Id, Leader, WallTime};
 
 /// The three of them.
@@ -69,14 +69,13 @@ impl<'a> Leaders<'a> {
 
 impl<'a> LeaderFields<'a> {
     fn new(leader: &'a Leader, process: Id) -> Self {
-        let args = leader.args.as_deref();
         LeaderFields {
             pid: leader.pid,
             entity_id: leader.entity_id,
             start: leader.start,
             name: leader.comm.as_deref().and_then(some),
             executable: leader.executable.as_deref().and_then(some),
-            args: args.map(|args| AncestorArgs { args: texts(args), args_count: args.count }),
+            args: leader.args.as_deref().map(AncestorArgs::new),
             user: leader.euid.map(|euid| Ids::new(euid, leader.user.as_deref())),
             interactive: leader.interactive,
             same_as_process: leader.entity_id.map(|id| id == process),
