@@ -10,6 +10,7 @@
 
 mod children;
 mod masses;
+mod refusal;
 mod rows;
 mod state;
 mod threads;
@@ -44,6 +45,7 @@ fn run(how: &str, args: Vec<OsString>) -> anyhow::Result<ExitCode> {
         "held" => return rows::held(args),
         "await" => return rows::awaits(&args),
         "check" => return rows::check_only(args),
+        "refused" => return rows::refused(args),
         "unseen" => rows::unseen(args),
         "fails" => rows::fails(args),
         "try" => rows::try_each(args),

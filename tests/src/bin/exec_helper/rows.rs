@@ -186,3 +186,12 @@ pub fn check_only(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
         Err(error) => Err(error.into()),
     }
 }
+
+/// `PROGRAM ARGUMENTS`: tries to execute it while a security module refuses.
+pub fn refused(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    if crate::refusal::tried(args)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("CANNOT=`bpf` is not among the active security modules, or may not be used");
+    Ok(ExitCode::from(CANNOT))
+}
