@@ -1,3 +1,5 @@
+//! The table of processes, held to what forks, executions and ends make of it.
+
 use super::*;
 
 fn key(pid: u32) -> ProcessKey {
