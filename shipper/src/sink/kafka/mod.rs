@@ -315,16 +315,19 @@ impl KafkaSink {
         };
         let topic = self.layout.decode(bytes).map_or("", |record| record.topic);
         let cause = verdict::words(code, topic);
-        if matches!(class, Class::Refused | Class::TooLarge) && batch.len() == 1 {
-            // It may be put aside and never come again; nothing must wait for it.
-            self.shared.ledger.forget(batch.numbers());
-        }
-        match class {
+        let outcome = match class {
             Class::Again => self.again(self.client.lock().await.as_ref(), code, topic),
             Class::Blocked => Outcome::Blocked { cause },
             Class::Refused => Outcome::Refused { cause },
             Class::TooLarge => self.settle_too_large(batch, topic, cause).await,
+        };
+        if matches!(outcome, Outcome::Refused { .. } | Outcome::TooLarge { .. }) && batch.len() == 1
+        {
+            // It may be put aside and never come again; nothing must wait for it. Not before its end
+            // is told: what comes shortened must be before all later ones.
+            self.shared.ledger.forget(batch.numbers());
         }
+        outcome
     }
 
     /// A topic refused a set of messages for its size: either the set can be smaller, or the one

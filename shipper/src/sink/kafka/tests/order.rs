@@ -38,6 +38,35 @@ async fn nothing_overtakes_a_batch_of_which_a_part_has_failed_while_the_rest_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_overtakes_an_event_while_it_is_asked_how_much_the_topic_takes() {
+    let mock = Mock::start();
+    let sink = sink(&mock.settings());
+    let all = Encoded::of(&sink, &events(3));
+    insist(&sink, &Encoded::of(&sink, &events(1)), 1).await;
+    // How much the topic takes is answered late enough for the other one to come meanwhile.
+    for id in [1, 2] {
+        mock.cluster.broker_round_trip_time(id, Duration::from_millis(500)).unwrap();
+    }
+    mock.fail_produce(&[E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    let later = async {
+        while !sink.shared.is_spent.load(Ordering::Acquire) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        sink.send(all.part(2..3)).await
+    };
+    let (first, second) = tokio::join!(sink.send(all.part(1..2)), later);
+    // These brokers do not tell, so less is tried first.
+    assert!(matches!(first, Outcome::Retry { .. }), "{first:?}");
+    assert!(matches!(second, Outcome::Retry { .. }), "{second:?}");
+    for places in [1..2, 2..3] {
+        let sent = sink.send(all.part(places)).await;
+        assert!(matches!(sent, Outcome::Sent { .. }), "{sent:?}");
+    }
+    assert_eq!(account(&mock.log()), Ok((vec![1, 2, 3], 0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_put_aside_is_not_waited_for() {
     let mock = Mock::start();
     let sink = sink(&mock.settings());
