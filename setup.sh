@@ -13,6 +13,7 @@ bpf_linker=0.13.0       # links with the LLVM of the nightly in shipper-ebpf/rus
 cargo_deny=0.20.2
 cargo_fuzz=0.13.2
 
+# Tools are built without optimization: a CI run uses them for seconds.
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { echo "setup: $*"; }
 
@@ -73,12 +74,12 @@ build)
 lint)
     "$0" build
     if have rustup; then rustup component add rustfmt clippy >/dev/null 2>&1; fi
-    have cargo-deny || { say "installing cargo-deny $cargo_deny"; cargo install --quiet --locked cargo-deny --version "=$cargo_deny"; }
+    have cargo-deny || { say "installing cargo-deny $cargo_deny"; cargo install --debug --quiet --locked cargo-deny --version "=$cargo_deny"; }
     ;;
 fuzz)
     "$0" build
     install_nightly "the fuzzer"
-    have cargo-fuzz || { say "installing cargo-fuzz $cargo_fuzz"; cargo install --quiet --locked cargo-fuzz --version "=$cargo_fuzz"; }
+    have cargo-fuzz || { say "installing cargo-fuzz $cargo_fuzz"; cargo install --debug --quiet --locked cargo-fuzz --version "=$cargo_fuzz"; }
     ;;
 ebpf)
     "$0" build
@@ -86,7 +87,7 @@ ebpf)
     if [ "$(bpf-linker --version 2>/dev/null)" != "bpf-linker $bpf_linker" ]; then
         [ -x /usr/lib/llvm-22/bin/llvm-config ] || apt_install llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev g++
         say "installing bpf-linker $bpf_linker"
-        LLVM_PREFIX=/usr/lib/llvm-22 cargo install --quiet --locked --force bpf-linker --version "=$bpf_linker" \
+        LLVM_PREFIX=/usr/lib/llvm-22 cargo install --debug --quiet --locked --force bpf-linker --version "=$bpf_linker" \
             --no-default-features --features llvm-22
     fi
     ;;
