@@ -19,10 +19,10 @@ prepare_guests() {
     [ $status -ne 77 ] || return 0 # It said SKIPPED and why; the tests will say so too.
     [ $status -eq 0 ] || return $status
     target=$(rustc -vV | sed -n 's/^host: //p')
-    RUSTFLAGS="-C target-feature=+crt-static" "$CARGO" build --release --locked --quiet \
+    RUSTFLAGS="-C target-feature=+crt-static" "$CARGO" build --profile guest --locked --quiet \
         --target "$target" --target-dir target/static --package shipper --bin shipper \
         --package shipper-tests --bin exec_helper
-    export SHIPPER_STATIC="$PWD/target/static/$target/release"
+    export SHIPPER_STATIC="$PWD/target/static/$target/guest"
 }
 
 # Fetches Apache Kafka and what it needs.
@@ -52,6 +52,9 @@ all)
     prepare_kafka
     prepare_siem
     # The default members: all but the kernel crate, which is for another target.
+    "$CARGO" test --locked --no-run
+    # Built with the tests; built alone it would have other features of its dependencies.
+    export SHIPPER_BIN="$PWD/target/debug/shipper"
     "$CARGO" test --locked --no-fail-fast 2>&1 | tee target/test.log
     echo
     grep '^SKIPPED' target/test.log || echo 'Nothing was skipped.'

@@ -327,9 +327,8 @@ pub fn static_binary(package: &str, bin: &str) -> Result<PathBuf, String> {
     }
     const TARGET: &str = "x86_64-unknown-linux-gnu";
     let target_dir = workspace().join("target/static");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--release", "--package", package, "--bin", bin])
+    let status = crate::cargo()
+        .args(["build", "--profile", "guest", "--package", package, "--bin", bin])
         // An explicit target keeps the flag away from build scripts and procedural macros.
         .args(["--target", TARGET, "--target-dir"])
         .arg(&target_dir)
@@ -342,7 +341,7 @@ pub fn static_binary(package: &str, bin: &str) -> Result<PathBuf, String> {
     if !status.success() {
         return Err(format!("cargo could not build a static {bin} (its messages are above)"));
     }
-    Ok(target_dir.join(TARGET).join("release").join(bin))
+    Ok(target_dir.join(TARGET).join("guest").join(bin))
 }
 
 fn workspace() -> PathBuf {
