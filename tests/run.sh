@@ -44,7 +44,7 @@ prepare_siem() {
 case "${1:-all}" in
 kernel)
     prepare_guests
-    "$CARGO" test --locked --package shipper-tests --test guest_harness --test kernel -- --nocapture
+    "$CARGO" test --locked --package shipper-tests --test guest_harness --test kernel --test enforce -- --nocapture
     ;;
 all)
     mkdir -p target

@@ -5,6 +5,7 @@
 //! `decode`) is checked: bytes from the kernel are untrusted input.
 #![no_std]
 
+pub mod enforce;
 pub mod limits;
 pub mod maps;
 pub mod offsets;
@@ -27,6 +28,16 @@ pub mod names {
     pub const PENDING: &str = "PENDING";
     /// Per-CPU array of record counters, indexed by `RecordKind`.
     pub const COUNTERS: &str = "COUNTERS";
+    /// Array: the deny rules.
+    pub const RULES: &str = "RULES";
+    /// Hash: the rules that except a user, by uid.
+    pub const EXCEPT_UIDS: &str = "EXCEPT_UIDS";
+    /// Hash: the rules that except a cgroup and those below it, by cgroup id.
+    pub const EXCEPT_CGROUPS: &str = "EXCEPT_CGROUPS";
+    /// Array of words: heartbeat, settings and counts of the deny rules.
+    pub const ENFORCEMENT: &str = "ENFORCEMENT";
+    /// Read-only global: what the operator set for all deny rules.
+    pub const ENFORCE: &str = "ENFORCE";
     /// Read-only global: the field offsets of the running kernel.
     pub const OFFSETS: &str = "OFFSETS";
     /// Read-only global: limits set by the operator.

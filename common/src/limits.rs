@@ -36,6 +36,27 @@ pub const HEAP_BYTES: usize = 128 * 1024;
 /// Bytes behind the heap that a write starting at its last byte may still touch.
 pub const HEAP_SLACK_BYTES: usize = ARGV_CHUNK_BYTES as usize;
 
+/// Most deny rules. Each is looked at for each exec, and is a bit of a word.
+pub const ENFORCE_RULES_MAX: usize = 16;
+
+/// Most users, and most cgroups, that one rule excepts. The map of all has room for each.
+pub const ENFORCE_EXCEPTIONS_MAX: usize = 16;
+
+/// Bytes at the end of a walked path that are compared with a rule's: a few words that are compared
+/// without a branch, since the verifier follows each.
+pub const ENFORCE_TAIL_BYTES: usize = 128;
+
+/// Longest path of a rule: the tail less the NUL of the name below it. The slash before each name is
+/// the NUL behind it in the tail.
+pub const ENFORCE_PREFIX_BYTES_MAX: usize = ENFORCE_TAIL_BYTES - 1;
+
+/// Longest id of a rule.
+pub const ENFORCE_RULE_ID_BYTES_MAX: usize = 64;
+
+/// How old the daemon's heartbeat may be before nothing is refused any more. It comes each second; a
+/// disk that stalls holds it up for a few.
+pub const ENFORCE_HEARTBEAT_MAX_NS: u64 = 10_000_000_000;
+
 const _: () = assert!(HEAP_BYTES.is_power_of_two());
 const _: () = assert!(
     HEAP_BYTES > ARGV_BYTES_MAX as usize + 6 * PATH_BYTES_MAX as usize,

@@ -1,6 +1,8 @@
 //! What the kernel programs keep in their maps, beside the ring, and what the loader sets there.
 
-use crate::limits::{HEAP_BYTES, HEAP_SLACK_BYTES, NAME_BYTES_MAX, PATH_BYTES_MAX};
+use crate::limits::{
+    ENFORCE_TAIL_BYTES, HEAP_BYTES, HEAP_SLACK_BYTES, NAME_BYTES_MAX, PATH_BYTES_MAX,
+};
 use crate::wire::{Credentials, Exec, FileFacts, Header};
 
 /// An exec record as the kernel builds it, per CPU. Only the used part of the heap is sent.
@@ -32,12 +34,18 @@ pub struct Pending {
     pub boot_ns: u64,
     /// Arguments as the kernel counted them.
     pub argc: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Deny rules that are for it, bit n for rule n.
+    pub hits: u32,
+    /// Deny rules of which it could not be told, bit n for rule n.
+    pub doubts: u32,
+    /// The deny rule that [`PENDING_REFUSED`] and the like are of.
+    pub rule: u32,
     /// Facts of the file asked for.
     pub file: FileFacts,
     /// Credentials of the caller.
     pub before: Credentials,
+    /// Zeros, so that a path that is shorter has something before it.
+    pub before_path: [u8; ENFORCE_TAIL_BYTES],
     /// Names from the leaf to the root, with room for a name that starts at the last byte.
     pub path: [u8; PATH_BYTES_MAX as usize + NAME_BYTES_MAX as usize],
 }
@@ -48,6 +56,12 @@ pub const PENDING_FILE: u32 = 1;
 pub const PENDING_BEFORE: u32 = 2;
 /// A security module refused it.
 pub const PENDING_DENIED: u32 = 4;
+/// A deny rule refused it.
+pub const PENDING_REFUSED: u32 = 1 << 16;
+/// A deny rule is for it, and it was let go.
+pub const PENDING_WOULD_DENY: u32 = 1 << 17;
+/// It could not be told whether a deny rule is for it, and it was let go.
+pub const PENDING_NOT_JUDGED: u32 = 1 << 18;
 
 /// A call of `execve` or `execveat` on its way.
 #[repr(C)]

@@ -361,6 +361,8 @@ wire_struct! {
         pub cgroup: Span,
         /// Outside the initial user namespace: its [`IdMap`]s for users and for groups.
         pub id_maps: Span,
+        /// Id of the deny rule that [`EXEC_REFUSED`] and the like are of.
+        pub rule: Span,
         /// Entries of `ancestors` that are filled.
         pub ancestors_count: u32,
         /// Why it failed; 0 when it did not.
@@ -393,6 +395,12 @@ pub const AT_FDCWD: u32 = -100_i32 as u32;
 pub const EXEC_DENIED: u32 = 128;
 /// Of an exec that failed: arguments are missing at the end of `argv`, or the last one is cut.
 pub const EXEC_ARGV_CUT: u32 = 256;
+/// A deny rule refused it.
+pub const EXEC_REFUSED: u32 = 1 << 16;
+/// A deny rule is for it, and it was let go.
+pub const EXEC_WOULD_DENY: u32 = 1 << 17;
+/// It could not be told whether a deny rule is for it, and it was let go.
+pub const EXEC_NOT_JUDGED: u32 = 1 << 18;
 /// The task may gain no privileges by an exec (`PR_SET_NO_NEW_PRIVS`).
 pub const EXEC_NO_NEW_PRIVS: u32 = 64;
 
@@ -427,4 +435,4 @@ const _: () = assert!(size_of::<Exit>() == 24);
 const _: () = assert!(size_of::<Credentials>() == 80);
 const _: () = assert!(size_of::<FileFacts>() == 80);
 const _: () = assert!(size_of::<IdMap>() == 64);
-const _: () = assert!(size_of::<Exec>() == 1056);
+const _: () = assert!(size_of::<Exec>() == 1064);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use shipper::event::codec;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader, DeniedBy, Failure,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader, DeniedBy, Failure, Enforcement, EnforcementAction,
 };
 use shipper::spool::{self, Compression, FreeMin, Fsync, Now, Options, WhenFull};
 use shipper_common::wire::{self, Header, PATH_PRESENT, PathSpan, RecordKind, Span, WIRE_VERSION};
@@ -284,6 +284,7 @@ fn full() -> Event {
             from_runtime: true,
         })),
         entry_leader: Some(EntryLeader { leader, kind: EntryKind::Container }),
-        failure: Some(Failure { errno: 13, denied_by: Some(DeniedBy::SecurityModule) }),
+        failure: Some(Failure { errno: 1, denied_by: Some(DeniedBy::Shipper) }),
+        enforcement: Some(Enforcement { rule: "exec.user-owned".to_owned(), action: EnforcementAction::Denied }),
     }))
 }

@@ -12,17 +12,22 @@ use common::limits::PATH_BYTES_MAX;
 use common::maps::{PENDING_BEFORE, PENDING_DENIED, PENDING_FILE, Pending};
 use common::offsets::MISSING;
 
+use crate::enforce;
 use crate::file::{Walk, path_of, place, read_facts, walk};
 use crate::layout::{offset, word};
 use crate::maps::{BLANK, PENDING};
 use crate::read::{field, field_or_zero, read};
 use crate::task::read_credentials;
 
-/// LSM hook `int bprm_creds_for_exec(struct linux_binprm *bprm)`. Never refuses.
+// include/uapi/asm-generic/errno-base.h
+const EPERM: i32 = 1;
+
+/// LSM hook `int bprm_creds_for_exec(struct linux_binprm *bprm)`. Refuses what a deny rule is for.
 #[lsm(hook = "bprm_creds_for_exec")]
 pub fn shipper_lsm(ctx: LsmContext) -> i32 {
-    let _ = try_hook(ctx.arg::<u64>(0), true);
-    0
+    let bprm = ctx.arg::<u64>(0);
+    let _ = try_hook(bprm, true);
+    if enforce::is_on() && enforce::refuses(bprm) { -EPERM } else { 0 }
 }
 
 /// The function that calls the LSM hooks, same argument.
@@ -81,13 +86,8 @@ fn try_denied(bprm: u64, result: i32) -> Option<()> {
 
 #[inline(always)]
 fn try_hook(bprm: u64, with_file: bool) -> Option<()> {
-    // execveat(AT_EXECVE_CHECK), 6.14 and later, asks and does not execute.
-    let check_byte = word!(bprm_is_check_byte);
-    if check_byte != MISSING {
-        let bits: u8 = read(bprm, check_byte)?;
-        if u32::from(bits) & word!(bprm_is_check_mask) != 0 {
-            return None;
-        }
+    if is_question(bprm)? {
+        return None;
     }
     // SAFETY: helper without arguments.
     let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
@@ -120,6 +120,17 @@ fn try_hook(bprm: u64, with_file: bool) -> Option<()> {
         pending.flags |= PENDING_FILE;
     }
     Some(())
+}
+
+/// execveat(AT_EXECVE_CHECK), 6.14 and later, asks and does not execute. `None` when it cannot be told.
+#[inline(always)]
+pub fn is_question(bprm: u64) -> Option<bool> {
+    let check_byte = word!(bprm_is_check_byte);
+    if check_byte == MISSING {
+        return Some(false);
+    }
+    let bits: u8 = read(bprm, check_byte)?;
+    Some(u32::from(bits) & word!(bprm_is_check_mask) != 0)
 }
 
 #[inline(never)]

@@ -19,6 +19,7 @@
 // BPF needs inline assembly to keep the compiler from removing bounds checks the verifier wants.
 #![feature(asm_experimental_arch)]
 
+mod enforce;
 mod exec;
 mod exit;
 mod failure;

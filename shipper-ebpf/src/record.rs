@@ -14,6 +14,7 @@ use common::wire::{
     PATH_CUT, PathSpan, RecordKind, Span,
 };
 
+use crate::enforce::{self, JUDGED};
 use crate::file::{Walk, path_of, place, read_facts, walk};
 use crate::layout::offset;
 use crate::maps::{self, PENDING, RING};
@@ -109,6 +110,7 @@ pub fn take_pending(scratch: *mut ExecScratch, tid: u32, bprm: u64) -> u64 {
     s.exec.file_path = PathSpan { span: Span { start: 0, bytes: 0 }, flags: 0, reserved: 0 };
     s.exec.file = NO_FILE;
     s.exec.before = NO_CREDENTIALS;
+    s.exec.rule = Span { start: 0, bytes: 0 };
     let Some(pending) = PENDING.get_ptr(tid) else { return 0 };
     // SAFETY: a map value that only this thread uses.
     let pending: &Pending = unsafe { &*pending };
@@ -119,6 +121,13 @@ pub fn take_pending(scratch: *mut ExecScratch, tid: u32, bprm: u64) -> u64 {
         }
         if pending.flags & PENDING_DENIED != 0 {
             s.exec.flags |= EXEC_DENIED;
+        }
+        let judged = pending.flags & JUDGED;
+        if judged != 0
+            && let Some(id) = enforce::rule_id(pending.rule)
+        {
+            s.exec.flags |= judged;
+            s.exec.rule = copy_string(scratch, id);
         }
         if pending.flags & PENDING_BEFORE != 0 {
             s.exec.before = pending.before;

@@ -4,6 +4,7 @@
 //! show those that are not UTF-8. What was cut, looked up later or not checked says so here.
 
 pub mod codec;
+mod enforcement;
 mod exit;
 mod failure;
 mod file;
@@ -15,6 +16,7 @@ pub mod testing;
 
 use std::sync::Arc;
 
+pub use enforcement::{Enforcement, EnforcementAction};
 pub use exit::{Exit, WaitStatus};
 pub use failure::{DeniedBy, Failure};
 pub use file::{ExecutedFile, FileHash, HashMissing};
@@ -179,6 +181,8 @@ pub struct Exec {
     pub entry_leader: Option<EntryLeader>,
     /// Why it failed; `None` when it did not.
     pub failure: Option<Failure>,
+    /// What a deny rule made of it; `None` when none is for it.
+    pub enforcement: Option<Enforcement>,
 }
 
 /// The process of an exec.

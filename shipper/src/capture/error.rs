@@ -49,9 +49,96 @@ pub enum CaptureError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Deny rules cannot be enforced, or must not be.
+    #[error("enforce: {0}")]
+    Enforce(#[from] EnforceError),
     /// Programs and maps cannot be pinned, or what is pinned cannot be used.
     #[error(transparent)]
     Pin(#[from] PinError),
+}
+
+/// Why deny rules are not enforced.
+#[derive(Debug, thiserror::Error)]
+pub enum EnforceError {
+    /// The machine could not be mended any more.
+    #[error(
+        "rule {rule} would deny {path}, which {who}; give the rule another path_prefix, or except \
+         who or what executes it", path = path.display()
+    )]
+    Vital {
+        /// Id of the rule.
+        rule: String,
+        /// What it would deny.
+        path: PathBuf,
+        /// Whose that is.
+        who: String,
+    },
+    /// A prefix below which no path ever is.
+    #[error(
+        "rule {rule}: {path} leads to {real}, and the kernel knows what is executed there by that \
+         name; set path_prefix: {real}", path = path.display(), real = real.display()
+    )]
+    Link {
+        /// Id of the rule.
+        rule: String,
+        /// Its prefix.
+        path: PathBuf,
+        /// Where it leads.
+        real: PathBuf,
+    },
+    /// What must be looked at before rules are loaded cannot be.
+    #[error("whether a rule would deny what this machine needs cannot be told: {path}: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Nothing can be refused.
+    #[error(
+        "deny rules need capture mode lsm, which does not work here: {0}. `shipper doctor` shows \
+         what this machine allows; without `enforce` in the configuration capture goes on in another \
+         mode"
+    )]
+    Mode(ModeError),
+    /// What is refused would not be seen.
+    #[error(
+        "what deny rules refuse is reported as a failed exec, and these cannot be seen here: {0}"
+    )]
+    Failures(ModeError),
+    /// Fields of the kernel that a rule needs.
+    #[error(
+        "this kernel has no {0}, which a rule needs that has `deny: deleted` or excepts a cgroup: \
+         leave that out"
+    )]
+    Fields(String),
+    /// There is no cgroup v2.
+    #[error(
+        "a rule excepts a cgroup, and cgroup v2 is not mounted here: \
+         `mount -t cgroup2 none /sys/fs/cgroup`, or except users alone"
+    )]
+    NoUnifiedCgroups,
+    /// A cgroup is not there.
+    #[error(
+        "a rule excepts the cgroup {path}, and there is no {dir}: name one that is there before \
+         shipper starts, such as the slice of a service; what is below it is excepted too",
+        path = path.display(), dir = dir.display()
+    )]
+    NoCgroup {
+        /// As the rule has it.
+        path: PathBuf,
+        /// Where it would be.
+        dir: PathBuf,
+    },
+    /// The object lacks a map.
+    #[error("the kernel object has no map {0}")]
+    NoMap(&'static str),
+    /// The kernel refuses a map.
+    #[error("the kernel refused the rules: {0}")]
+    Map(#[from] aya::maps::MapError),
+    /// A map cannot be pinned.
+    #[error("the rules cannot be pinned: {0}")]
+    Pin(#[from] aya::pin::PinError),
 }
 
 /// Why a mode does not work here.

@@ -10,6 +10,8 @@ use common::wire::ProcessId;
 
 use super::bpffs::PinError;
 use super::canary::{Canaries, Canary, FailedCanary, Seen};
+use super::enforcing::Enforcing;
+use super::error::EnforceError;
 use super::failing;
 use super::layout::KernelLayout;
 use super::load::{self, Attached};
@@ -31,6 +33,8 @@ pub struct Fresh {
     source: Source,
     attached: Vec<Attached>,
     canaries: Canaries,
+    /// Deny rules, for programs that are loaded later to find the maps of.
+    enforcing: Option<Enforcing>,
 }
 
 impl Fresh {
@@ -55,6 +59,10 @@ impl Fresh {
                 })?;
             }
         }
+        let enforcing = match &options.enforce {
+            Some(enforce) => Some(Enforcing::begin(&mut ebpf, enforce, pins)?),
+            None => None,
+        };
         let mut source = Source::new(&ring, Some(counters), cpus, boot_now_ns())?;
         let base = load::attach_base(&mut ebpf)?;
         source.watch(base.programs);
@@ -64,6 +72,7 @@ impl Fresh {
             source,
             attached: base.attached,
             canaries: Canaries::default(),
+            enforcing,
         })
     }
 
@@ -78,21 +87,30 @@ impl Fresh {
         layout: KernelLayout,
     ) -> Result<(Ebpf, Capture), CaptureError> {
         let wanted: &[Mode] = match &options.mode {
+            // The only one that can refuse.
+            _ if options.enforce.is_some() => &[Mode::Lsm],
             Some(mode) => std::slice::from_ref(mode),
             None => &Mode::ALL,
         };
         let mut passed_over = Vec::new();
         for &mode in wanted {
             if let Err(error) = self.try_mode(mode, options, &layout) {
+                if options.enforce.is_some() {
+                    return Err(EnforceError::Mode(error).into());
+                }
                 passed_over.push((mode, error));
                 continue;
             }
             let failures = self.see_failures(mode, options);
+            if let (Some(_), FailuresSeen::No(error)) = (&options.enforce, &failures) {
+                return Err(EnforceError::Failures(error.clone()).into());
+            }
             self.source.ring().rewind();
             self.canaries.ended(boot_now_ns());
             let mut capture = Capture::over(self.source, layout, mode);
             capture.attached = self.attached;
             capture.canaries = self.canaries;
+            capture.enforcing = self.enforcing;
             capture.passed_over = passed_over;
             capture.failures = failures;
             return Ok((self.ebpf, capture));

@@ -12,6 +12,7 @@ use common::names;
 use common::wire::RecordKind;
 
 use super::bpffs::PinError;
+use super::enforce::Enforce;
 use super::layout::KernelLayout;
 use super::{CaptureError, Failures, Mode, ModeError, Options, failing};
 
@@ -39,11 +40,13 @@ pub fn load(options: &Options, layout: &KernelLayout, cpus: u32) -> Result<Ebpf,
     let settings = [options.argv_bytes_max, options.failures.word(), cpus];
     let failing = if options.failures == Failures::None { 1 } else { failing::PROGRAMS };
     let pending = PENDING_MIN.max(PENDING_PER_CPU.saturating_mul(cpus));
+    let enforce = options.enforce.as_ref().map_or([0; 4], Enforce::words);
     let mut loader = EbpfLoader::new();
     loader
         .btf(None)
         .override_global(names::OFFSETS, layout.words.as_slice(), true)
         .override_global(names::SETTINGS, settings.as_slice(), true)
+        .override_global(names::ENFORCE, enforce.as_slice(), true)
         .map_max_entries(names::RING, options.ring_buffer_bytes)
         .map_max_entries(names::SCRATCH, cpus)
         .map_max_entries(names::FAILURES, failing.saturating_mul(cpus))

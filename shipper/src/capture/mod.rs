@@ -4,11 +4,14 @@
 //! Their room in the ring is given back only when the caller says that they are safe: what was read
 //! and not released is read again by the next reader of a pinned ring.
 
+mod enforce;
 mod options;
 mod error;
 pub mod privileges;
 pub mod layout;
 mod load;
+mod enforcing;
+mod watched;
 mod failing;
 mod canary;
 mod fresh;
@@ -31,15 +34,19 @@ use std::time::Duration;
 
 pub use bpffs::PinError;
 pub use canary::CANARY_ARGUMENT;
-pub use error::{CaptureError, ModeError};
+pub use enforce::{Deny, DenyRule, Enforce};
+pub use enforcing::{EnforcementSeen, EnforcementState, seen as enforcement};
+pub use error::{CaptureError, EnforceError, ModeError};
 pub use loss::{Gap, Lost, LostStage, Reading};
 pub use mark::MARK_BYTES;
 pub use options::{Failures, Mode, Options};
 pub use pins::PIN_DIR;
 pub use unpin::{Pinned, Unpinned, pinned, unpin};
+pub use watched::forbid_nothing_vital;
 
 use bpffs::Lock;
 use canary::Canaries;
+use enforcing::Enforcing;
 use fresh::Fresh;
 use layout::KernelLayout;
 use load::Attached;
@@ -66,6 +73,8 @@ pub struct Capture {
     pub passed_over: Vec<(Mode, ModeError)>,
     /// Whether failed execs are seen.
     pub failures: FailuresSeen,
+    /// Deny rules at work.
+    enforcing: Option<Enforcing>,
     /// Whose records in the newest ring are no events.
     canaries: Canaries,
     /// Held while pins are used.
@@ -94,6 +103,13 @@ impl Capture {
             return Err(CaptureError::NotPermitted(missing));
         }
         let layout = KernelLayout::resolve(&options.btf, &options.hidden_fields)?;
+        if let Some(enforce) = &options.enforce {
+            forbid_nothing_vital(enforce)?;
+            let lacks = enforce.lacks(&layout.missing);
+            if !lacks.is_empty() {
+                return Err(EnforceError::Fields(lacks.join(", ")).into());
+            }
+        }
         // Maps were charged to this limit before 5.11. Without CAP_SYS_RESOURCE it stays as it is.
         let _ = rustix::process::setrlimit(
             rustix::process::Resource::Memlock,
@@ -126,7 +142,11 @@ impl Capture {
             && let Some(set) = old.pop()
         {
             tracing::info!("capture went on in the kernel since the last run, and is taken over");
-            Capture::over(adopt(&set, cpus)?, layout, mode)
+            let mut capture = Capture::over(adopt(&set, cpus)?, layout, mode);
+            if let Some(enforce) = &options.enforce {
+                capture.enforcing = Some(Enforcing::adopt(set.dir(), enforce)?);
+            }
+            capture
         } else {
             // The new programs first: what happens meanwhile is seen twice rather than never.
             let new = NewSet::begin(&options.pin_dir)?;
@@ -163,6 +183,7 @@ impl Capture {
             mode,
             passed_over: Vec::new(),
             failures: FailuresSeen::NotAskedFor,
+            enforcing: None,
             canaries: Canaries::default(),
             lock: None,
         }
@@ -347,6 +368,14 @@ impl Capture {
             self.leave_front();
         }
         Ok(losses)
+    }
+
+    /// Tells the kernel programs that the daemon is there: without that deny rules refuse nothing after
+    /// a while. To be called about once a second.
+    pub fn keep_enforcing(&mut self) {
+        if let Some(enforcing) = &mut self.enforcing {
+            enforcing.tick();
+        }
     }
 
     /// Detaches the programs, unless they are pinned. What is in the ring can still be read.

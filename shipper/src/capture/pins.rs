@@ -1,6 +1,7 @@
 //! Sets of programs and maps that are pinned, and so go on without a process.
 //!
-//! Each set has a directory of its own: `ring`, `counters`, `state`, and for each program `prog-NAME`
+//! Each set has a directory of its own: `ring`, `counters`, `state`, where there are deny rules
+//! `enforcement` and `except-cgroups`, and for each program `prog-NAME`
 //! and `link-NAME`. Its name is `gNUMBER-live-pPIN-wWIRE-MODE-FINGERPRINT`: sets are numbered in the
 //! order in which they were made; `live` becomes `old` when the links are taken away; PIN is the
 //! version of this layout, WIRE that of the records. A set that is being made is called `new-...`.
@@ -220,6 +221,9 @@ pub fn fingerprint(object: &[u8], options: &Options, layout_words: &[u32], cpus:
         hash.update(number.to_le_bytes());
     }
     hash.update(options.mode.map_or("auto", Mode::as_str));
+    if let Some(enforce) = &options.enforce {
+        enforce.fingerprint(&mut hash);
+    }
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -250,7 +254,7 @@ fn remove(dir: &Path) -> Result<(), PinError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::Failures;
+    use crate::capture::{Deny, DenyRule, Enforce, Failures};
 
     fn set(name: &str) -> Option<PinSet> {
         PinSet::parse(Path::new("/pins"), name)
@@ -290,8 +294,23 @@ mod tests {
         let small = Options { ring_buffer_bytes: 4096, ..options.clone() };
         let mode = Options { mode: Some(Mode::Lsm), ..options.clone() };
         let failures = Options { failures: Failures::All, ..options.clone() };
+        let enforce = |keep, uid| {
+            let rule = DenyRule {
+                id: "r".to_owned(),
+                deny: Deny::Memfd,
+                path_prefix: None,
+                except_uids: vec![uid],
+                except_cgroups: Vec::new(),
+            };
+            let enforce = Enforce { rules: vec![rule], dry_run: true, keep };
+            fingerprint(b"object", &Options { enforce: Some(enforce), ..options.clone() }, &[1], 2)
+        };
+        assert_eq!(enforce(true, 1), enforce(true, 1));
+        assert_ne!(enforce(true, 1), enforce(false, 1));
+        assert_ne!(enforce(true, 1), enforce(true, 2));
         let tracepoints = Options { syscall_tracepoints: true, ..options.clone() };
         for other in [
+            enforce(true, 1),
             fingerprint(b"other", &options, &[1], 2),
             fingerprint(b"object", &small, &[1], 2),
             fingerprint(b"object", &mode, &[1], 2),

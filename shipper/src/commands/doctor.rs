@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use crate::capture::layout::{KERNEL_BTF, KernelLayout};
-use crate::capture::{self, Capture, Options, PIN_DIR, privileges};
+use crate::capture::{self, Capture, EnforcementSeen, Options, PIN_DIR, privileges};
 
 /// Show what this machine allows.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,6 +36,18 @@ struct Report {
     mode: Option<&'static str>,
     /// What `capture.pin: true` left in the kernel.
     pinned: Option<PinnedReport>,
+    /// Deny rules in the kernel: of the daemon that runs, or pinned.
+    enforcement: Vec<EnforcementReport>,
+}
+
+#[derive(Serialize)]
+struct EnforcementReport {
+    rules: u64,
+    /// `on`, `dry_run` or `stale`: the daemon is gone or hangs, and nothing is refused.
+    state: &'static str,
+    denied: u64,
+    would_deny: u64,
+    not_judged: u64,
 }
 
 #[derive(Serialize)]
@@ -120,6 +132,19 @@ fn examine() -> Report {
             live: pinned.live,
             process: pinned.process,
         }),
+        enforcement: capture::enforcement().iter().map(EnforcementReport::new).collect(),
+    }
+}
+
+impl EnforcementReport {
+    fn new(seen: &EnforcementSeen) -> Self {
+        EnforcementReport {
+            rules: seen.rules,
+            state: seen.state.as_str(),
+            denied: seen.counts.denied,
+            would_deny: seen.counts.would_deny,
+            not_judged: seen.counts.not_judged,
+        }
     }
 }
 
@@ -207,6 +232,18 @@ fn text(report: &Report) -> String {
              capture.pin: true does, `shipper unpin` removes them",
         ),
         None => {}
+    }
+    for EnforcementReport { rules, state, denied, would_deny, not_judged } in &report.enforcement {
+        let (mark, does) = match *state {
+            "on" => (Mark::Good, "they refuse"),
+            "dry_run" => (Mark::Note, "dry run, they refuse nothing"),
+            _ => (Mark::Note, "the daemon is gone or hangs, so they refuse nothing"),
+        };
+        let says = format!(
+            "{rules} in the kernel: {does}. {denied} executions denied, {would_deny} would have \
+             been, {not_judged} not judged"
+        );
+        line(mark, "deny rules", &says);
     }
     match report.mode {
         Some(mode) => line(Mark::Good, "capture.mode: auto", &format!("would use {mode}")),

@@ -14,7 +14,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::ConfigError;
+use crate::capture::{Deny, DenyRule, Enforce};
+use crate::config::settings::{EnforceSettings, RuleSettings};
+use crate::config::{ConfigError, model};
 use crate::sink::{Finding, Grade};
 
 /// Where the configuration is looked for.
@@ -63,6 +65,28 @@ enum Command {
     Tail(tail::TailArgs),
     /// Look into the spool, and have events delivered again
     Spool(spool::SpoolArgs),
+}
+
+/// Deny rules as capture takes them.
+fn enforce(settings: &EnforceSettings) -> Enforce {
+    let rule = |rule: &RuleSettings| DenyRule {
+        id: rule.id.clone(),
+        deny: match rule.deny {
+            model::Deny::NotRootOwned => Deny::NotRootOwned,
+            model::Deny::WritableByOthers => Deny::WritableByOthers,
+            model::Deny::Memfd => Deny::Memfd,
+            model::Deny::Deleted => Deny::Deleted,
+            model::Deny::Any => Deny::Any,
+        },
+        path_prefix: rule.path_prefix.clone(),
+        except_uids: rule.except_uids.clone(),
+        except_cgroups: rule.except_cgroups.clone(),
+    };
+    Enforce {
+        rules: settings.rules.iter().map(rule).collect(),
+        dry_run: settings.dry_run,
+        keep: settings.keep,
+    }
 }
 
 #[derive(Clone, Debug, clap::Args)]

@@ -51,6 +51,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         .with_target(false)
         .init();
     let options = Options {
+        enforce: settings.enforce.as_ref().map(super::enforce),
         mode: match settings.capture.mode {
             model::Mode::Auto => None,
             model::Mode::Lsm => Some(Mode::Lsm),

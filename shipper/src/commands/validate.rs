@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::ConfigArg;
+use crate::capture::{self, EnforceError};
 use crate::config;
 use crate::config::settings::{SinkKind, SinkSettings};
 use crate::sink::{Finding, Grade, elasticsearch, http, kafka, splunk_hec};
@@ -27,6 +28,18 @@ pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     let settings = config::load(path)?;
     let names: Vec<&str> = settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
     super::print(&format!("{}: valid; delivers to {}\n", path.display(), names.join(", ")))?;
+    if let Some(enforce) = settings.enforce.as_ref().map(super::enforce) {
+        match capture::forbid_nothing_vital(&enforce) {
+            Ok(()) => super::print(
+                "enforce: no rule would deny what init, sshd and shipper run on this machine\n",
+            )?,
+            // `run` has the rights that this user lacks.
+            Err(error @ EnforceError::Unreadable { .. }) => {
+                super::print(&format!("enforce: {error}\n"))?
+            }
+            Err(error) => anyhow::bail!("enforce: {error}"),
+        };
+    }
     if !args.connect {
         return Ok(ExitCode::SUCCESS);
     }

@@ -14,6 +14,7 @@ use schemars::generate::SchemaSettings;
 mod address;
 mod check;
 mod document;
+mod enforce;
 mod http;
 mod kafka;
 pub mod model;
@@ -97,6 +98,7 @@ pub fn parse(source_name: &str, text: &str) -> Result<Settings, ConfigError> {
     if let Some(root) = document::read(text, &mut problems) {
         check::check(&root, &schema(), &mut problems);
         sinks::check(&root, &mut problems);
+        enforce::check(&root, &mut problems);
         if problems.is_empty() {
             match serde_json::from_value(root.to_json()) {
                 Ok(config) => return Ok(Settings::from_checked(config)),

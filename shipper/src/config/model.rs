@@ -2,6 +2,7 @@
 //! same fields. The bounds of each value stand here too, as attributes of the schema, so that an
 //! editor knows them; `check` holds a file to them.
 
+mod enforce;
 mod enrich;
 
 use std::path::PathBuf;
@@ -14,6 +15,10 @@ use serde::{Deserialize, Serialize};
 use super::http::model::{ElasticsearchSink, HttpSink, SplunkHecSink};
 use super::kafka::model::KafkaSink;
 use super::units::{ByteSize, FreeSpace, Span};
+pub use enforce::{
+    CGROUP_FORMAT, Cgroup, Deny, Enforce, Except, PATH_PREFIX_FORMAT, RULE_ID_FORMAT, Rule, Uid,
+    WithoutDaemon,
+};
 pub use enrich::{ContainerDirs, Directory, Enrich, HashKind};
 
 /// Least ring buffer: one record with the longest argv must fit with room for the next.
@@ -90,6 +95,9 @@ pub struct Config {
     /// What is recorded, and how.
     #[serde(default)]
     pub capture: Capture,
+    /// What is not executed.
+    #[serde(default)]
+    pub enforce: Enforce,
     /// What is added to each record.
     #[serde(default)]
     pub enrich: Enrich,

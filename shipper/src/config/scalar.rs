@@ -6,12 +6,16 @@ use std::fmt::Display;
 use serde_json::Value as Json;
 
 use super::check::{Check, outside, range};
+use super::enforce::{is_below_root, is_path_prefix, is_rule_id};
 use super::http::text::Text;
 use super::kafka::check::{is_broker, is_line, is_token_url, topic_problem};
 use super::kafka::model::{
     BROKER_FORMAT, LINE_FORMAT, OPTION_FORMAT, OptionValue, TOKEN_URL_FORMAT, TOPIC_FORMAT,
 };
-use super::model::{DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT, SINK_NAME_FORMAT};
+use super::model::{
+    CGROUP_FORMAT, DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT, PATH_PREFIX_FORMAT, RULE_ID_FORMAT,
+    SINK_NAME_FORMAT,
+};
 use super::secret::VARIABLE_FORMAT;
 use super::tree::{Node, Value};
 use super::units::{
@@ -31,6 +35,9 @@ pub(super) enum Scalar {
     SinkName,
     FilePath,
     DirectoryPath,
+    RuleId,
+    PathPrefix,
+    Cgroup,
     Broker,
     Topic,
     TokenUrl,
@@ -55,6 +62,9 @@ impl Scalar {
             (Some(SINK_NAME_FORMAT), _) => Some(Scalar::SinkName),
             (Some(FILE_PATH_FORMAT), _) => Some(Scalar::FilePath),
             (Some(DIRECTORY_PATH_FORMAT), _) => Some(Scalar::DirectoryPath),
+            (Some(RULE_ID_FORMAT), _) => Some(Scalar::RuleId),
+            (Some(PATH_PREFIX_FORMAT), _) => Some(Scalar::PathPrefix),
+            (Some(CGROUP_FORMAT), _) => Some(Scalar::Cgroup),
             (Some(BROKER_FORMAT), _) => Some(Scalar::Broker),
             (Some(TOPIC_FORMAT), _) => Some(Scalar::Topic),
             (Some(TOKEN_URL_FORMAT), _) => Some(Scalar::TokenUrl),
@@ -83,6 +93,21 @@ impl Check<'_> {
             Some(Scalar::DirectoryPath) => {
                 self.named(node, path, is_directory_path, "the path of a directory")
             }
+            Some(Scalar::RuleId) => {
+                self.named(node, path, is_rule_id, "1 to 64 letters, digits, `-`, `_` or `.`")
+            }
+            Some(Scalar::PathPrefix) => self.named(
+                node,
+                path,
+                is_path_prefix,
+                "an absolute path below `/`, at most 127 bytes, without `.`, `..` or a `/` at its end",
+            ),
+            Some(Scalar::Cgroup) => self.named(
+                node,
+                path,
+                is_below_root,
+                "the path of a cgroup below `/`, such as `/system.slice/build.service`",
+            ),
             Some(Scalar::Broker) => self.broker(node, path),
             Some(Scalar::Topic) => self.topic(node, path),
             Some(Scalar::TokenUrl) => self.token_url(node, path),

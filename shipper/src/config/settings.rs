@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::enforce::{EnforceSettings, RuleSettings};
 pub use super::http::{
     AuthSettings, ElasticsearchSettings, HttpCompression, HttpEncoding, HttpSettings,
     HttpTlsSettings, ProxySettings, SplunkHecSettings, TransportSettings,
@@ -32,6 +33,8 @@ const BATCH_BYTES: usize = 1 << 20;
 pub struct Settings {
     /// What is recorded, and how.
     pub capture: CaptureSettings,
+    /// Deny rules, where there are any.
+    pub enforce: Option<EnforceSettings>,
     /// What is added to each record.
     pub enrich: EnrichSettings,
     /// Where events are kept until every sink has them.
@@ -235,6 +238,7 @@ impl Settings {
                 syscall_tracepoints: config.capture.syscall_tracepoints,
                 pin: config.capture.pin,
             },
+            enforce: EnforceSettings::from_checked(config.enforce),
             enrich: EnrichSettings {
                 ancestry_depth_max: config.enrich.ancestry_depth_max as usize,
                 container_dirs: ContainerDirSettings::from(config.enrich.container_dirs),

@@ -20,13 +20,12 @@ use std::sync::Arc;
 
 use common::decode::{ExecRecord, comm};
 use common::wire::{
-    self, EXEC_CREDENTIALS_BEFORE, EXEC_DENIED, EXEC_HOOK, EXEC_INTERPRETED, EXEC_NO_NEW_PRIVS,
-    EXEC_TTY,
+    self, EXEC_CREDENTIALS_BEFORE, EXEC_HOOK, EXEC_INTERPRETED, EXEC_NO_NEW_PRIVS, EXEC_TTY,
 };
 
 use crate::event::{
-    Bytes, Credentials, DeniedBy, EntryLeader, Exec, ExecutedFile, Failure, FileFacts, Host, Loss,
-    LossKind, LossStage, Names, Path as EventPath, Process, ProcessKey, Source, WallTime, basename,
+    Bytes, Credentials, EntryLeader, Exec, ExecutedFile, Failure, FileFacts, Host, Loss, LossKind,
+    LossStage, Names, Path as EventPath, Process, ProcessKey, Source, WallTime, basename,
 };
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
@@ -281,10 +280,9 @@ impl Enricher {
             container_id,
             container,
             entry_leader,
-            failure: failed.then(|| Failure {
-                errno: raw.errno,
-                denied_by: (raw.flags & EXEC_DENIED != 0).then_some(DeniedBy::SecurityModule),
-            }),
+            failure: failed
+                .then(|| Failure { errno: raw.errno, denied_by: record::denied_by(raw.flags) }),
+            enforcement: record::enforcement(record),
         }
     }
 

@@ -6,8 +6,8 @@ use common::wire::{self, AT_FDCWD, EXEC_ARGV_CUT, EXEC_ARGV_FAULT, IdMap};
 use super::clock;
 use super::procfs::split_args;
 use crate::event::{
-    Args, Bytes, Capabilities, Credentials, ExecutedFile, FileFacts, FileSystem, InsideIds, Layer,
-    Namespaces, Path as EventPath, Source,
+    Args, Bytes, Capabilities, Credentials, DeniedBy, Enforcement, EnforcementAction, ExecutedFile,
+    FileFacts, FileSystem, InsideIds, Layer, Namespaces, Path as EventPath, Source,
 };
 
 /// The name that `execveat` was given below a directory, as the kernel itself writes it.
@@ -47,6 +47,28 @@ pub fn file(raw: &wire::FileFacts, path: EventPath) -> ExecutedFile {
     let facts = file_facts(raw, &path);
     let source = if facts.is_some() { Source::Kernel } else { Source::Unknown };
     ExecutedFile { path, facts, source, hash: None }
+}
+
+/// Who refused, of an attempt that failed.
+pub fn denied_by(flags: u32) -> Option<DeniedBy> {
+    // Our own refusal is seen as that of a security module too.
+    match flags {
+        flags if flags & wire::EXEC_REFUSED != 0 => Some(DeniedBy::Shipper),
+        flags if flags & wire::EXEC_DENIED != 0 => Some(DeniedBy::SecurityModule),
+        _ => None,
+    }
+}
+
+/// What a deny rule made of it.
+pub fn enforcement(record: &ExecRecord<'_>) -> Option<Enforcement> {
+    let action = match record.exec.flags {
+        flags if flags & wire::EXEC_REFUSED != 0 => EnforcementAction::Denied,
+        flags if flags & wire::EXEC_WOULD_DENY != 0 => EnforcementAction::WouldDeny,
+        flags if flags & wire::EXEC_NOT_JUDGED != 0 => EnforcementAction::NotJudged,
+        _ => return None,
+    };
+    let rule = String::from_utf8_lossy(record.bytes(record.exec.rule)).into_owned();
+    Some(Enforcement { rule, action })
 }
 
 /// Major and minor number of a device as the kernel has it.

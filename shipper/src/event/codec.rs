@@ -20,6 +20,8 @@
 //!   optional Failure failure = 14;
 //!   optional Container container = 15;
 //!   optional EntryLeader entry_leader = 16;
+//!   optional string enforcement_rule = 70;  // both or neither
+//!   optional Action enforcement_action = 71;
 //! }
 //! message Failure { uint32 errno = 1; optional DeniedBy denied_by = 2; }
 //! message Process {
@@ -101,7 +103,8 @@
 //!   repeated Ancestor ancestry = 11;
 //!   bool ancestry_cut = 12;
 //! }
-//! enum DeniedBy { SECURITY_MODULE = 1; }
+//! enum DeniedBy { SECURITY_MODULE = 1; SHIPPER = 2; }
+//! enum Action { DENIED = 1; WOULD_DENY = 2; NOT_JUDGED = 3; }
 //! enum Source { KERNEL = 1; EVENT = 2; PROCFS = 3; UNKNOWN = 4; }
 //! enum Entry {
 //!   INIT = 1; SSHD = 2; SSM = 3; CONTAINER = 4; TERMINAL = 5; CONSOLE = 6; KTHREAD = 7;
@@ -127,6 +130,7 @@
 //! all bytes: this is on the way of every event, once to the spool and once to each sink.
 
 mod decode;
+mod enforcement;
 mod exit;
 mod failure;
 mod file;
@@ -227,6 +231,9 @@ fn exec(message: &mut Message<'_>, exec: &Exec) {
     }
     if let Some(known) = &exec.failure {
         message.message(14, |message| failure::encode(message, known));
+    }
+    if let Some(known) = &exec.enforcement {
+        enforcement::encode(message, known);
     }
 }
 

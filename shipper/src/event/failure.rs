@@ -14,6 +14,8 @@ pub struct Failure {
 pub enum DeniedBy {
     /// A security module of the kernel.
     SecurityModule,
+    /// A deny rule of shipper.
+    Shipper,
 }
 
 impl DeniedBy {
@@ -22,6 +24,7 @@ impl DeniedBy {
     pub fn as_str(self) -> &'static str {
         match self {
             DeniedBy::SecurityModule => "lsm",
+            DeniedBy::Shipper => "shipper",
         }
     }
 }

@@ -99,6 +99,7 @@ pub fn exec() -> Event {
         container: None,
         entry_leader: None,
         failure: None,
+        enforcement: None,
     }))
 }
 

@@ -18,12 +18,13 @@ use serde::Serialize;
 use super::errno;
 use super::text::{Long, Shown, Text};
 use crate::event::{
-    Ancestor, Args, Event, Exec, FileFacts, Host, Id, Loss, Names, WallTime, basename,
+    Ancestor, Args, DeniedBy, Event, Exec, Failure, FileFacts, Host, Id, Loss, Names, WallTime,
+    basename,
 };
 use capabilities::CapabilityNames;
 use container::{ContainerFields, Orchestrator};
 use exit::ExitDocument;
-use fields::{CommandLine, Device, EventFields, Hash, HostFields, Ids, Mode, Terminal};
+use fields::{CommandLine, Device, EventFields, Hash, HostFields, Ids, Keyed, Mode, Terminal};
 use leaders::Leaders;
 use own::Own;
 
@@ -76,6 +77,8 @@ struct ExecDocument<'a> {
     orchestrator: Option<Orchestrator<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<Keyed<&'a str>>,
     shipper: Own<'a>,
 }
 
@@ -267,12 +270,23 @@ impl<'a> ExecDocument<'a> {
             },
             container: ContainerFields::new(exec),
             orchestrator: Orchestrator::new(exec),
-            error: exec.failure.as_ref().map(|failure| ErrorFields {
-                code: errno::name(failure.errno),
-                message: errno::message(failure.errno),
-            }),
+            error: exec.failure.as_ref().map(ErrorFields::new),
+            rule: exec
+                .enforcement
+                .as_ref()
+                .map(|enforcement| Keyed { id: enforcement.rule.as_str() }),
             shipper: Own::new(exec),
         }
+    }
+}
+
+impl ErrorFields {
+    fn new(failure: &Failure) -> Self {
+        let message = match failure.denied_by {
+            Some(DeniedBy::Shipper) => "denied by shipper".to_owned(),
+            Some(DeniedBy::SecurityModule) | None => errno::message(failure.errno),
+        };
+        ErrorFields { code: errno::name(failure.errno), message }
     }
 }
 

@@ -261,7 +261,15 @@ fn marks(event: &Value, command: &Command) -> Vec<(Style, String)> {
         let code = text(event, "/error/code").unwrap_or("failed");
         let by = text(event, "/shipper/failure/denied_by");
         let by = by.map_or_else(String::new, |by| format!(" by {}", value(by)));
-        marks.push((DANGER, format!("not executed: {}{by}", value(code))));
+        let rule = text(event, "/rule/id").filter(|_| by == " by shipper");
+        let rule = rule.map_or_else(String::new, |rule| format!(", rule {}", value(rule)));
+        marks.push((DANGER, format!("not executed: {}{by}{rule}", value(code))));
+    }
+    if let (Some(rule), Some(action @ ("would_deny" | "not_judged"))) =
+        (text(event, "/rule/id"), text(event, "/shipper/enforcement/action"))
+    {
+        let what = if action == "would_deny" { "would be denied" } else { "not judged" };
+        marks.push((WARNING, format!("{what}: rule {}", value(rule))));
     }
     let mode = text(event, "/file/mode");
     if flag(event, "/shipper/file_not_root_owned") {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::capture::{Capture, CaptureError, FailuresSeen, Options, privileges};
+use crate::capture::{Capture, CaptureError, Enforce, FailuresSeen, Options, privileges};
 use crate::config::settings::{EnrichSettings, HashSettings, Settings};
 use crate::deliver::{Control, Delivered};
 use crate::enrich::hash::{self, Hasher};
@@ -112,6 +112,9 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
 
     let capture = Capture::start(options)?;
     announce(&capture);
+    if let Some(Enforce { rules, dry_run, .. }) = &options.enforce {
+        tracing::info!(rules = rules.len(), dry_run, "deny rules are in the kernel");
+    }
     let (enricher, ends) = (enricher(&settings.enrich), settings.capture.exit);
     let hashing = hashing(settings).map_err(system("a thread cannot be started"))?;
     let watched_signals = signals.clone();

@@ -111,6 +111,7 @@ impl Work {
     /// Reads until told to stop, and then what is left. Pinned kernel programs go on
     /// without us.
     pub fn run(mut self, stop: &AtomicBool) -> Result<Counts, CaptureError> {
+        self.capture.keep_enforcing();
         let mut next_tick = Instant::now() + TICK;
         let mut drained = Drained::Empty;
         while !stop.load(Ordering::Relaxed) {
@@ -128,6 +129,7 @@ impl Work {
             drained = self.drain(|| false);
             self.line.writer.tick(self.now());
             if Instant::now() >= next_tick {
+                self.capture.keep_enforcing();
                 self.line.enricher.refresh();
                 self.watch_table();
                 self.account(drained, Reading::Empty)?;

@@ -52,6 +52,10 @@ pub struct Exec {
     pub container: Option<Container>,
     #[prost(message, tag = "16")]
     pub entry_leader: Option<EntryLeader>,
+    #[prost(string, optional, tag = "70")]
+    pub enforcement_rule: Option<String>,
+    #[prost(uint32, optional, tag = "71")]
+    pub enforcement_action: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -365,6 +369,10 @@ pub struct LaterExec {
     pub container: Option<Vec<u8>>,
     #[prost(bytes, optional, tag = "16")]
     pub entry_leader: Option<Vec<u8>>,
+    #[prost(string, optional, tag = "70")]
+    pub enforcement_rule: Option<String>,
+    #[prost(uint32, optional, tag = "71")]
+    pub enforcement_action: Option<u32>,
     #[prost(uint64, repeated, tag = "100")]
     pub numbers: Vec<u64>,
     #[prost(fixed32, optional, tag = "101")]

@@ -11,7 +11,7 @@ fn sections_are_told_what_is_wrong_with_them() {
         (
             "kafka: {}\n",
             &[
-                "1:1: unknown key `kafka`; the keys here are capture, enrich, spool, shutdown_timeout, sinks",
+                "1:1: unknown key `kafka`; the keys here are capture, enforce, enrich, spool, shutdown_timeout, sinks",
             ],
         ),
         ("<<: {}\n", &["1:1: merge keys (`<<`) are not known; write the keys out"]),
@@ -155,6 +155,82 @@ fn sections_are_told_what_is_wrong_with_them() {
     for (text, expected) in cases {
         assert_eq!(problems(&format!("{text}{SINKS}")), *expected, "{text}");
     }
+}
+
+#[test]
+fn deny_rules_are_told_what_is_wrong_with_them() {
+    let cases: &[(&str, &[&str])] = &[
+        ("enforce: {}\ncapture: { mode: tracepoint, failures: none }\n", &[]),
+        (
+            "enforce:\n  dry_run: false\n  without_daemon: keep\n  rules:\n  \
+             - { id: exec.user-owned, deny: not_root_owned, path_prefix: /tmp, \
+             except: { uids: [0, 4294967294], cgroups: [/system.slice/build.service] } }\n\
+             capture: { mode: lsm, pin: true }\n",
+            &[],
+        ),
+        (
+            "enforce: { dry_run: 1, without_daemon: deny, rules: [{ id: a b, deny: suid }] }\n",
+            &[
+                "1:21: `enforce.dry_run` must be `true` or `false`, but is `1`",
+                "1:40: `enforce.without_daemon` must be one of allow, keep, but is `deny`",
+                "1:60: `enforce.rules[0].id` must be 1 to 64 letters, digits, `-`, `_` or `.`, but \
+                 is `a b`",
+                "1:71: `enforce.rules[0].deny` must be one of not_root_owned, writable_by_others, \
+                 memfd, deleted, any, but is `suid`",
+            ],
+        ),
+        (
+            "enforce: { rules: [{ deny: memfd }, { id: b }] }\n",
+            &[
+                "1:20: missing key `id` in `enforce.rules[0]`",
+                "1:37: missing key `deny` in `enforce.rules[1]`",
+            ],
+        ),
+        (
+            "enforce: { rules: [{ id: a, deny: any }, { id: a, deny: memfd, path_prefix: /x }] }\n",
+            &[
+                "1:35: `enforce.rules[0]` would deny every file; give it a `path_prefix`",
+                "1:48: `enforce.rules[1].id` must be unique, but the rule in line 1 is `a` too",
+                "1:77: `enforce.rules[1].path_prefix` has no meaning with `deny: memfd`: such a \
+                 file is in no directory; leave it out",
+            ],
+        ),
+        (
+            "enforce: { rules: [{ id: a, deny: any, path_prefix: /tmp/, except: { uids: \
+             [4294967295], cgroups: [build] } }] }\n",
+            &[
+                "1:53: `enforce.rules[0].path_prefix` must be an absolute path below `/`, at most \
+                 127 bytes, without `.`, `..` or a `/` at its end, but is `/tmp/`",
+                "1:77: `enforce.rules[0].except.uids[0]` must be from 0 to 4294967294, but is \
+                 `4294967295`",
+                "1:99: `enforce.rules[0].except.cgroups[0]` must be the path of a cgroup below `/`, \
+                 such as `/system.slice/build.service`, but is `build`",
+            ],
+        ),
+        (
+            "capture: { mode: fentry, failures: none }\n\
+             enforce: { without_daemon: keep, rules: [{ id: a, deny: memfd }] }\n",
+            &[
+                "1:18: `capture.mode` must be lsm or auto with rules in `enforce`, but is `fentry`: \
+                 no other mode can refuse",
+                "1:36: `capture.failures` must be denied or all with rules in `enforce`, but is \
+                 `none`: what they refuse would not be reported",
+                "2:28: `enforce.without_daemon: keep` needs `capture.pin: true`: programs that are \
+                 not pinned go with the daemon",
+            ],
+        ),
+        (
+            "enforce: { without_daemon: keep, rules: [{ id: a, deny: memfd }] }\n",
+            &["1:28: `enforce.without_daemon: keep` needs `capture.pin: true`: programs that are \
+               not pinned go with the daemon"],
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(problems(&format!("{text}{SINKS}")), *expected, "{text}");
+    }
+    let many: Vec<String> = (0..17).map(|n| format!("{{ id: r{n}, deny: memfd }}")).collect();
+    let many = format!("enforce: {{ rules: [{}] }}\n{SINKS}", many.join(", "));
+    assert_eq!(problems(&many), ["1:19: `enforce.rules` must have at most 16 entries, but has 17"]);
 }
 
 #[test]

@@ -7,10 +7,10 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, EntryKind, EntryLeader,
-    Event, Exec, ExecutedFile, Exit, Failure, FileFacts, FileHash, FileSystem, HashMissing, Host,
-    Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process,
-    ProcessKey, Source, WaitStatus, WallTime,
+    Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, Enforcement,
+    EnforcementAction, EntryKind, EntryLeader, Event, Exec, ExecutedFile, Exit, Failure, FileFacts,
+    FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader, Loss, LossKind,
+    LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WaitStatus, WallTime,
 };
 
 /// Any event.
@@ -254,8 +254,13 @@ fn host() -> impl Strategy<Value = Arc<Host>> {
 }
 
 fn failure() -> impl Strategy<Value = Failure> {
-    let denied_by = option::of(Just(DeniedBy::SecurityModule));
+    let denied_by = option::of(select(&[DeniedBy::SecurityModule, DeniedBy::Shipper][..]));
     (any::<u32>(), denied_by).prop_map(|(errno, denied_by)| Failure { errno, denied_by })
+}
+
+fn enforcement() -> impl Strategy<Value = Enforcement> {
+    ("[A-Za-z0-9._-]{1,64}", select(&EnforcementAction::ALL[..]))
+        .prop_map(|(rule, action)| Enforcement { rule, action })
 }
 
 prop_compose! {
@@ -272,11 +277,12 @@ prop_compose! {
             option::of(container()),
             option::of(entry_leader()).boxed(),
         ),
-        failure in option::of(failure()),
+        (failure, enforcement) in (option::of(failure()), option::of(enforcement())),
     ) -> Exec {
         Exec {
             id, time, boot_ns, read, cpu, sequence, host, process, file, interpreter, ancestry,
             ancestry_cut, container_id, container, entry_leader, failure,
+            enforcement,
         }
     }
 }

@@ -236,6 +236,7 @@ impl Makings {
             container: None,
             entry_leader: Some(EntryLeader { leader, kind: EntryKind::Init }),
             failure: None,
+            enforcement: None,
         }))
     }
 }

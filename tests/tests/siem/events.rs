@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, EntryKind, EntryLeader,
-    Event, Exec, ExecutedFile, Exit, Failure, FileFacts, FileHash, FileSystem, HashMissing, Host,
-    Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process,
-    ProcessKey, Source, WaitStatus, WallTime,
+    Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, Enforcement,
+    EnforcementAction, EntryKind, EntryLeader, Event, Exec, ExecutedFile, Exit, Failure, FileFacts,
+    FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader, Loss, LossKind,
+    LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WaitStatus, WallTime,
 };
 
 /// 2026-11-24T08:00:00.123456789Z.
@@ -115,7 +115,11 @@ fn exec() -> Exec {
         interpreter: Some(file("/usr/bin/python3")),
         ancestry: vec![parent()],
         ancestry_cut: true,
-        failure: Some(Failure { errno: 13, denied_by: Some(DeniedBy::SecurityModule) }),
+        failure: Some(Failure { errno: 1, denied_by: Some(DeniedBy::Shipper) }),
+        enforcement: Some(Enforcement {
+            rule: "exec.user-owned".to_owned(),
+            action: EnforcementAction::Denied,
+        }),
         container_id: Some("c0ffee".to_owned()),
         container: Some(Arc::new(Container {
             runtime: Some("containerd".into()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::recent::Recent;
 use super::wire::{Field, Fields, small};
-use super::{CodecError, failure, file};
+use super::{CodecError, enforcement, failure, file};
 use crate::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader, Event,
     Exec, Host, Id, InsideIds, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process,
@@ -72,6 +72,7 @@ impl Decoder {
         let (mut known_container, mut entry) = (None, None);
         let mut ancestry = Vec::new();
         let (mut ancestry_cut, mut failed) = (false, None);
+        let (mut rule, mut action) = (None, None);
         for field in Fields::new(bytes) {
             let field = field?;
             match field.number {
@@ -91,6 +92,8 @@ impl Decoder {
                 14 => failed = Some(failure::decode(field.bytes()?)?),
                 15 => known_container = Some(self.container(field.bytes()?)?),
                 16 => entry = Some(self.entry_leader(field.bytes()?)?),
+                70 => rule = Some(field.text()?),
+                71 => action = Some(field.uint()?),
                 _ => {}
             }
         }
@@ -111,6 +114,7 @@ impl Decoder {
             container: known_container,
             entry_leader: entry,
             failure: failed,
+            enforcement: enforcement::decode(rule, action)?,
         })
     }
 

@@ -16,6 +16,7 @@ pub(super) fn encode(message: &mut Message<'_>, failure: &Failure) {
 fn denied_by(by: DeniedBy) -> u64 {
     match by {
         DeniedBy::SecurityModule => 1,
+        DeniedBy::Shipper => 2,
     }
 }
 
@@ -36,6 +37,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Failure, CodecError> {
 fn read_denied_by(number: u64) -> Result<DeniedBy, CodecError> {
     match number {
         1 => Ok(DeniedBy::SecurityModule),
+        2 => Ok(DeniedBy::Shipper),
         _ => Err(CodecError::Unknown("failure.denied_by")),
     }
 }

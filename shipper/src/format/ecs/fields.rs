@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::super::text::{self, Long, Shown};
-use crate::event::{Bytes, Event, Exec, ExecutedFile, Exit, Host, Id, Loss, WallTime};
+use crate::event::{Bytes, Enforcement, Event, Exec, ExecutedFile, Exit, Host, Id, Loss, WallTime};
 
 /// What tells the kinds of events apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl<'a> EventFields<'a> {
             types: &["start"],
             action: Class::EXEC.action,
             outcome: Some(if exec.failure.is_some() { "failure" } else { "success" }),
-            reason: None,
+            reason: exec.enforcement.as_ref().map(Enforcement::sentence),
             id: exec.id,
             created: Some(exec.read),
             sequence: Some(Long(exec.sequence)),

@@ -7,7 +7,8 @@ use super::capabilities::{CapabilityNames, CapabilitySets, SecureBits};
 use super::fields::Hash;
 use super::{Facts, ParentFields, some};
 use crate::event::{
-    Ancestor, Args, Credentials, DeniedBy, Exec, ExecutedFile, HashMissing, InsideIds, Layer, Path,
+    Ancestor, Args, Credentials, DeniedBy, Enforcement, Exec, ExecutedFile, HashMissing, InsideIds,
+    Layer, Path,
 };
 
 /// Everything under `shipper.`.
@@ -45,6 +46,8 @@ pub(super) struct Own<'a> {
     audit_session: Option<Shown<u32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<OwnFailure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enforcement: Option<OwnEnforcement<'a>>,
     namespaces: Namespaces,
     cgroup: Cgroup<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,6 +186,12 @@ struct OwnFailure {
 }
 
 #[derive(Serialize)]
+struct OwnEnforcement<'a> {
+    rule: &'a str,
+    action: &'static str,
+}
+
+#[derive(Serialize)]
 struct Namespaces {
     mnt: u32,
     pid: u32,
@@ -233,6 +242,9 @@ impl<'a> Own<'a> {
             failure: exec.failure.as_ref().map(|failure| OwnFailure {
                 errno: failure.errno,
                 denied_by: failure.denied_by.map(DeniedBy::as_str),
+            }),
+            enforcement: exec.enforcement.as_ref().map(|Enforcement { rule, action }| {
+                OwnEnforcement { rule, action: action.as_str() }
             }),
             namespaces: Namespaces::new(&process.namespaces),
             cgroup: Cgroup { id: Shown(process.cgroup_id), path: Text(&process.cgroup) },

@@ -141,6 +141,7 @@ pub fn exec(key: Key) -> Event {
         container: None,
         entry_leader: None,
         failure: None,
+        enforcement: None,
     }))
 }
 
