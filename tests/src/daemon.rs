@@ -151,7 +151,7 @@ pub fn build() -> anyhow::Result<()> {
     static BUILT: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     let built = *BUILT.get_or_init(|| {
         std::env::var_os("SHIPPER_BIN").is_some()
-            || Command::new(env!("CARGO"))
+            || crate::cargo()
                 .args(["build", "--quiet", "--package", "shipper", "--bin", "shipper"])
                 .args((PROFILE == "release").then_some("--release"))
                 .status()

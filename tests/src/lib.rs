@@ -21,6 +21,24 @@ pub mod spooled;
 pub mod tiny;
 pub mod tracefs;
 
+/// cargo, as whoever called the tests would call it. What it tells a test of its package would make
+/// build scripts that read the same names run again, and build all that follows from them anew: there
+/// and back with each test.
+#[must_use]
+pub fn cargo() -> std::process::Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(cargo);
+    let is_ours = |name: &str| {
+        name == "OUT_DIR" || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    };
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_ours) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Says that the calling test is skipped on this machine, and why; the test returns afterwards.
 ///
 /// # Panics

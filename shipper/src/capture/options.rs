@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use common::maps::{FAILURES_ALL, FAILURES_DENIED, FAILURES_NONE};
 
+use super::filters::Filters;
 use super::layout::KERNEL_BTF;
 use super::pins::PIN_DIR;
 
@@ -70,6 +71,8 @@ pub struct Options {
     /// Where fexit is not allowed, failed execs are seen by the tracepoints of the system calls, which
     /// put every system call of every process on a slower path.
     pub syscall_tracepoints: bool,
+    /// What is left out in the kernel.
+    pub filters: Filters,
     /// The kernel's BTF.
     pub btf: PathBuf,
     /// Fields treated as missing, `struct.member`: for tests of the fallbacks.
@@ -90,6 +93,7 @@ impl Default for Options {
             argv_bytes_max: 32 << 10,
             failures: Failures::Denied,
             syscall_tracepoints: false,
+            filters: Filters::default(),
             btf: PathBuf::from(KERNEL_BTF),
             hidden_fields: Vec::new(),
             pin: false,

@@ -11,7 +11,11 @@ use super::kafka::check::{is_broker, is_line, is_token_url, topic_problem};
 use super::kafka::model::{
     BROKER_FORMAT, LINE_FORMAT, OPTION_FORMAT, OptionValue, TOKEN_URL_FORMAT, TOPIC_FORMAT,
 };
-use super::model::{DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT, SINK_NAME_FORMAT};
+use super::model::{
+    CGROUP_PATH_EXPECTED, CGROUP_PATH_FORMAT, DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT,
+    PROGRAM_PATH_EXPECTED, PROGRAM_PATH_FORMAT, SINK_NAME_FORMAT, UIDS_EXPECTED, UIDS_FORMAT, Uids,
+    is_cgroup_path,
+};
 use super::secret::VARIABLE_FORMAT;
 use super::tree::{Node, Value};
 use super::units::{
@@ -31,6 +35,9 @@ pub(super) enum Scalar {
     SinkName,
     FilePath,
     DirectoryPath,
+    Uids,
+    CgroupPath,
+    ProgramPath,
     Broker,
     Topic,
     TokenUrl,
@@ -55,6 +62,9 @@ impl Scalar {
             (Some(SINK_NAME_FORMAT), _) => Some(Scalar::SinkName),
             (Some(FILE_PATH_FORMAT), _) => Some(Scalar::FilePath),
             (Some(DIRECTORY_PATH_FORMAT), _) => Some(Scalar::DirectoryPath),
+            (Some(UIDS_FORMAT), _) => Some(Scalar::Uids),
+            (Some(CGROUP_PATH_FORMAT), _) => Some(Scalar::CgroupPath),
+            (Some(PROGRAM_PATH_FORMAT), _) => Some(Scalar::ProgramPath),
             (Some(BROKER_FORMAT), _) => Some(Scalar::Broker),
             (Some(TOPIC_FORMAT), _) => Some(Scalar::Topic),
             (Some(TOKEN_URL_FORMAT), _) => Some(Scalar::TokenUrl),
@@ -82,6 +92,13 @@ impl Check<'_> {
             Some(Scalar::FilePath) => self.named(node, path, is_file_path, "the path of a file"),
             Some(Scalar::DirectoryPath) => {
                 self.named(node, path, is_directory_path, "the path of a directory")
+            }
+            Some(Scalar::Uids) => self.uids(node, path),
+            Some(Scalar::CgroupPath) => {
+                self.named(node, path, is_cgroup_path, CGROUP_PATH_EXPECTED)
+            }
+            Some(Scalar::ProgramPath) => {
+                self.named(node, path, is_program_path, PROGRAM_PATH_EXPECTED)
             }
             Some(Scalar::Broker) => self.broker(node, path),
             Some(Scalar::Topic) => self.topic(node, path),
@@ -125,6 +142,17 @@ impl Check<'_> {
         };
         if !valid {
             self.bad(node, path, FREE_SPACE_EXPECTED, "");
+        }
+    }
+
+    fn uids(&mut self, node: &Node, path: &str) {
+        let valid = match &node.value {
+            Value::Integer(uid) => u32::try_from(*uid).is_ok(),
+            Value::Text(text) => text.parse::<Uids>().is_ok(),
+            _ => false,
+        };
+        if !valid {
+            self.bad(node, path, UIDS_EXPECTED, "");
         }
     }
 
@@ -251,6 +279,10 @@ fn is_sink_name(name: &str) -> bool {
 pub(super) fn is_file_path(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     path.len() <= PATH_BYTES_MAX && !path.contains('\0') && !matches!(name, "" | "." | "..")
+}
+
+fn is_program_path(path: &str) -> bool {
+    path.starts_with('/') && is_file_path(path)
 }
 
 fn is_directory_path(path: &str) -> bool {

@@ -340,6 +340,8 @@ struct LossFields<'a> {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     sink: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup: Option<Text<'a>>,
     count: Long,
     first: WallTime,
     last: WallTime,
@@ -359,6 +361,7 @@ impl<'a> LossDocument<'a> {
                     stage: loss.stage.as_str(),
                     kind: loss.kind.as_str(),
                     sink: loss.sink.as_deref(),
+                    cgroup: loss.cgroup.as_deref().map(Text),
                     count: Long(loss.count),
                     first: loss.first,
                     last: loss.last,

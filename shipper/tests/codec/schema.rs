@@ -288,6 +288,8 @@ pub struct Loss {
     pub last: u64,
     #[prost(string, optional, tag = "9")]
     pub sink: Option<String>,
+    #[prost(bytes, optional, tag = "80")]
+    pub cgroup: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -395,6 +397,8 @@ pub struct LaterLoss {
     pub last: u64,
     #[prost(string, optional, tag = "9")]
     pub sink: Option<String>,
+    #[prost(bytes, optional, tag = "80")]
+    pub cgroup: Option<Vec<u8>>,
     #[prost(sint64, optional, tag = "77")]
     pub added: Option<i64>,
 }
