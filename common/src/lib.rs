@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod enforce;
+pub mod filters;
 pub mod limits;
 pub mod maps;
 pub mod offsets;
@@ -42,4 +43,20 @@ pub mod names {
     pub const OFFSETS: &str = "OFFSETS";
     /// Read-only global: limits set by the operator.
     pub const SETTINGS: &str = "SETTINGS";
+    /// Read-only global: what the operator excludes.
+    pub const FILTERS: &str = "FILTERS";
+    /// Array of one: what was left out, `filters::LeftOut`.
+    pub const LEFT_OUT: &str = "LEFT_OUT";
+    /// Hash: files whose processes are left out with their descendants.
+    pub const TREE_FILES: &str = "TREE_FILES";
+    /// Hash: processes of excluded trees.
+    pub const TREES: &str = "TREES";
+    /// Hash: the steps to excluded cgroups.
+    pub const CGROUP_NAMES: &str = "CGROUP_NAMES";
+    /// LRU hash: whether a cgroup is excluded.
+    pub const CGROUPS: &str = "CGROUPS";
+    /// Hash: what each limited cgroup has had.
+    pub const LIMITS: &str = "LIMITS";
+    /// Array: scratch memory for walks of cgroups, several a CPU.
+    pub const WALKS: &str = "WALKS";
 }

@@ -19,6 +19,10 @@ pub const NAME_BYTES_MAX: u32 = 256;
 /// Levels of the cgroup tree walked from the leaf.
 pub const CGROUP_DEPTH_MAX: u32 = 16;
 
+/// Most bytes of the path of a cgroup that a limit is told with, a power of two. A longer one ends
+/// early, at its root's side.
+pub const CGROUP_PATH_BYTES: usize = 1024;
+
 /// Arguments of a failed exec that are read. They are read one by one, and each step is the
 /// verifier's to follow.
 pub const FAILURE_ARGS_MAX: u32 = 128;

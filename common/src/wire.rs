@@ -114,8 +114,8 @@ wire_struct! {
         /// What wait(2) shows the parent: exit status shifted left by 8, or the signal in the low 7
         /// bits with 0x80 for a core file.
         pub exit_code: u32,
-        /// Zero.
-        pub reserved: u32,
+        /// Not 0: it is no event, since it is left out (`filters`).
+        pub left_out: u32,
     }
 }
 

@@ -7,6 +7,7 @@ use common::limits::{ARGV_BYTES_MAX, ARGV_CHUNK_BYTES, HEAP_BYTES};
 use common::maps::ExecScratch;
 use common::wire::{EXEC_ARGV_FAULT, EXEC_INTERPRETED, RecordKind, Span};
 
+use crate::filter::leaves_out_exec;
 use crate::layout::settings;
 use crate::maps::{self, SCRATCH};
 use crate::read::{field, field_or_zero, opaque};
@@ -26,6 +27,9 @@ pub fn shipper_exec(ctx: RawTracePointContext) -> i32 {
 
 /// `None` only before the record got its number.
 fn try_exec(task: u64, old_tid: u32, bprm: u64) -> Option<()> {
+    if leaves_out_exec(task, old_tid, bprm) {
+        return Some(());
+    }
     let scratch = SCRATCH.get_ptr_mut(cpu())?;
     begin(scratch, task, old_tid)?;
     // SAFETY: this CPU's buffer; the program is never entered twice on a CPU.

@@ -4,6 +4,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use common::wire::{Exit, Header, RecordKind};
 
+use crate::filter::leaves_out_end;
 use crate::maps;
 use crate::read::field;
 use crate::task::process_id;
@@ -44,10 +45,14 @@ fn try_exit(task: u64) -> Option<()> {
     if live != 0 {
         return None; // Other threads go on.
     }
+    let left_out = leaves_out_end(task);
     // From here on a failure leaves a gap in the numbers.
     let header = maps::header(RecordKind::Exit, size_of::<Record>() as u32)?;
-    let exit =
-        Exit { process: process_id(task)?, exit_code: exit_code(task, signal)?, reserved: 0 };
+    let exit = Exit {
+        process: process_id(task)?,
+        exit_code: exit_code(task, signal)?,
+        left_out: left_out.into(),
+    };
     maps::send(RecordKind::Exit, &Record { header, exit });
     Some(())
 }

@@ -16,6 +16,7 @@ use common::maps::{Attempt, ExecScratch, FAILURES_ALL, FAILURES_NONE};
 use common::offsets::SYSCALL_ARGUMENTS;
 use common::wire::{AT_FDCWD, EXEC_ARGV_CUT, EXEC_ARGV_FAULT, RecordKind, Span};
 
+use crate::filter::leaves_out_failure;
 use crate::layout::{constant, settings};
 use crate::maps::{self, ATTEMPTS, FAILURES, PENDING};
 use crate::read::{field, read_or_zero};
@@ -199,9 +200,12 @@ fn is_wanted(attempt: &Attempt, errno: u32) -> bool {
 #[inline(always)]
 fn try_failure(kind: RecordKind, attempt: &Attempt, errno: u32) -> Option<()> {
     let program = kind as u32 - RecordKind::FailedExecve as u32;
-    let scratch = FAILURES.get_ptr_mut(program * settings().cpus + cpu())?;
     // SAFETY: helper without arguments.
     let task = unsafe { bpf_get_current_task() };
+    if leaves_out_failure(task, program) {
+        return Some(());
+    }
+    let scratch = FAILURES.get_ptr_mut(program * settings().cpus + cpu())?;
     begin(scratch, task, thread())?;
     // SAFETY: this program's buffer on this CPU; it is never entered twice there.
     let s: &mut ExecScratch = unsafe { &mut *scratch };

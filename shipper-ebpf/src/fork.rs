@@ -4,6 +4,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use common::wire::{Fork, Header, RecordKind};
 
+use crate::filter::forked;
 use crate::maps;
 use crate::read::field;
 use crate::task::process_id;
@@ -28,6 +29,7 @@ fn try_fork(parent: u64, child: u64) -> Option<()> {
     if pid != tgid {
         return None; // A thread.
     }
+    forked(parent, child);
     // From here on a failure leaves a gap in the numbers.
     let header = maps::header(RecordKind::Fork, size_of::<Record>() as u32)?;
     let fork = Fork { parent: process_id(parent)?, child: process_id(child)? };

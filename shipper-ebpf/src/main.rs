@@ -19,11 +19,13 @@
 // BPF needs inline assembly to keep the compiler from removing bounds checks the verifier wants.
 #![feature(asm_experimental_arch)]
 
+mod cgroup;
 mod enforce;
 mod exec;
 mod exit;
 mod failure;
 mod file;
+mod filter;
 mod fork;
 mod hook;
 mod layout;

@@ -2,7 +2,10 @@
 
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use common::filters::{
+    Bucket, CgroupKey, CgroupName, CgroupPlace, CgroupWalk, FileKey, LeftOut, ProcessKey,
+};
 use common::maps::{Attempt, Counter, ExecScratch, Pending};
 use common::wire::{Header, RECORD_KINDS, RecordKind, WIRE_VERSION};
 
@@ -38,6 +41,36 @@ pub static BLANK: Array<Pending> = Array::with_max_entries(1, 0);
 /// By `RecordKind`. One program writes each, so that no two writers meet on a CPU.
 #[map]
 pub static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(RECORD_KINDS as u32, 0);
+
+// The loader sets how many entries each of these has: one where its filter is not asked for.
+
+/// What was left out, of all CPUs.
+#[map]
+pub static LEFT_OUT: Array<LeftOut> = Array::with_max_entries(1, 0);
+
+/// Files whose processes are left out with their descendants. The loader fills it.
+#[map]
+pub static TREE_FILES: HashMap<FileKey, u32> = HashMap::with_max_entries(1, 0);
+
+/// Processes of excluded trees. The loader adds those that lived before.
+#[map]
+pub static TREES: HashMap<ProcessKey, u32> = HashMap::with_max_entries(1, 0);
+
+/// The steps to excluded cgroups. The loader fills it.
+#[map]
+pub static CGROUP_NAMES: HashMap<CgroupName, CgroupPlace> = HashMap::with_max_entries(1, 0);
+
+/// Whether a cgroup is excluded: 0 or 1.
+#[map]
+pub static CGROUPS: LruHashMap<CgroupKey, u32> = LruHashMap::with_max_entries(1, 0);
+
+/// What each limited cgroup has had. The daemon takes away those that rest.
+#[map]
+pub static LIMITS: HashMap<CgroupKey, Bucket> = HashMap::with_max_entries(1, 0);
+
+/// By program and CPU, as `FAILURES` is.
+#[map]
+pub static WALKS: Array<CgroupWalk> = Array::with_max_entries(1, 0);
 
 /// Numbers a record. The number is taken before anything can fail, so that a record that does not
 /// reach the ring leaves a gap.

@@ -59,7 +59,7 @@ pub fn read_credentials(cred: u64, out: *mut Credentials) -> u64 {
 
 /// The `upid` of a `struct pid` at its innermost level.
 #[inline(always)]
-fn innermost_upid(pid: u64) -> Option<u64> {
+pub fn innermost_upid(pid: u64) -> Option<u64> {
     let level: u32 = field!(pid, pid_level)?;
     let numbers = offset!(pid_numbers);
     if numbers == MISSING || level > 32 {
@@ -214,15 +214,21 @@ pub fn read_id_maps(task: u64, scratch: *mut ExecScratch) -> u64 {
     0
 }
 
-/// The cgroup's id and its names from the leaf up: of the unified hierarchy, or, where the task
-/// sits at its root (cgroup v1, hybrid), of the pids controller.
-#[inline(never)]
-pub fn read_cgroup(task: u64, scratch: *mut ExecScratch) -> u64 {
-    // SAFETY: the caller's map value.
-    let scratch = unsafe { &mut *scratch };
+/// The cgroup a task is in.
+pub struct Cgroup {
+    /// Its `kernfs_node`; 0 where it cannot be told.
+    pub node: u64,
+    /// 0 in the unified hierarchy, 1 in that of the pids controller.
+    pub hierarchy: u64,
+}
+
+/// The cgroup of the unified hierarchy, or, where the task sits at its root (cgroup v1, hybrid), of the
+/// pids controller.
+#[inline(always)]
+pub fn cgroup_of(task: u64) -> Cgroup {
     let set: u64 = field_or_zero!(task, task_cgroups);
     let unified: u64 = field_or_zero!(set, css_set_dfl_cgrp);
-    let mut node: u64 = field_or_zero!(unified, cgroup_kn);
+    let node: u64 = field_or_zero!(unified, cgroup_kn);
     let parent: u64 = field_or_zero!(node, kernfs_parent);
     let pids = word!(pids_subsystem);
     let subsys = offset!(css_set_subsys);
@@ -231,9 +237,18 @@ pub fn read_cgroup(task: u64, scratch: *mut ExecScratch) -> u64 {
         let v1: u64 = field_or_zero!(css, css_cgroup);
         let v1_node: u64 = field_or_zero!(v1, cgroup_kn);
         if v1_node != 0 {
-            node = v1_node;
+            return Cgroup { node: v1_node, hierarchy: 1 };
         }
     }
+    Cgroup { node, hierarchy: 0 }
+}
+
+/// The cgroup's id and its names from the leaf up.
+#[inline(never)]
+pub fn read_cgroup(task: u64, scratch: *mut ExecScratch) -> u64 {
+    // SAFETY: the caller's map value.
+    let scratch = unsafe { &mut *scratch };
+    let Cgroup { mut node, .. } = cgroup_of(task);
     scratch.exec.cgroup_id = field_or_zero!(node, kernfs_id);
 
     let begin = scratch.used;

@@ -38,7 +38,7 @@ pub enum Event {
     Exec(Box<Exec>),
     /// A process ended.
     Exit(Box<Exit>),
-    /// Records were lost, and how many.
+    /// Records were lost or left out, and how many.
     Loss(Loss),
 }
 

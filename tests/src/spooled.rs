@@ -167,6 +167,7 @@ fn event(number: u64) -> Event {
         stage: LossStage::RingFull,
         kind: LossKind::Exec,
         sink: None,
+        cgroup: None,
         count: number + 1,
         first: WallTime(0),
         last: WallTime(0),

@@ -13,7 +13,9 @@ use super::canary::{Canaries, Canary, FailedCanary, Seen};
 use super::enforcing::Enforcing;
 use super::error::EnforceError;
 use super::failing;
+use super::filters::Rules;
 use super::layout::KernelLayout;
+use super::left_out::Account;
 use super::load::{self, Attached};
 use super::source::Source;
 use super::{Capture, CaptureError, Failures, FailuresSeen, Mode, ModeError, Options};
@@ -45,14 +47,22 @@ impl Fresh {
     pub fn load(
         options: &Options,
         layout: &KernelLayout,
+        rules: &Rules,
         cpus: u32,
         pins: Option<&Path>,
     ) -> Result<Fresh, CaptureError> {
-        let mut ebpf = load::load(options, layout, cpus)?;
+        let mut ebpf = load::load(options, layout, rules, cpus)?;
         let ring = load::take_map(&mut ebpf, names::RING)?;
         let counters = load::take_map(&mut ebpf, names::COUNTERS)?;
+        let left_out = load::take_map(&mut ebpf, names::LEFT_OUT)?;
+        let limits = load::take_map(&mut ebpf, names::LIMITS)?;
         if let Some(dir) = pins {
-            for (map, name) in [(&ring, "ring"), (&counters, "counters")] {
+            for (map, name) in [
+                (&ring, "ring"),
+                (&counters, "counters"),
+                (&left_out, "left-out"),
+                (&limits, "limits"),
+            ] {
                 let path = dir.join(name);
                 map.pin(&path).map_err(|error| {
                     PinError::on("pinning", &path)(std::io::Error::other(error))
@@ -64,8 +74,10 @@ impl Fresh {
             None => None,
         };
         let mut source = Source::new(&ring, Some(counters), cpus, boot_now_ns())?;
+        source.account_for(Account::new(left_out, limits, boot_now_ns())?);
         let base = load::attach_base(&mut ebpf)?;
         source.watch(base.programs);
+        rules.mark_running(&mut ebpf)?;
         Ok(Fresh {
             ebpf,
             _ring: ring,
@@ -85,6 +97,7 @@ impl Fresh {
         mut self,
         options: &Options,
         layout: KernelLayout,
+        rules: Rules,
     ) -> Result<(Ebpf, Capture), CaptureError> {
         let wanted: &[Mode] = match &options.mode {
             // The only one that can refuse.
@@ -107,7 +120,7 @@ impl Fresh {
             }
             self.source.ring().rewind();
             self.canaries.ended(boot_now_ns());
-            let mut capture = Capture::over(self.source, layout, mode);
+            let mut capture = Capture::over(self.source, layout, rules, mode);
             capture.attached = self.attached;
             capture.canaries = self.canaries;
             capture.enforcing = self.enforcing;

@@ -13,6 +13,7 @@ use common::wire::RecordKind;
 
 use super::bpffs::PinError;
 use super::enforce::Enforce;
+use super::filters::Rules;
 use super::layout::KernelLayout;
 use super::{CaptureError, Failures, Mode, ModeError, Options, failing};
 
@@ -36,7 +37,12 @@ const BASE: [(RecordKind, &str, &str); 3] = [
 ];
 
 /// Creates the maps and parses the programs; nothing runs yet.
-pub fn load(options: &Options, layout: &KernelLayout, cpus: u32) -> Result<Ebpf, CaptureError> {
+pub fn load(
+    options: &Options,
+    layout: &KernelLayout,
+    rules: &Rules,
+    cpus: u32,
+) -> Result<Ebpf, CaptureError> {
     let settings = [options.argv_bytes_max, options.failures.word(), cpus];
     let failing = if options.failures == Failures::None { 1 } else { failing::PROGRAMS };
     let pending = PENDING_MIN.max(PENDING_PER_CPU.saturating_mul(cpus));
@@ -52,13 +58,18 @@ pub fn load(options: &Options, layout: &KernelLayout, cpus: u32) -> Result<Ebpf,
         .map_max_entries(names::FAILURES, failing.saturating_mul(cpus))
         .map_max_entries(names::ATTEMPTS, pending)
         .map_max_entries(names::PENDING, pending);
-    loader.load(OBJECT).map_err(refused)
+    rules.configure(&mut loader, cpus);
+    let mut ebpf = loader.load(OBJECT).map_err(refused)?;
+    rules.fill(&mut ebpf)?;
+    Ok(ebpf)
 }
 
 /// Takes a map out of the loaded object.
 pub fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<MapData, CaptureError> {
     match ebpf.take_map(name) {
-        Some(Map::RingBuf(data) | Map::PerCpuArray(data)) => Ok(data),
+        Some(
+            Map::RingBuf(data) | Map::PerCpuArray(data) | Map::Array(data) | Map::HashMap(data),
+        ) => Ok(data),
         _ => Err(CaptureError::Ring(format!("the object has no map {name}"))),
     }
 }

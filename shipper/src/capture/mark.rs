@@ -4,13 +4,16 @@
 use common::wire::RECORD_KINDS;
 use sha2::{Digest, Sha256};
 
+use super::left_out::LEFT_OUT_COUNTERS;
+
 /// Bytes of a mark.
-pub const MARK_BYTES: usize = 8 * (2 + 2 * RECORD_KINDS);
+pub const MARK_BYTES: usize = 8 * (2 + 2 * RECORD_KINDS + LEFT_OUT_COUNTERS);
 
 /// A mark as numbers.
 ///
 /// As bytes, little-endian: identity of the ring (8), position (8), losses reported by kind (8
-/// each), skipped runs reported by kind (8 each).
+/// each), skipped runs reported by kind (8 each), what was left out and told by reason and subject
+/// (8 each).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Of which ring.
@@ -21,6 +24,8 @@ pub struct Mark {
     pub reported: [u64; RECORD_KINDS],
     /// Runs of the programs that the kernel skipped and that were reported, by kind.
     pub misses_reported: [u64; RECORD_KINDS],
+    /// What was left out and told, by reason and subject.
+    pub left_out_told: [u64; LEFT_OUT_COUNTERS],
 }
 
 impl Mark {
@@ -28,8 +33,11 @@ impl Mark {
     #[must_use]
     pub fn to_bytes(self) -> [u8; MARK_BYTES] {
         let mut bytes = [0; MARK_BYTES];
-        let words =
-            [self.ring, self.position].into_iter().chain(self.reported).chain(self.misses_reported);
+        let words = [self.ring, self.position]
+            .into_iter()
+            .chain(self.reported)
+            .chain(self.misses_reported)
+            .chain(self.left_out_told);
         for (target, word) in bytes.chunks_exact_mut(8).zip(words) {
             target.copy_from_slice(&word.to_le_bytes());
         }
@@ -47,6 +55,7 @@ impl Mark {
             position: word(1),
             reported: std::array::from_fn(|kind| word(2 + kind)),
             misses_reported: std::array::from_fn(|kind| word(2 + RECORD_KINDS + kind)),
+            left_out_told: std::array::from_fn(|counter| word(2 + 2 * RECORD_KINDS + counter)),
         })
     }
 }
@@ -74,6 +83,7 @@ mod tests {
             position: 1 << 40,
             reported: [1, 2, 3, 4, 5, 6, 7],
             misses_reported: [8, 9, 10, 11, 12, 13, 14],
+            left_out_told: std::array::from_fn(|counter| 15 + counter as u64),
         };
         assert_eq!(Mark::from_bytes(&mark.to_bytes()), Some(mark));
         assert_eq!(Mark::from_bytes(&[]), None);

@@ -6,6 +6,8 @@
 
 mod enforce;
 mod options;
+mod filters;
+mod trees;
 mod error;
 pub mod privileges;
 pub mod layout;
@@ -22,6 +24,7 @@ mod mapping;
 mod ring;
 mod counters;
 mod loss;
+mod left_out;
 mod mark;
 mod state;
 mod source;
@@ -37,6 +40,8 @@ pub use canary::CANARY_ARGUMENT;
 pub use enforce::{Deny, DenyRule, Enforce};
 pub use enforcing::{EnforcementSeen, EnforcementState, seen as enforcement};
 pub use error::{CaptureError, EnforceError, ModeError};
+pub use filters::{Filters, Namespace, RateLimit};
+pub use left_out::LeftOut;
 pub use loss::{Gap, Lost, LostStage, Reading};
 pub use mark::MARK_BYTES;
 pub use options::{Failures, Mode, Options};
@@ -47,8 +52,10 @@ pub use watched::forbid_nothing_vital;
 use bpffs::Lock;
 use canary::Canaries;
 use enforcing::Enforcing;
+use filters::Rules;
 use fresh::Fresh;
 use layout::KernelLayout;
+use left_out::Telling;
 use load::Attached;
 use mark::Mark;
 use overlap::Overlap;
@@ -75,6 +82,8 @@ pub struct Capture {
     pub failures: FailuresSeen,
     /// Deny rules at work.
     enforcing: Option<Enforcing>,
+    /// What the programs leave out, with the files that its trees begin with held open.
+    rules: Rules,
     /// Whose records in the newest ring are no events.
     canaries: Canaries,
     /// Held while pins are used.
@@ -116,12 +125,13 @@ impl Capture {
             rustix::process::Rlimit { current: None, maximum: None },
         );
         let cpus = possible_cpus()?;
+        let rules = Rules::prepare(&options.filters)?;
         let capture = if options.pin {
-            Self::start_pinned(options, layout, cpus)?
+            Self::start_pinned(options, layout, rules, cpus)?
         } else {
             warn_of_pins(&options.pin_dir);
-            let fresh = Fresh::load(options, &layout, cpus, None)?;
-            let (_, capture) = fresh.prove(options, layout)?;
+            let fresh = Fresh::load(options, &layout, &rules, cpus, None)?;
+            let (_, capture) = fresh.prove(options, layout, rules)?;
             capture
         };
         memory::give_back();
@@ -131,18 +141,19 @@ impl Capture {
     fn start_pinned(
         options: &Options,
         layout: KernelLayout,
+        rules: Rules,
         cpus: u32,
     ) -> Result<Self, CaptureError> {
         bpffs::prepare(&options.pin_dir)?;
         let lock = bpffs::lock(&options.pin_dir)?;
-        let fingerprint = pins::fingerprint(load::OBJECT, options, &layout.words, cpus);
+        let fingerprint = pins::fingerprint(load::OBJECT, options, &layout.words, &rules, cpus);
         let mut old = PinSet::all(&options.pin_dir)?;
         let known = old.last().and_then(|set| set.mode_if_made_for(&fingerprint));
         let mut capture = if let Some(mode) = known
             && let Some(set) = old.pop()
         {
             tracing::info!("capture went on in the kernel since the last run, and is taken over");
-            let mut capture = Capture::over(adopt(&set, cpus)?, layout, mode);
+            let mut capture = Capture::over(adopt(&set, cpus)?, layout, rules, mode);
             if let Some(enforce) = &options.enforce {
                 capture.enforcing = Some(Enforcing::adopt(set.dir(), enforce)?);
             }
@@ -150,8 +161,8 @@ impl Capture {
         } else {
             // The new programs first: what happens meanwhile is seen twice rather than never.
             let new = NewSet::begin(&options.pin_dir)?;
-            let fresh = Fresh::load(options, &layout, cpus, Some(new.dir()))?;
-            let (mut ebpf, mut capture) = fresh.prove(options, layout)?;
+            let fresh = Fresh::load(options, &layout, &rules, cpus, Some(new.dir()))?;
+            let (mut ebpf, mut capture) = fresh.prove(options, layout, rules)?;
             capture.newest().keep_state(new.dir(), cpus)?;
             load::pin(&mut ebpf, std::mem::take(&mut capture.attached), new.dir())?;
             new.finish(capture.mode, &fingerprint, &old)?;
@@ -172,7 +183,7 @@ impl Capture {
         Ok(capture)
     }
 
-    fn over(source: Source, layout: KernelLayout, mode: Mode) -> Capture {
+    fn over(source: Source, layout: KernelLayout, rules: Rules, mode: Mode) -> Capture {
         Capture {
             sources: VecDeque::from([source]),
             old: Vec::new(),
@@ -184,6 +195,7 @@ impl Capture {
             passed_over: Vec::new(),
             failures: FailuresSeen::NotAskedFor,
             enforcing: None,
+            rules,
             canaries: Canaries::default(),
             lock: None,
         }
@@ -376,6 +388,32 @@ impl Capture {
         if let Some(enforcing) = &mut self.enforcing {
             enforcing.tick();
         }
+    }
+
+    /// Accounts for what the programs left out, as [`Capture::losses`] does for what did not arrive, and
+    /// before that is asked. `ending`: this is the last time.
+    ///
+    /// # Errors
+    /// The kernel's counters cannot be read.
+    pub fn left_out(
+        &mut self,
+        now_boot_ns: u64,
+        ending: bool,
+    ) -> Result<Vec<LeftOut>, CaptureError> {
+        let telling = match ending {
+            _ if self.is_catching_up() => Telling::Last,
+            true if !self.is_pinned() => Telling::Last,
+            true => Telling::All,
+            false => Telling::Due,
+        };
+        let Some(source) = self.sources.front_mut() else { return Ok(Vec::new()) };
+        source.left_out(now_boot_ns, telling)
+    }
+
+    /// Scripts that begin an excluded tree: in mode tracepoint none is told from other scripts of its
+    /// interpreter.
+    pub fn tree_scripts(&self) -> impl Iterator<Item = &Path> {
+        self.rules.scripts()
     }
 
     /// Detaches the programs, unless they are pinned. What is in the ring can still be read.

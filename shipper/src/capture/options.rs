@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use common::maps::{FAILURES_ALL, FAILURES_DENIED, FAILURES_NONE};
 
 use super::enforce::Enforce;
+use super::filters::Filters;
 use super::layout::KERNEL_BTF;
 use super::pins::PIN_DIR;
 
@@ -73,6 +74,8 @@ pub struct Options {
     pub syscall_tracepoints: bool,
     /// Deny rules, if there are any. They need mode lsm and failed execs to be reported.
     pub enforce: Option<Enforce>,
+    /// What is left out in the kernel.
+    pub filters: Filters,
     /// The kernel's BTF.
     pub btf: PathBuf,
     /// Fields treated as missing, `struct.member`: for tests of the fallbacks.
@@ -94,6 +97,7 @@ impl Default for Options {
             failures: Failures::Denied,
             syscall_tracepoints: false,
             enforce: None,
+            filters: Filters::default(),
             btf: PathBuf::from(KERNEL_BTF),
             hidden_fields: Vec::new(),
             pin: false,

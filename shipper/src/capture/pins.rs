@@ -1,8 +1,8 @@
 //! Sets of programs and maps that are pinned, and so go on without a process.
 //!
-//! Each set has a directory of its own: `ring`, `counters`, `state`, where there are deny rules
-//! `enforcement` and `except-cgroups`, and for each program `prog-NAME`
-//! and `link-NAME`. Its name is `gNUMBER-live-pPIN-wWIRE-MODE-FINGERPRINT`: sets are numbered in the
+//! Each set has a directory of its own: `ring`, `counters`, `left-out`, `limits`, `state`, where there
+//! are deny rules `enforcement` and `except-cgroups`, and for each program `prog-NAME` and `link-NAME`.
+//! Its name is `gNUMBER-live-pPIN-wWIRE-MODE-FINGERPRINT`: sets are numbered in the
 //! order in which they were made; `live` becomes `old` when the links are taken away; PIN is the
 //! version of this layout, WIRE that of the records. A set that is being made is called `new-...`.
 //! Whatever else a later version changes, it keeps `gNUMBER-`, `ring` and `link-`.
@@ -19,6 +19,7 @@ use common::wire::WIRE_VERSION;
 use sha2::{Digest, Sha256};
 
 use super::bpffs::PinError;
+use super::filters::Rules;
 use super::{Mode, Options};
 
 /// Where pins are, unless a test says otherwise.
@@ -207,7 +208,13 @@ impl Drop for NewSet {
 
 /// What a set of programs was made from and for: another set with the same does the same.
 #[must_use]
-pub fn fingerprint(object: &[u8], options: &Options, layout_words: &[u32], cpus: u32) -> String {
+pub fn fingerprint(
+    object: &[u8],
+    options: &Options,
+    layout_words: &[u32],
+    rules: &Rules,
+    cpus: u32,
+) -> String {
     let mut hash = Sha256::new();
     hash.update(object);
     let numbers = [
@@ -219,6 +226,9 @@ pub fn fingerprint(object: &[u8], options: &Options, layout_words: &[u32], cpus:
     ];
     for number in numbers.iter().chain(layout_words) {
         hash.update(number.to_le_bytes());
+    }
+    for word in rules.identity() {
+        hash.update(word.to_le_bytes());
     }
     hash.update(options.mode.map_or("auto", Mode::as_str));
     if let Some(enforce) = &options.enforce {
@@ -254,7 +264,7 @@ fn remove(dir: &Path) -> Result<(), PinError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::{Deny, DenyRule, Enforce, Failures};
+    use crate::capture::{Deny, DenyRule, Enforce, Failures, Filters};
 
     fn set(name: &str) -> Option<PinSet> {
         PinSet::parse(Path::new("/pins"), name)
@@ -290,6 +300,10 @@ mod tests {
     #[test]
     fn other_options_make_another_fingerprint() {
         let options = Options::default();
+        let rules = |options: &Options| Rules::prepare(&options.filters).expect("they fit");
+        let fingerprint = |object: &[u8], options: &Options, words: &[u32], cpus| {
+            super::fingerprint(object, options, words, &rules(options), cpus)
+        };
         let base = fingerprint(b"object", &options, &[1], 2);
         let small = Options { ring_buffer_bytes: 4096, ..options.clone() };
         let mode = Options { mode: Some(Mode::Lsm), ..options.clone() };
@@ -309,6 +323,8 @@ mod tests {
         assert_ne!(enforce(true, 1), enforce(false, 1));
         assert_ne!(enforce(true, 1), enforce(true, 2));
         let tracepoints = Options { syscall_tracepoints: true, ..options.clone() };
+        let filters = Filters { uids: vec![7..=7], ..Filters::default() };
+        let filtered = Options { filters, ..options.clone() };
         for other in [
             enforce(true, 1),
             fingerprint(b"other", &options, &[1], 2),
@@ -316,6 +332,7 @@ mod tests {
             fingerprint(b"object", &mode, &[1], 2),
             fingerprint(b"object", &failures, &[1], 2),
             fingerprint(b"object", &tracepoints, &[1], 2),
+            fingerprint(b"object", &filtered, &[1], 2),
             fingerprint(b"object", &options, &[2], 2),
             fingerprint(b"object", &options, &[1], 3),
         ] {

@@ -13,6 +13,7 @@ use common::wire::{RECORD_KINDS, RecordKind, WIRE_VERSION};
 use super::CaptureError;
 use super::bpffs::PinError;
 use super::counters::Counters;
+use super::left_out::{Account, LEFT_OUT_COUNTERS, LeftOut, Telling};
 use super::load;
 use super::loss::{Gap, Lost, LostStage, Reading, Sequences};
 use super::mark::{Mark, ring_identity};
@@ -21,7 +22,7 @@ use super::ring::Ring;
 use super::state::State;
 
 /// Words of [`Source::save`] before those of the numbers.
-const OWN_WORDS: usize = 2 + 2 * RECORD_KINDS;
+const OWN_WORDS: usize = 2 + 2 * RECORD_KINDS + LEFT_OUT_COUNTERS;
 
 /// A ring with its counters and its account.
 pub struct Source {
@@ -35,6 +36,8 @@ pub struct Source {
     programs: Vec<(RecordKind, ProgramFd)>,
     /// The kernel's count of runs it skipped, as far as it was reported, by kind.
     misses_reported: [u64; RECORD_KINDS],
+    /// What the programs left out; nothing when another version made them.
+    left_out: Option<Account>,
     begun_boot_ns: u64,
     accounted_boot_ns: u64,
     /// Where the account is kept beside a pinned ring.
@@ -69,6 +72,7 @@ impl Source {
             ring_full_reported: [0; RECORD_KINDS],
             programs: Vec::new(),
             misses_reported: [0; RECORD_KINDS],
+            left_out: None,
             begun_boot_ns,
             accounted_boot_ns: begun_boot_ns,
             state: None,
@@ -94,7 +98,12 @@ impl Source {
         let state = State::open(&set.dir().join("state"), words_count(cpus))?;
         let mut source = Source::new(&ring, Some(open("counters")?), cpus, 0)?;
         source.watch(load::pinned_programs(set.dir())?);
-        source.restore(&state.load());
+        let words = state.load();
+        let accounted_boot_ns = words[1];
+        let mut left_out = Account::new(open("left-out")?, open("limits")?, accounted_boot_ns)?;
+        left_out.take_over()?;
+        source.account_for(left_out);
+        source.restore(&words);
         source.state = Some(state);
         Ok(source)
     }
@@ -112,6 +121,11 @@ impl Source {
     /// More programs whose skipped runs are to be counted.
     pub fn watch(&mut self, programs: Vec<(RecordKind, ProgramFd)>) {
         self.programs.extend(programs);
+    }
+
+    /// What its programs leave out is to be told too.
+    pub fn account_for(&mut self, left_out: Account) {
+        self.left_out = Some(left_out);
     }
 
     /// When its programs were attached, nanoseconds since boot.
@@ -190,6 +204,7 @@ impl Source {
         for (own, marked) in self.misses_reported.iter_mut().zip(mark.misses_reported) {
             *own = marked.max(*own);
         }
+        self.already_told(mark.left_out_told);
         Ok(())
     }
 
@@ -207,7 +222,8 @@ impl Source {
         let own = [self.begun_boot_ns, self.accounted_boot_ns]
             .into_iter()
             .chain(self.ring_full_reported)
-            .chain(self.misses_reported);
+            .chain(self.misses_reported)
+            .chain(told(&self.left_out));
         state.save(own.chain(self.sequences.words()));
     }
 
@@ -216,7 +232,14 @@ impl Source {
         (self.begun_boot_ns, self.accounted_boot_ns) = (own[0], own[1]);
         self.ring_full_reported = std::array::from_fn(|kind| own[2 + kind]);
         self.misses_reported = std::array::from_fn(|kind| own[2 + RECORD_KINDS + kind]);
+        self.already_told(std::array::from_fn(|counter| own[2 + 2 * RECORD_KINDS + counter]));
         self.sequences.restore(numbers);
+    }
+
+    fn already_told(&mut self, told: [u64; LEFT_OUT_COUNTERS]) {
+        if let Some(left_out) = &mut self.left_out {
+            left_out.already_told(told);
+        }
     }
 
     /// Which ring this is, among all that this machine ever had.
@@ -233,7 +256,22 @@ impl Source {
             position: kept.unwrap_or(self.ring.position()),
             reported: self.sequences.reported(),
             misses_reported: self.misses_reported,
+            left_out_told: told(&self.left_out),
         }
+    }
+
+    /// What was left out and is to be told now.
+    ///
+    /// # Errors
+    /// The kernel's counters cannot be read.
+    pub fn left_out(
+        &mut self,
+        now_boot_ns: u64,
+        telling: Telling,
+    ) -> Result<Vec<LeftOut>, CaptureError> {
+        self.left_out
+            .as_mut()
+            .map_or(Ok(Vec::new()), |left_out| left_out.tell(now_boot_ns, telling))
     }
 
     /// Accounts for what did not arrive.
@@ -277,6 +315,10 @@ impl Source {
         self.accounted_boot_ns = now_boot_ns;
         Ok(lost)
     }
+}
+
+fn told(left_out: &Option<Account>) -> [u64; LEFT_OUT_COUNTERS] {
+    left_out.as_ref().map_or([0; LEFT_OUT_COUNTERS], Account::told)
 }
 
 fn words_count(cpus: u32) -> usize {

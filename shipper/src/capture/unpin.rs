@@ -8,6 +8,7 @@ use common::wire::RECORD_KINDS;
 
 use super::bpffs::{self, PinError};
 use super::fresh::boot_now_ns;
+use super::left_out::Telling;
 use super::loss::{Lost, Reading};
 use super::pins::PinSet;
 use super::source::Source;
@@ -36,6 +37,8 @@ pub struct Unpinned {
     pub unknown: u64,
     /// What was lost before and was not reported yet.
     pub lost: Vec<Lost>,
+    /// What was left out before, as configured, and was not told yet.
+    pub left_out: u64,
     /// Rings that could not be read, and why.
     pub unreadable: Vec<String>,
 }
@@ -91,6 +94,8 @@ fn count(mut source: Source, removed: &mut Unpinned) -> Result<(), CaptureError>
         }
     }
     let now = boot_now_ns();
+    let left_out = source.left_out(now, Telling::Last)?;
+    removed.left_out += left_out.iter().map(|each| each.count).sum::<u64>();
     removed.lost.extend(source.losses(now, Reading::Settled)?);
     Ok(())
 }

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 use super::CONFIG_DEFAULT;
-use crate::capture::{Failures, Mode, Options, PIN_DIR};
-use crate::config::{self, model};
+use crate::capture::{Failures, Filters, Mode, Namespace, Options, PIN_DIR, RateLimit};
+use crate::config;
+use crate::config::model::{self, NamespaceRule};
+use crate::config::settings::CaptureSettings;
 use crate::pipeline;
 
 const EXAMPLES: &str = "\
@@ -66,10 +68,31 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             model::Failures::None => Failures::None,
         },
         syscall_tracepoints: settings.capture.syscall_tracepoints,
+        filters: filters(&settings.capture),
         pin: settings.capture.pin,
         pin_dir: args.pin_dir.clone(),
         ..Options::default()
     };
     pipeline::run(&settings, &options)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn filters(capture: &CaptureSettings) -> Filters {
+    let exclude = &capture.exclude;
+    let namespace = |rule: &NamespaceRule| match *rule {
+        NamespaceRule::Pid(inode) => (Namespace::Pid, inode),
+        NamespaceRule::Mnt(inode) => (Namespace::Mnt, inode),
+        NamespaceRule::Net(inode) => (Namespace::Net, inode),
+        NamespaceRule::User(inode) => (Namespace::User, inode),
+    };
+    let limit = capture.rate_limit_per_cgroup;
+    Filters {
+        uids: exclude.uids.iter().map(|uids| uids.first..=uids.last).collect(),
+        cgroups: exclude.cgroups.iter().map(|path| path.0.clone()).collect(),
+        namespaces: exclude.namespaces.iter().map(namespace).collect(),
+        trees: exclude.trees.iter().map(|path| path.0.clone()).collect(),
+        rate_limit: limit
+            .map(|limit| RateLimit { per_second: limit.per_second, burst: limit.burst }),
+        ends: capture.exit,
+    }
 }

@@ -48,6 +48,7 @@ fn text(removed: &Unpinned) -> String {
         let count = lost.map(|lost| lost.gap.count).sum();
         line(count, &format!("{name} records were lost before that and not reported"));
     }
+    line(removed.left_out, "events were left out before that, as configured, and not told");
     line(removed.unknown, "records of another version were in it: gone");
     for reason in &removed.unreadable {
         let _ = writeln!(out, "what was in it is not known: {reason}");

@@ -140,7 +140,7 @@ pub(super) fn is_path_prefix(path: &str) -> bool {
 }
 
 /// Whether it is absolute, of plain names, and not the root itself.
-pub(super) fn is_below_root(path: &str) -> bool {
+fn is_below_root(path: &str) -> bool {
     let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
     path.strip_prefix('/').is_some_and(|names| names.split('/').all(plain))
 }

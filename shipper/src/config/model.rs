@@ -4,6 +4,7 @@
 
 mod enforce;
 mod enrich;
+mod exclude;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,10 +17,14 @@ use super::http::model::{ElasticsearchSink, HttpSink, SplunkHecSink};
 use super::kafka::model::KafkaSink;
 use super::units::{ByteSize, FreeSpace, Span};
 pub use enforce::{
-    CGROUP_FORMAT, Cgroup, Deny, Enforce, Except, PATH_PREFIX_FORMAT, RULE_ID_FORMAT, Rule, Uid,
-    WithoutDaemon,
+    Deny, Enforce, Except, PATH_PREFIX_FORMAT, RULE_ID_FORMAT, Rule, Uid, WithoutDaemon,
 };
 pub use enrich::{ContainerDirs, Directory, Enrich, HashKind};
+pub(super) use exclude::{
+    CGROUP_PATH_EXPECTED, CGROUP_PATH_FORMAT, PROGRAM_PATH_EXPECTED, PROGRAM_PATH_FORMAT,
+    UIDS_EXPECTED, UIDS_FORMAT, is_cgroup_path,
+};
+pub use exclude::{Exclude, NamespaceRule, RateLimitPerCgroup, Uids};
 
 /// Least ring buffer: one record with the longest argv must fit with room for the next.
 const RING_BUFFER_BYTES_MIN: u64 = 64 << 10;
@@ -140,6 +145,12 @@ pub struct Capture {
     /// In mode `tracepoint`, see executions fail by the tracepoints of the system calls. They put every
     /// system call of every process on a slower path. The other modes need and use none.
     pub syscall_tracepoints: bool,
+    /// What is not recorded.
+    pub exclude: Exclude,
+    /// Most that one cgroup may execute. Left out: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RateLimitPerCgroup")]
+    pub rate_limit_per_cgroup: Option<RateLimitPerCgroup>,
     /// Programs and ring buffer stay in the kernel while the daemon is not running, so that it finds
     /// what was executed meanwhile when it starts again. `shipper unpin` removes them.
     pub pin: bool,
@@ -154,6 +165,8 @@ impl Default for Capture {
             exit: false,
             failures: Failures::Denied,
             syscall_tracepoints: false,
+            exclude: Exclude::default(),
+            rate_limit_per_cgroup: None,
             pin: false,
         }
     }

@@ -6,15 +6,16 @@ use std::fmt::Display;
 use serde_json::Value as Json;
 
 use super::check::{Check, outside, range};
-use super::enforce::{is_below_root, is_path_prefix, is_rule_id};
+use super::enforce::{is_path_prefix, is_rule_id};
 use super::http::text::Text;
 use super::kafka::check::{is_broker, is_line, is_token_url, topic_problem};
 use super::kafka::model::{
     BROKER_FORMAT, LINE_FORMAT, OPTION_FORMAT, OptionValue, TOKEN_URL_FORMAT, TOPIC_FORMAT,
 };
 use super::model::{
-    CGROUP_FORMAT, DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT, PATH_PREFIX_FORMAT, RULE_ID_FORMAT,
-    SINK_NAME_FORMAT,
+    CGROUP_PATH_EXPECTED, CGROUP_PATH_FORMAT, DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT,
+    PATH_PREFIX_FORMAT, PROGRAM_PATH_EXPECTED, PROGRAM_PATH_FORMAT, RULE_ID_FORMAT,
+    SINK_NAME_FORMAT, UIDS_EXPECTED, UIDS_FORMAT, Uids, is_cgroup_path,
 };
 use super::secret::VARIABLE_FORMAT;
 use super::tree::{Node, Value};
@@ -37,7 +38,9 @@ pub(super) enum Scalar {
     DirectoryPath,
     RuleId,
     PathPrefix,
-    Cgroup,
+    Uids,
+    CgroupPath,
+    ProgramPath,
     Broker,
     Topic,
     TokenUrl,
@@ -64,7 +67,9 @@ impl Scalar {
             (Some(DIRECTORY_PATH_FORMAT), _) => Some(Scalar::DirectoryPath),
             (Some(RULE_ID_FORMAT), _) => Some(Scalar::RuleId),
             (Some(PATH_PREFIX_FORMAT), _) => Some(Scalar::PathPrefix),
-            (Some(CGROUP_FORMAT), _) => Some(Scalar::Cgroup),
+            (Some(UIDS_FORMAT), _) => Some(Scalar::Uids),
+            (Some(CGROUP_PATH_FORMAT), _) => Some(Scalar::CgroupPath),
+            (Some(PROGRAM_PATH_FORMAT), _) => Some(Scalar::ProgramPath),
             (Some(BROKER_FORMAT), _) => Some(Scalar::Broker),
             (Some(TOPIC_FORMAT), _) => Some(Scalar::Topic),
             (Some(TOKEN_URL_FORMAT), _) => Some(Scalar::TokenUrl),
@@ -102,12 +107,13 @@ impl Check<'_> {
                 is_path_prefix,
                 "an absolute path below `/`, at most 127 bytes, without `.`, `..` or a `/` at its end",
             ),
-            Some(Scalar::Cgroup) => self.named(
-                node,
-                path,
-                is_below_root,
-                "the path of a cgroup below `/`, such as `/system.slice/build.service`",
-            ),
+            Some(Scalar::Uids) => self.uids(node, path),
+            Some(Scalar::CgroupPath) => {
+                self.named(node, path, is_cgroup_path, CGROUP_PATH_EXPECTED)
+            }
+            Some(Scalar::ProgramPath) => {
+                self.named(node, path, is_program_path, PROGRAM_PATH_EXPECTED)
+            }
             Some(Scalar::Broker) => self.broker(node, path),
             Some(Scalar::Topic) => self.topic(node, path),
             Some(Scalar::TokenUrl) => self.token_url(node, path),
@@ -150,6 +156,17 @@ impl Check<'_> {
         };
         if !valid {
             self.bad(node, path, FREE_SPACE_EXPECTED, "");
+        }
+    }
+
+    fn uids(&mut self, node: &Node, path: &str) {
+        let valid = match &node.value {
+            Value::Integer(uid) => u32::try_from(*uid).is_ok(),
+            Value::Text(text) => text.parse::<Uids>().is_ok(),
+            _ => false,
+        };
+        if !valid {
+            self.bad(node, path, UIDS_EXPECTED, "");
         }
     }
 
@@ -276,6 +293,10 @@ fn is_sink_name(name: &str) -> bool {
 pub(super) fn is_file_path(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     path.len() <= PATH_BYTES_MAX && !path.contains('\0') && !matches!(name, "" | "." | "..")
+}
+
+fn is_program_path(path: &str) -> bool {
+    path.starts_with('/') && is_file_path(path)
 }
 
 fn is_directory_path(path: &str) -> bool {

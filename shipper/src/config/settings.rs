@@ -14,8 +14,8 @@ pub use super::kafka::{
     SaslSettings, SplunkSettings,
 };
 use super::model::{
-    Compress, Compression, Config, ConsoleOutput, ContainerDirs, Delivery, Directory, Failures,
-    FileSink, Filter, Fsync, HashKind, Mode, Sink, Spool, WhenFull,
+    Compress, Compression, Config, ConsoleOutput, ContainerDirs, Delivery, Directory, Exclude,
+    Failures, FileSink, Filter, Fsync, HashKind, Mode, RateLimitPerCgroup, Sink, Spool, WhenFull,
 };
 pub use super::secret::Secret;
 pub use super::tls::TlsSettings;
@@ -46,7 +46,7 @@ pub struct Settings {
 }
 
 /// Capture in the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureSettings {
     /// How the kernel is asked.
     pub mode: Mode,
@@ -60,6 +60,10 @@ pub struct CaptureSettings {
     pub failures: Failures,
     /// See them by the tracepoints of the system calls in mode tracepoint.
     pub syscall_tracepoints: bool,
+    /// What is not recorded; each list as long as the kernel programs take.
+    pub exclude: Exclude,
+    /// Most that one cgroup may execute, at least 1 of each.
+    pub rate_limit_per_cgroup: Option<RateLimitPerCgroup>,
     /// Programs and ring stay in the kernel while the daemon is not running.
     pub pin: bool,
 }
@@ -236,6 +240,8 @@ impl Settings {
                 exit: config.capture.exit,
                 failures: config.capture.failures,
                 syscall_tracepoints: config.capture.syscall_tracepoints,
+                exclude: config.capture.exclude,
+                rate_limit_per_cgroup: config.capture.rate_limit_per_cgroup,
                 pin: config.capture.pin,
             },
             enforce: EnforceSettings::from_checked(config.enforce),

@@ -39,10 +39,15 @@ impl Ended {
 }
 
 impl Enricher {
-    /// The end of a process, which the table forgets with it. `None` when it was reported before.
+    /// The end of a process, which the table forgets with it. `None` when it was reported before, or is
+    /// left out.
     pub fn end(&mut self, header: &Header, record: &wire::Exit) -> Option<Exit> {
         let key = key(&record.process);
         if !self.ended.is_new(key) {
+            return None;
+        }
+        if record.left_out != 0 {
+            self.table.exit(key);
             return None;
         }
         let program = match self.table.get(key) {
@@ -104,7 +109,7 @@ mod tests {
             cpu: 1,
             reserved: 0,
         };
-        enricher.end(&header, &wire::Exit { process: process(pid), exit_code, reserved: 0 })
+        enricher.end(&header, &wire::Exit { process: process(pid), exit_code, left_out: 0 })
     }
 
     fn executes(enricher: &mut Enricher, pid: u32, name: &str) {

@@ -154,10 +154,17 @@ impl Enricher {
             stage,
             kind,
             sink,
+            cgroup: None,
             count,
             first,
             last,
         }
+    }
+
+    /// The path of a cgroup by its names from the leaf up, each ended by NUL.
+    #[must_use]
+    pub fn cgroup_path(names: &[u8]) -> Bytes {
+        record::cgroup_path(names)
     }
 
     /// An execution, or an attempt that failed: that leaves the process what it was.

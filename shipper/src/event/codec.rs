@@ -93,6 +93,7 @@
 //! message Loss {
 //!   bytes id = 1; fixed64 time = 2; Host host = 3; Stage stage = 4; Kind kind = 5;
 //!   uint64 count = 6; fixed64 first = 7; fixed64 last = 8; optional string sink = 9;
+//!   optional bytes cgroup = 80;
 //! }
 //! message Exit {
 //!   bytes id = 1; fixed64 time = 2; fixed64 boot_ns = 3; fixed64 read = 4; uint32 cpu = 5;
@@ -116,7 +117,8 @@
 //! }
 //! enum Stage {
 //!   RING_FULL = 1; KERNEL_RECURSION = 2; UNREADABLE = 3; UNDECODABLE = 4; SPOOL_FULL = 5;
-//!   SPOOL_DAMAGED = 6; TOO_LARGE = 7; QUARANTINED = 8;
+//!   SPOOL_DAMAGED = 6; TOO_LARGE = 7; QUARANTINED = 8; EXCLUDED_TREE = 80; EXCLUDED_USER = 81;
+//!   EXCLUDED_NAMESPACE = 82; EXCLUDED_CGROUP = 83; RATE_LIMITED = 84;
 //! }
 //! enum Kind { EXEC = 1; FORK = 2; EXIT = 3; RECORD = 4; }
 //! ```
@@ -440,6 +442,9 @@ fn loss(message: &mut Message<'_>, loss: &Loss) {
     if let Some(sink) = &loss.sink {
         message.bytes(9, sink);
     }
+    if let Some(cgroup) = &loss.cgroup {
+        message.bytes(80, cgroup);
+    }
 }
 
 fn stage(stage: LossStage) -> u64 {
@@ -452,6 +457,11 @@ fn stage(stage: LossStage) -> u64 {
         LossStage::SpoolDamaged => 6,
         LossStage::TooLarge => 7,
         LossStage::Quarantined => 8,
+        LossStage::ExcludedTree => 80,
+        LossStage::ExcludedUser => 81,
+        LossStage::ExcludedNamespace => 82,
+        LossStage::ExcludedCgroup => 83,
+        LossStage::RateLimited => 84,
     }
 }
 

@@ -1,10 +1,10 @@
-//! The report that records were lost: where, what, how many, when.
+//! The report that records were lost, or left out as configured: where, what, how many, when.
 
 use std::sync::Arc;
 
-use super::{Host, Id, WallTime};
+use super::{Bytes, Host, Id, WallTime};
 
-/// A report that records were lost.
+/// A report that records were lost, or left out as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
     /// Identity of the report.
@@ -19,6 +19,9 @@ pub struct Loss {
     pub kind: LossKind,
     /// The sink that did not get them; `None` when no sink got them.
     pub sink: Option<String>,
+    /// The cgroup that had more than its share; `None` for everything else, and when it is not known any
+    /// more.
+    pub cgroup: Option<Bytes>,
     /// How many records, at least 1.
     pub count: u64,
     /// Not before this moment.
@@ -40,7 +43,14 @@ impl Loss {
             Some(sink) => format!(" to sink {sink}"),
             None => String::new(),
         };
-        format!("{} {kind}{records} lost{sink}: {}", self.count, self.stage.explain())
+        let (count, explain) = (self.count, self.stage.explain());
+        if !self.stage.is_wanted() {
+            return format!("{count} {kind}{records} lost{sink}: {explain}");
+        }
+        let cgroup = self.cgroup.as_deref().map_or_else(String::new, |path| {
+            format!(" of cgroup {}", String::from_utf8_lossy(path))
+        });
+        format!("{count} {kind}{records} left out{cgroup}: {explain}")
     }
 }
 
@@ -63,11 +73,21 @@ pub enum LossStage {
     TooLarge,
     /// A sink refused events; they are kept in its quarantine.
     Quarantined,
+    /// Left out: of an excluded process tree.
+    ExcludedTree,
+    /// Left out: of an excluded user.
+    ExcludedUser,
+    /// Left out: in an excluded namespace.
+    ExcludedNamespace,
+    /// Left out: in an excluded cgroup.
+    ExcludedCgroup,
+    /// Left out: more than a cgroup may have.
+    RateLimited,
 }
 
 impl LossStage {
     /// Every stage.
-    pub const ALL: [LossStage; 8] = [
+    pub const ALL: [LossStage; 13] = [
         LossStage::RingFull,
         LossStage::KernelRecursion,
         LossStage::Unreadable,
@@ -76,7 +96,25 @@ impl LossStage {
         LossStage::SpoolDamaged,
         LossStage::TooLarge,
         LossStage::Quarantined,
+        LossStage::ExcludedTree,
+        LossStage::ExcludedUser,
+        LossStage::ExcludedNamespace,
+        LossStage::ExcludedCgroup,
+        LossStage::RateLimited,
     ];
+
+    /// Whether it is no loss: the operator wants it so.
+    #[must_use]
+    pub fn is_wanted(self) -> bool {
+        matches!(
+            self,
+            LossStage::ExcludedTree
+                | LossStage::ExcludedUser
+                | LossStage::ExcludedNamespace
+                | LossStage::ExcludedCgroup
+                | LossStage::RateLimited
+        )
+    }
 
     /// The word events and metrics carry.
     #[must_use]
@@ -90,10 +128,15 @@ impl LossStage {
             LossStage::SpoolDamaged => "spool_damaged",
             LossStage::TooLarge => "too_large",
             LossStage::Quarantined => "quarantined",
+            LossStage::ExcludedTree => "excluded_tree",
+            LossStage::ExcludedUser => "excluded_user",
+            LossStage::ExcludedNamespace => "excluded_namespace",
+            LossStage::ExcludedCgroup => "excluded_cgroup",
+            LossStage::RateLimited => "rate_limited",
         }
     }
 
-    /// What happened, to follow "records were lost: ".
+    /// What happened, to follow "records were lost: " or "records were left out: ".
     #[must_use]
     pub fn explain(self) -> &'static str {
         match self {
@@ -109,6 +152,13 @@ impl LossStage {
             LossStage::Quarantined => {
                 "the sink refused them; its quarantine has them (shipper spool quarantine)"
             }
+            LossStage::ExcludedTree => "their process tree is excluded (capture.exclude.trees)",
+            LossStage::ExcludedUser => "their user is excluded (capture.exclude.uids)",
+            LossStage::ExcludedNamespace => {
+                "their namespace is excluded (capture.exclude.namespaces)"
+            }
+            LossStage::ExcludedCgroup => "their cgroup is excluded (capture.exclude.cgroups)",
+            LossStage::RateLimited => "more than a cgroup may have (capture.rate_limit_per_cgroup)",
         }
     }
 }
@@ -140,6 +190,30 @@ impl LossKind {
             LossKind::Fork => "fork",
             LossKind::Exit => "exit",
             LossKind::Record => "record",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::event::testing;
+
+    #[test]
+    fn what_is_left_out_is_not_called_lost_and_names_its_cgroup() {
+        let Event::Loss(mut loss) = testing::loss() else { unreachable!("a loss") };
+        loss.stage = LossStage::RateLimited;
+        loss.count = 1;
+        loss.cgroup = Some(b"/a.slice".as_slice().into());
+        assert_eq!(
+            loss.sentence(),
+            "1 exec record was left out of cgroup /a.slice: more than a cgroup may have \
+             (capture.rate_limit_per_cgroup)"
+        );
+        for stage in LossStage::ALL {
+            let said = Loss { stage, cgroup: None, ..loss.clone() }.sentence();
+            assert_eq!(said.contains(" lost"), !stage.is_wanted(), "{said}");
         }
     }
 }

@@ -138,6 +138,7 @@ pub fn loss() -> Event {
         stage: LossStage::RingFull,
         kind: LossKind::Exec,
         sink: None,
+        cgroup: None,
         count: 3,
         first: WallTime(1_000_000_000),
         last: WallTime(2_000_000_000),

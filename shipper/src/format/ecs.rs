@@ -354,6 +354,8 @@ struct LossFields<'a> {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     sink: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup: Option<Text<'a>>,
     count: Long,
     first: WallTime,
     last: WallTime,
@@ -373,6 +375,7 @@ impl<'a> LossDocument<'a> {
                     stage: loss.stage.as_str(),
                     kind: loss.kind.as_str(),
                     sink: loss.sink.as_deref(),
+                    cgroup: loss.cgroup.as_deref().map(Text),
                     count: Long(loss.count),
                     first: loss.first,
                     last: loss.last,

@@ -82,7 +82,9 @@ impl Pretty {
     /// The event on one line, without its newline. `now` decides whether the date is shown.
     #[must_use]
     pub fn line(&self, event: &Value, now: Timestamp) -> String {
-        if text(event, "/event/kind") == Some("pipeline_error") {
+        if event.pointer("/shipper/loss").is_some()
+            || text(event, "/event/kind") == Some("pipeline_error")
+        {
             return self.loss(event, now);
         }
         let mut line = self.time(event, now);
@@ -181,8 +183,13 @@ impl Pretty {
             (None, Some(count)) => escape(&format!("{count} records were lost")),
             (None, None) => "records were lost".to_owned(),
         };
-        let room = self.columns.saturating_sub(line.columns + 5).max(COMMAND_COLUMNS_MIN);
-        line.put(DANGER, &format!("LOSS {}", cut(what, room)));
+        let (style, word) = match text(event, "/event/action") {
+            Some("events-left-out") => (DIM, "LEFT OUT"),
+            _ => (DANGER, "LOSS"),
+        };
+        let taken = line.columns + word.len() + 1;
+        let room = self.columns.saturating_sub(taken).max(COMMAND_COLUMNS_MIN);
+        line.put(style, &format!("{word} {}", cut(what, room)));
         line.text
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::capture::{Capture, CaptureError, Enforce, FailuresSeen, Options, privileges};
+use crate::capture::{Capture, CaptureError, Enforce, FailuresSeen, Mode, Options, privileges};
 use crate::config::settings::{EnrichSettings, HashSettings, Settings};
 use crate::deliver::{Control, Delivered};
 use crate::enrich::hash::{self, Hasher};
@@ -111,7 +111,7 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
         .map_err(system("signals cannot be watched"))?;
 
     let capture = Capture::start(options)?;
-    announce(&capture);
+    announce(&capture, options);
     if let Some(Enforce { rules, dry_run, .. }) = &options.enforce {
         tracing::info!(rules = rules.len(), dry_run, "deny rules are in the kernel");
     }
@@ -143,9 +143,11 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     } else {
         runtime.shutdown_background();
     }
-    let Counts { execs, ends, lost } = captured?;
+    let Counts { execs, ends, lost, left_out } = captured?;
     let ends = settings.capture.exit.then_some(ends);
-    tracing::info!(execs, lost, ends, "capture ended");
+    let filters = !options.filters.describe().is_empty();
+    let left_out = (filters || left_out > 0).then_some(left_out);
+    tracing::info!(execs, lost, ends, left_out, "capture ended");
     Ok(())
 }
 
@@ -246,7 +248,7 @@ fn enricher(settings: &EnrichSettings) -> Enricher {
     Enricher::new(settings.ancestry_depth_max, state_dirs)
 }
 
-fn announce(capture: &Capture) {
+fn announce(capture: &Capture, options: &Options) {
     for (mode, error) in &capture.passed_over {
         tracing::info!("capture mode {} is not used: {error}", mode.as_str());
     }
@@ -264,6 +266,18 @@ fn announce(capture: &Capture) {
     }
     if let FailuresSeen::No(error) = &capture.failures {
         tracing::info!("executions that fail are not seen: {error}");
+    }
+    for filter in options.filters.describe() {
+        tracing::info!("not recorded, and counted: {filter}");
+    }
+    if capture.mode() == Mode::Tracepoint {
+        for script in capture.tree_scripts() {
+            tracing::warn!(
+                "capture.exclude.trees: {} is a script, which is not told from others of its \
+                 interpreter in mode tracepoint: nothing is left out for it",
+                script.display()
+            );
+        }
     }
     tracing::info!(mode = capture.mode().as_str(), "capture has begun");
 }

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::decode::{Record, decode, header};
+use common::filters::{Reason, Subject};
 use common::wire::RecordKind;
 
 use super::waiting::{Held, Waiting};
-use crate::capture::{Capture, CaptureError, Lost, LostStage, MARK_BYTES, Reading};
+use crate::capture::{Capture, CaptureError, LeftOut, Lost, LostStage, MARK_BYTES, Reading};
 use crate::enrich::Enricher;
 use crate::enrich::clock::{boot_now_ns, wall_now};
 use crate::enrich::hash::{self, Hasher, Pending};
@@ -45,6 +46,8 @@ pub struct Counts {
     pub ends: u64,
     /// What of these was lost on the way to the spool.
     pub lost: u64,
+    /// Executions and ends that were left out in the kernel, as configured.
+    pub left_out: u64,
 }
 
 /// How far the ring was read.
@@ -132,6 +135,7 @@ impl Work {
                 self.capture.keep_enforcing();
                 self.line.enricher.refresh();
                 self.watch_table();
+                self.tell_left_out(false)?;
                 self.account(drained, Reading::Empty)?;
                 next_tick = Instant::now() + TICK;
             }
@@ -156,6 +160,7 @@ impl Work {
             }
         };
         self.await_hashes(pinned);
+        self.tell_left_out(true)?;
         self.account(drained, Reading::Settled)?;
         self.write();
         let now = self.now();
@@ -246,6 +251,14 @@ impl Work {
             );
             self.evicted = evicted;
         }
+    }
+
+    /// Reports what was left out in the kernel, as configured. `ending`: for the last time.
+    fn tell_left_out(&mut self, ending: bool) -> Result<(), CaptureError> {
+        for left_out in self.capture.left_out(boot_now_ns(), ending)? {
+            self.line.left_out(&left_out);
+        }
+        Ok(())
     }
 
     /// Reports what was lost since the last time, by the kernel, the spool and the sinks. `empty` is
@@ -359,6 +372,31 @@ impl ToSpool {
 
     fn lost(&mut self, stage: LossStage, kind: LossKind, count: u64, first: u64, last: u64) {
         let loss = self.loss(stage, kind, count, first, last);
+        self.put(&Event::Loss(loss));
+    }
+
+    /// What was left out in the kernel, said in the log.
+    fn left_out(&mut self, left_out: &LeftOut) {
+        let stage = match left_out.reason {
+            Reason::Tree => LossStage::ExcludedTree,
+            Reason::User => LossStage::ExcludedUser,
+            Reason::Namespace => LossStage::ExcludedNamespace,
+            Reason::Cgroup => LossStage::ExcludedCgroup,
+            Reason::RateLimit => LossStage::RateLimited,
+        };
+        let kind = match left_out.subject {
+            Subject::Exec => LossKind::Exec,
+            Subject::End => LossKind::Exit,
+        };
+        let (first, last) = (left_out.first_boot_ns, left_out.last_boot_ns);
+        let (first, last) = (self.enricher.wall(first), self.enricher.wall(last));
+        let mut loss = self.enricher.loss(stage, kind, None, left_out.count, first, last);
+        loss.cgroup = left_out.cgroup.as_deref().map(Enricher::cgroup_path);
+        match left_out.reason {
+            Reason::RateLimit => tracing::warn!("{}", loss.sentence()),
+            _ => tracing::info!("{}", loss.sentence()),
+        }
+        self.counts.left_out += loss.count;
         self.put(&Event::Loss(loss));
     }
 

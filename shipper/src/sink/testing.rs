@@ -15,6 +15,7 @@ pub fn events(numbers: std::ops::Range<u64>, host: &str) -> Vec<Event> {
         stage: LossStage::RingFull,
         kind: LossKind::Exec,
         sink: None,
+        cgroup: None,
         count: number + 1,
         first: WallTime(0),
         last: WallTime(0),

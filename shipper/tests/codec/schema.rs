@@ -292,6 +292,8 @@ pub struct Loss {
     pub last: u64,
     #[prost(string, optional, tag = "9")]
     pub sink: Option<String>,
+    #[prost(bytes, optional, tag = "80")]
+    pub cgroup: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -403,6 +405,8 @@ pub struct LaterLoss {
     pub last: u64,
     #[prost(string, optional, tag = "9")]
     pub sink: Option<String>,
+    #[prost(bytes, optional, tag = "80")]
+    pub cgroup: Option<Vec<u8>>,
     #[prost(sint64, optional, tag = "77")]
     pub added: Option<i64>,
 }

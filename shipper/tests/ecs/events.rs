@@ -309,8 +309,10 @@ prop_compose! {
         stage in select(LossStage::ALL.to_vec()),
         kind in select(LossKind::ALL.to_vec()),
         sink in option::of("[A-Za-z0-9_-]{1,12}"),
+        cgroup in option::of(vec(any::<u8>(), 1..24)),
         (count, first, last) in (1..=u64::MAX, wall(), wall()),
     ) -> Loss {
-        Loss { id, time, host, stage, kind, sink, count, first, last }
+        let cgroup = cgroup.map(Vec::into_boxed_slice);
+        Loss { id, time, host, stage, kind, sink, cgroup, count, first, last }
     }
 }

@@ -43,6 +43,7 @@ fn event(number: u64) -> Vec<u8> {
         stage: LossStage::RingFull,
         kind: LossKind::Exec,
         sink: None,
+        cgroup: None,
         count: number,
         first: time,
         last: time,

@@ -180,6 +180,7 @@ fn loss() -> Loss {
         stage: LossStage::Quarantined,
         kind: LossKind::Exec,
         sink: Some("siem".to_owned()),
+        cgroup: Some(b"/system.slice/build.service".as_slice().into()),
         count: u64::MAX,
         first: WallTime(0),
         last: TIME,

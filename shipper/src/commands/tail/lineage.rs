@@ -40,10 +40,11 @@ fn entity_id(process: &Value) -> Option<&str> {
     (!id.is_empty() && id.len() <= ENTITY_ID_BYTES_MAX).then_some(id)
 }
 
-/// Whether the event reports a loss: it belongs to no process.
+/// Whether the event reports that records were lost or left out: it belongs to no process.
 #[must_use]
 pub fn is_loss(event: &Value) -> bool {
-    event.pointer("/event/kind").and_then(Value::as_str) == Some("pipeline_error")
+    event.pointer("/shipper/loss").is_some()
+        || event.pointer("/event/kind").and_then(Value::as_str) == Some("pipeline_error")
 }
 
 #[cfg(test)]

@@ -6,19 +6,18 @@ use common::limits::{ENFORCE_EXCEPTIONS_MAX, ENFORCE_RULES_MAX};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::exclude::CgroupPath;
+
 /// Value of `format` in the schema by which the check knows the id of a rule.
 pub const RULE_ID_FORMAT: &str = "rule-id";
 
 /// Value of `format` in the schema by which the check knows the path that a rule is for.
 pub const PATH_PREFIX_FORMAT: &str = "path-prefix";
 
-/// Value of `format` in the schema by which the check knows the path of a cgroup.
-pub const CGROUP_FORMAT: &str = "cgroup-path";
-
 /// What `rule-id` allows, for editors.
 const RULE_ID_PATTERN: &str = "^[A-Za-z0-9._-]{1,64}$";
 
-/// What `path-prefix` and `cgroup-path` allow, for editors: absolute, and not the root.
+/// What `path-prefix` allows, for editors: absolute, and not the root.
 const BELOW_ROOT_PATTERN: &str = "^/.*[^/]$";
 
 /// Largest user id: the one above it says that there is none.
@@ -98,7 +97,7 @@ pub struct Except {
     /// What runs in these cgroups or below, at most 16: paths in the unified hierarchy (cgroup v2), such
     /// as `/system.slice/build.service`. Each must be there when shipper starts.
     #[schemars(length(max = ENFORCE_EXCEPTIONS_MAX))]
-    pub cgroups: Vec<Cgroup>,
+    pub cgroups: Vec<CgroupPath>,
 }
 
 /// A user id.
@@ -106,9 +105,3 @@ pub struct Except {
 #[serde(transparent)]
 #[schemars(inline, extend("minimum" = 0, "maximum" = UID_MAX))]
 pub struct Uid(pub u32);
-
-/// The path of a cgroup.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(inline, extend("format" = CGROUP_FORMAT, "pattern" = BELOW_ROOT_PATTERN))]
-pub struct Cgroup(pub PathBuf);

@@ -125,6 +125,7 @@ pub fn numbered(count: u64) -> Event {
         stage: LossStage::RingFull,
         kind: LossKind::Exec,
         sink: None,
+        cgroup: None,
         count,
         first: WallTime(0),
         last: WallTime(0),

@@ -121,6 +121,7 @@ impl Decoder {
     fn loss(&mut self, bytes: &[u8]) -> Result<Loss, CodecError> {
         let (mut id, mut time, mut host, mut stage, mut kind) = (None, None, None, None, None);
         let (mut count, mut first, mut last, mut sink) = (None, None, None, None);
+        let mut cgroup = None;
         for field in Fields::new(bytes) {
             let field = field?;
             match field.number {
@@ -133,6 +134,7 @@ impl Decoder {
                 7 => first = Some(WallTime(field.uint()?)),
                 8 => last = Some(WallTime(field.uint()?)),
                 9 => sink = Some(field.text()?.to_owned()),
+                80 => cgroup = Some(read_bytes(&field)?),
                 _ => {}
             }
         }
@@ -143,6 +145,7 @@ impl Decoder {
             stage: need(stage, "loss.stage")?,
             kind: need(kind, "loss.kind")?,
             sink,
+            cgroup,
             count: need(count, "loss.count")?,
             first: need(first, "loss.first")?,
             last: need(last, "loss.last")?,

@@ -18,6 +18,7 @@ impl Class {
     const EXEC: Class = Class { kind: "event", action: "exec" };
     const EXIT: Class = Class { kind: "event", action: "end" };
     const LOSS: Class = Class { kind: "pipeline_error", action: "events-lost" };
+    const LEFT_OUT: Class = Class { kind: "metric", action: "events-left-out" };
 
     /// The class of an event.
     #[must_use]
@@ -25,8 +26,12 @@ impl Class {
         match event {
             Event::Exec(_) => Class::EXEC,
             Event::Exit(_) => Class::EXIT,
-            Event::Loss(_) => Class::LOSS,
+            Event::Loss(loss) => Class::of_loss(loss),
         }
+    }
+
+    fn of_loss(loss: &Loss) -> Class {
+        if loss.stage.is_wanted() { Class::LEFT_OUT } else { Class::LOSS }
     }
 }
 
@@ -87,13 +92,14 @@ impl<'a> EventFields<'a> {
         }
     }
 
-    /// Of a report of lost records.
+    /// Of a report of records that were lost or left out.
     pub fn loss(loss: &Loss) -> Self {
+        let Class { kind, action } = Class::of_loss(loss);
         EventFields {
-            kind: Class::LOSS.kind,
+            kind,
             category: &[],
             types: &[],
-            action: Class::LOSS.action,
+            action,
             outcome: None,
             reason: Some(loss.sentence()),
             id: loss.id,

@@ -126,6 +126,7 @@ impl Ring {
             stage,
             kind: LossKind::Record,
             sink,
+            cgroup: None,
             count,
             first: WallTime(0),
             last: WallTime(0),
