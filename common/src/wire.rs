@@ -361,6 +361,10 @@ wire_struct! {
         pub cgroup: Span,
         /// Outside the initial user namespace: its [`IdMap`]s for users and for groups.
         pub id_maps: Span,
+        /// Environment, each variable ended by NUL; shorter than `env_bytes` when cut.
+        pub env: Span,
+        /// Bytes of the whole environment (`mm.env_end - mm.env_start`); 0 when it was not asked for.
+        pub env_bytes: u64,
         /// Entries of `ancestors` that are filled.
         pub ancestors_count: u32,
         /// Why it failed; 0 when it did not.
@@ -393,6 +397,8 @@ pub const AT_FDCWD: u32 = -100_i32 as u32;
 pub const EXEC_DENIED: u32 = 128;
 /// Of an exec that failed: arguments are missing at the end of `argv`, or the last one is cut.
 pub const EXEC_ARGV_CUT: u32 = 256;
+/// A page of the environment could not be read: `env` ends before it.
+pub const EXEC_ENV_FAULT: u32 = 4096;
 /// The task may gain no privileges by an exec (`PR_SET_NO_NEW_PRIVS`).
 pub const EXEC_NO_NEW_PRIVS: u32 = 64;
 
@@ -427,4 +433,4 @@ const _: () = assert!(size_of::<Exit>() == 24);
 const _: () = assert!(size_of::<Credentials>() == 80);
 const _: () = assert!(size_of::<FileFacts>() == 80);
 const _: () = assert!(size_of::<IdMap>() == 64);
-const _: () = assert!(size_of::<Exec>() == 1056);
+const _: () = assert!(size_of::<Exec>() == 1072);

@@ -4,6 +4,7 @@
 //! show those that are not UTF-8. What was cut, looked up later or not checked says so here.
 
 pub mod codec;
+mod environment;
 mod exit;
 mod failure;
 mod file;
@@ -15,6 +16,7 @@ pub mod testing;
 
 use std::sync::Arc;
 
+pub use environment::Environment;
 pub use exit::{Exit, WaitStatus};
 pub use failure::{DeniedBy, Failure};
 pub use file::{ExecutedFile, FileHash, HashMissing};
@@ -200,6 +202,8 @@ pub struct Process {
     pub executable: Path,
     /// Arguments.
     pub args: Args,
+    /// Environment variables that were asked for.
+    pub env: Environment,
     /// Working directory.
     pub working_directory: Path,
     /// Credentials after the exec.

@@ -36,7 +36,7 @@ const BASE: [(RecordKind, &str, &str); 3] = [
 
 /// Creates the maps and parses the programs; nothing runs yet.
 pub fn load(options: &Options, layout: &KernelLayout, cpus: u32) -> Result<Ebpf, CaptureError> {
-    let settings = [options.argv_bytes_max, options.failures.word(), cpus];
+    let settings = [options.argv_bytes_max, options.failures.word(), cpus, options.env_bytes_max];
     let failing = if options.failures == Failures::None { 1 } else { failing::PROGRAMS };
     let pending = PENDING_MIN.max(PENDING_PER_CPU.saturating_mul(cpus));
     let mut loader = EbpfLoader::new();

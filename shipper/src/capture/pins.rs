@@ -212,6 +212,7 @@ pub fn fingerprint(object: &[u8], options: &Options, layout_words: &[u32], cpus:
     let numbers = [
         options.ring_buffer_bytes,
         options.argv_bytes_max,
+        options.env_bytes_max,
         options.failures.word(),
         u32::from(options.syscall_tracepoints),
         cpus,

@@ -3,6 +3,7 @@
 //! editor knows them; `check` holds a file to them.
 
 mod enrich;
+mod environment;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::http::model::{ElasticsearchSink, HttpSink, SplunkHecSink};
 use super::kafka::model::KafkaSink;
 use super::units::{ByteSize, FreeSpace, Span};
 pub use enrich::{ContainerDirs, Directory, Enrich, HashKind};
+pub use environment::{ENV_NAMES_MAX, RECORDED_VARIABLE_FORMAT, Variable, is_recorded_variable};
 
 /// Least ring buffer: one record with the longest argv must fit with room for the next.
 const RING_BUFFER_BYTES_MIN: u64 = 64 << 10;
@@ -123,6 +125,10 @@ pub struct Capture {
     /// Most bytes of the arguments kept for one exec, 256 to 64KiB. Longer ones are cut and marked.
     #[schemars(range(min = ARGV_BYTES_MIN, max = ARGV_BYTES_MAX))]
     pub argv_bytes_max: ByteSize,
+    /// Environment variables recorded with each exec, by name, at most 32. The others of a process are
+    /// forgotten before an event is made of it. Those of an attempt that fails are not known.
+    #[schemars(length(max = ENV_NAMES_MAX))]
+    pub env: Vec<Variable>,
     /// Whether the end of each process is an event as well: its exit status or the signal that ended
     /// it, and how long it ran. About as many events as executions come on top.
     pub exit: bool,
@@ -143,6 +149,7 @@ impl Default for Capture {
             mode: Mode::Auto,
             ring_buffer_bytes: ByteSize(16 << 20),
             argv_bytes_max: ByteSize(32 << 10),
+            env: Vec::new(),
             exit: false,
             failures: Failures::Denied,
             syscall_tracepoints: false,

@@ -11,7 +11,10 @@ use super::kafka::check::{is_broker, is_line, is_token_url, topic_problem};
 use super::kafka::model::{
     BROKER_FORMAT, LINE_FORMAT, OPTION_FORMAT, OptionValue, TOKEN_URL_FORMAT, TOPIC_FORMAT,
 };
-use super::model::{DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT, SINK_NAME_FORMAT};
+use super::model::{
+    DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT, RECORDED_VARIABLE_FORMAT, SINK_NAME_FORMAT,
+    is_recorded_variable,
+};
 use super::secret::VARIABLE_FORMAT;
 use super::tree::{Node, Value};
 use super::units::{
@@ -38,6 +41,7 @@ pub(super) enum Scalar {
     OptionValue,
     Http(Text),
     VariableName,
+    RecordedVariable,
     Integer,
     Boolean,
 }
@@ -61,6 +65,7 @@ impl Scalar {
             (Some(LINE_FORMAT), _) => Some(Scalar::Line),
             (Some(OPTION_FORMAT), _) => Some(Scalar::OptionValue),
             (Some(VARIABLE_FORMAT), _) => Some(Scalar::VariableName),
+            (Some(RECORDED_VARIABLE_FORMAT), _) => Some(Scalar::RecordedVariable),
             (_, Some("integer")) => Some(Scalar::Integer),
             (_, Some("boolean")) => Some(Scalar::Boolean),
             _ => None,
@@ -89,6 +94,12 @@ impl Check<'_> {
             Some(Scalar::Line) => {
                 self.named(node, path, is_line, "1 to 1024 bytes of text on one line")
             }
+            Some(Scalar::RecordedVariable) => self.named(
+                node,
+                path,
+                is_recorded_variable,
+                "the name of an environment variable, without blanks and `=`",
+            ),
             Some(Scalar::OptionValue) => self.option_value(node, path),
             Some(Scalar::Http(text)) => self.http_text(node, text, path),
             Some(Scalar::Boolean) => self.boolean(node, path),

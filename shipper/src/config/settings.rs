@@ -43,7 +43,7 @@ pub struct Settings {
 }
 
 /// Capture in the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureSettings {
     /// How the kernel is asked.
     pub mode: Mode,
@@ -51,6 +51,8 @@ pub struct CaptureSettings {
     pub ring_buffer_bytes: u32,
     /// Most bytes of argv kept for one exec, 256 to `ARGV_BYTES_MAX`.
     pub argv_bytes_max: u32,
+    /// Names of the environment variables that are recorded, at most 32.
+    pub env: Vec<String>,
     /// Whether the ends of processes are events.
     pub exit: bool,
     /// Which executions that fail are recorded.
@@ -230,6 +232,7 @@ impl Settings {
                 mode: config.capture.mode,
                 ring_buffer_bytes: u32_bytes(config.capture.ring_buffer_bytes),
                 argv_bytes_max: u32_bytes(config.capture.argv_bytes_max),
+                env: config.capture.env.into_iter().map(|variable| variable.0).collect(),
                 exit: config.capture.exit,
                 failures: config.capture.failures,
                 syscall_tracepoints: config.capture.syscall_tracepoints,

@@ -5,6 +5,7 @@ pub mod ancestry;
 pub mod clock;
 mod container;
 mod entry;
+mod environment;
 mod exit;
 pub mod hash;
 mod host;
@@ -31,6 +32,7 @@ use crate::event::{
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
 use container::{Containers, Known};
+use environment::Allowed;
 use exit::Ended;
 use identity::Identities;
 use procfs::{Asked, Procfs};
@@ -52,6 +54,8 @@ pub struct Enricher {
     table: Table,
     ended: Ended,
     containers: Containers,
+    /// Environment variables that events may have.
+    env: Allowed,
     depth_max: usize,
     /// Loss reports made so far.
     losses: u64,
@@ -80,6 +84,7 @@ impl Enricher {
             table: Table::new(ENTRIES_MAX),
             ended: Ended::default(),
             containers: Containers::new(state_dirs),
+            env: Allowed::default(),
             depth_max,
             losses: 0,
             host_namespaces: HostNamespaces {
@@ -87,6 +92,12 @@ impl Enricher {
                 mnt: host_namespace("mnt"),
             },
         }
+    }
+
+    /// The same, with these environment variables in its events.
+    #[must_use]
+    pub fn with_env(self, names: &[String]) -> Self {
+        Enricher { env: Allowed::new(names), ..self }
     }
 
     /// Takes in all processes there are. Capture must have begun before, so that none falls between.
@@ -258,6 +269,7 @@ impl Enricher {
                 comm: name,
                 executable: binary_path,
                 args,
+                env: self.env.of(record),
                 working_directory,
                 credentials,
                 credentials_before: (raw.flags & EXEC_CREDENTIALS_BEFORE != 0)

@@ -112,7 +112,8 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
 
     let capture = Capture::start(options)?;
     announce(&capture);
-    let (enricher, ends) = (enricher(&settings.enrich), settings.capture.exit);
+    let enricher = enricher(&settings.enrich).with_env(&settings.capture.env);
+    let ends = settings.capture.exit;
     let hashing = hashing(settings).map_err(system("a thread cannot be started"))?;
     let watched_signals = signals.clone();
     let captured = std::thread::Builder::new()

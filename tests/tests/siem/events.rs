@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use shipper::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, EntryKind, EntryLeader,
-    Event, Exec, ExecutedFile, Exit, Failure, FileFacts, FileHash, FileSystem, HashMissing, Host,
-    Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process,
-    ProcessKey, Source, WaitStatus, WallTime,
+    Environment, Event, Exec, ExecutedFile, Exit, Failure, FileFacts, FileHash, FileSystem,
+    HashMissing, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces,
+    Path, Process, ProcessKey, Source, WaitStatus, WallTime,
 };
 
 /// 2026-11-24T08:00:00.123456789Z.
@@ -79,6 +79,11 @@ fn exec() -> Exec {
             comm: odd("script"),
             executable: path("/usr/bin/python3"),
             args,
+            env: Environment {
+                list: vec![odd("LD_PRELOAD=/tmp/hook.so"), odd("EMPTY=")],
+                truncated: true,
+                faulted: true,
+            },
             working_directory: path("/srv/build"),
             credentials,
             credentials_before: Some(credentials),
