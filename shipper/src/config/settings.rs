@@ -68,6 +68,8 @@ pub struct CaptureSettings {
 pub struct EnrichSettings {
     /// Ancestors listed with each exec and each end, 1 to 64.
     pub ancestry_depth_max: usize,
+    /// Most processes that are remembered, 1024 to 4194304.
+    pub process_table_max: usize,
     /// Where container runtimes keep their state.
     pub container_dirs: ContainerDirSettings,
     /// How executed files are hashed, if they are.
@@ -240,6 +242,7 @@ impl Settings {
             },
             enrich: EnrichSettings {
                 ancestry_depth_max: config.enrich.ancestry_depth_max as usize,
+                process_table_max: config.enrich.process_table_max as usize,
                 container_dirs: ContainerDirSettings::from(config.enrich.container_dirs),
                 hash: match config.enrich.hash {
                     HashKind::None => None,

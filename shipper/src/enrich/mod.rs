@@ -36,10 +36,15 @@ use environment::Allowed;
 use exit::Ended;
 use identity::Identities;
 use procfs::{Asked, Procfs};
-use table::{ENTRIES_MAX, Standing, Table};
+use table::{Standing, Table};
 use users::Users;
 
 pub use container::StateDirs;
+pub use table::ENTRIES_MIN as PROCESS_TABLE_MIN;
+
+/// Most entries of the process table unless the operator says otherwise. A busy build host has some
+/// thousands of processes.
+pub const PROCESS_TABLE_MAX: usize = 65_536;
 
 /// Longest task name: `TASK_COMM_LEN` without its NUL. A name this long may be cut.
 const COMM_BYTES_MAX: usize = 15;
@@ -81,7 +86,7 @@ impl Enricher {
             clock: Clock::now(),
             users: Users::open(Path::new("/etc")),
             procfs: Procfs::new(Path::new("/proc")),
-            table: Table::new(ENTRIES_MAX),
+            table: Table::new(PROCESS_TABLE_MAX),
             ended: Ended::default(),
             containers: Containers::new(state_dirs),
             env: Allowed::default(),
@@ -92,6 +97,13 @@ impl Enricher {
                 mnt: host_namespace("mnt"),
             },
         }
+    }
+
+    /// The same, with a process table of at most so many entries, [`PROCESS_TABLE_MIN`] or more. What was
+    /// in the table is forgotten.
+    #[must_use]
+    pub fn with_process_table(self, entries_max: usize) -> Self {
+        Enricher { table: Table::new(entries_max), ..self }
     }
 
     /// The same, with these environment variables in its events.

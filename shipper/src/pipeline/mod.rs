@@ -141,9 +141,10 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     } else {
         runtime.shutdown_background();
     }
-    let Counts { execs, ends, lost } = captured?;
+    let Counts { execs, ends, lost, evicted } = captured?;
     let ends = settings.capture.exit.then_some(ends);
-    tracing::info!(execs, lost, ends, "capture ended");
+    let evicted = (evicted > 0).then_some(evicted);
+    tracing::info!(execs, lost, ends, evicted, "capture ended");
     Ok(())
 }
 
@@ -242,6 +243,7 @@ fn enricher(settings: &EnrichSettings) -> Enricher {
     let state_dirs =
         StateDirs { docker: dirs.docker, containerd: dirs.containerd, storage: dirs.storage };
     Enricher::new(settings.ancestry_depth_max, state_dirs)
+        .with_process_table(settings.process_table_max)
 }
 
 fn announce(capture: &Capture) {

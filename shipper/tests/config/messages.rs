@@ -138,6 +138,10 @@ fn sections_are_told_what_is_wrong_with_them() {
             ],
         ),
         (
+            "enrich: { process_table_max: 1000 }\n",
+            &["1:30: `enrich.process_table_max` must be from 1024 to 4194304, but is `1000`"],
+        ),
+        (
             "enrich: { ancestry_depth_max: 0 }\n",
             &["1:31: `enrich.ancestry_depth_max` must be from 1 to 64, but is `0`"],
         ),
