@@ -132,6 +132,7 @@ impl<'a> ExecRecord<'a> {
             ("cgroup", exec.cgroup),
             ("id_maps", exec.id_maps),
             ("rule", exec.rule),
+            ("env", exec.env),
             ("file_path", exec.file_path.span),
             ("binary_path", exec.binary_path.span),
             ("cwd", exec.cwd.span),
@@ -263,7 +264,7 @@ mod tests {
         let whole = exec_record(|_| (), b"");
         let cases: [(&[u8], DecodeError); 6] = [
             (b"", DecodeError::Short { needed: 32, got: 0 }),
-            (&whole[..100], DecodeError::Short { needed: 1096, got: 100 }),
+            (&whole[..100], DecodeError::Short { needed: 1112, got: 100 }),
             (&other_version, DecodeError::Version(9)),
             (&other_kind, DecodeError::Kind(77)),
             (

@@ -3,6 +3,10 @@
 /// Most bytes of argv a record can carry (64 KiB). Scratch memory per CPU grows with it.
 pub const ARGV_BYTES_MAX: u32 = 64 * 1024;
 
+/// Most bytes of the environment a record can carry (32 KiB): what the heap has left beside the longest
+/// argv and every path. Environments have mostly less than 8 KiB; of a larger one the end is cut.
+pub const ENV_BYTES_MAX: u32 = 32 * 1024;
+
 /// Ancestors walked in the kernel, the parent included. Deeper chains are continued in userland.
 pub const KERNEL_ANCESTORS_MAX: usize = 16;
 
@@ -63,6 +67,6 @@ pub const ENFORCE_HEARTBEAT_MAX_NS: u64 = 10_000_000_000;
 
 const _: () = assert!(HEAP_BYTES.is_power_of_two());
 const _: () = assert!(
-    HEAP_BYTES > ARGV_BYTES_MAX as usize + 6 * PATH_BYTES_MAX as usize,
-    "the heap holds the longest argv and every path"
+    HEAP_BYTES > (ARGV_BYTES_MAX + ENV_BYTES_MAX) as usize + 6 * PATH_BYTES_MAX as usize,
+    "the heap holds the longest argv, as much of the environment as is kept, and every path"
 );

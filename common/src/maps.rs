@@ -91,6 +91,10 @@ pub struct Settings {
     pub failures: u32,
     /// Possible CPUs.
     pub cpus: u32,
+    /// Most bytes of the environment to carry, at most [`ENV_BYTES_MAX`]; 0: none is read.
+    ///
+    /// [`ENV_BYTES_MAX`]: crate::limits::ENV_BYTES_MAX
+    pub env_bytes_max: u32,
 }
 
 /// Failed execs are not reported.

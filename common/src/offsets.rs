@@ -73,6 +73,8 @@ offsets! {
 
     mm_arg_start = "mm_struct"."arg_start"; Required,
     mm_arg_end = "mm_struct"."arg_end"; Required,
+    mm_env_start = "mm_struct"."env_start"; Optional,
+    mm_env_end = "mm_struct"."env_end"; Optional,
     mm_exe_file = "mm_struct"."exe_file"; Required,
 
     fs_root = "fs_struct"."root"; Required,

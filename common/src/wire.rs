@@ -363,6 +363,10 @@ wire_struct! {
         pub id_maps: Span,
         /// Id of the deny rule that [`EXEC_REFUSED`] and the like are of.
         pub rule: Span,
+        /// Environment, each variable ended by NUL; shorter than `env_bytes` when cut.
+        pub env: Span,
+        /// Bytes of the whole environment (`mm.env_end - mm.env_start`); 0 when it was not asked for.
+        pub env_bytes: u64,
         /// Entries of `ancestors` that are filled.
         pub ancestors_count: u32,
         /// Why it failed; 0 when it did not.
@@ -401,6 +405,8 @@ pub const EXEC_REFUSED: u32 = 1 << 16;
 pub const EXEC_WOULD_DENY: u32 = 1 << 17;
 /// It could not be told whether a deny rule is for it, and it was let go.
 pub const EXEC_NOT_JUDGED: u32 = 1 << 18;
+/// A page of the environment could not be read: `env` ends before it.
+pub const EXEC_ENV_FAULT: u32 = 4096;
 /// The task may gain no privileges by an exec (`PR_SET_NO_NEW_PRIVS`).
 pub const EXEC_NO_NEW_PRIVS: u32 = 64;
 
@@ -435,4 +441,4 @@ const _: () = assert!(size_of::<Exit>() == 24);
 const _: () = assert!(size_of::<Credentials>() == 80);
 const _: () = assert!(size_of::<FileFacts>() == 80);
 const _: () = assert!(size_of::<IdMap>() == 64);
-const _: () = assert!(size_of::<Exec>() == 1064);
+const _: () = assert!(size_of::<Exec>() == 1080);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use shipper::event::codec;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader, DeniedBy, Failure, Enforcement, EnforcementAction,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader, DeniedBy, Failure, Enforcement, EnforcementAction, Environment,
 };
 use shipper::spool::{self, Compression, FreeMin, Fsync, Now, Options, WhenFull};
 use shipper_common::wire::{self, Header, PATH_PRESENT, PathSpan, RecordKind, Span, WIRE_VERSION};
@@ -243,6 +243,11 @@ fn full() -> Event {
         comm: bytes("bash"),
         executable: path("/usr/bin/bash"),
         args,
+        env: Environment {
+            list: vec![bytes("LD_PRELOAD=/tmp/hook.so")],
+            truncated: true,
+            faulted: true,
+        },
         working_directory: path("/root"),
         credentials,
         credentials_before: Some(credentials),

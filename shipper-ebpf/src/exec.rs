@@ -3,9 +3,9 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use common::limits::{ARGV_BYTES_MAX, ARGV_CHUNK_BYTES, HEAP_BYTES};
+use common::limits::{ARGV_BYTES_MAX, ARGV_CHUNK_BYTES, ENV_BYTES_MAX, HEAP_BYTES};
 use common::maps::ExecScratch;
-use common::wire::{EXEC_ARGV_FAULT, EXEC_INTERPRETED, RecordKind, Span};
+use common::wire::{EXEC_ARGV_FAULT, EXEC_ENV_FAULT, EXEC_INTERPRETED, RecordKind, Span};
 
 use crate::filter::leaves_out_exec;
 use crate::layout::settings;
@@ -49,22 +49,62 @@ fn try_exec(task: u64, old_tid: u32, bprm: u64) -> Option<()> {
     read_cgroup(task, scratch);
     read_id_maps(task, scratch);
     read_argv(scratch, mm);
+    if settings().env_bytes_max != 0 {
+        read_env(scratch, mm);
+    }
     send(RecordKind::Exec, scratch);
     Some(())
 }
 
-/// Copies the arguments from the new address space, page by page, since a page may be missing.
-#[inline(never)]
-fn read_argv(scratch: *mut ExecScratch, mm: u64) -> u64 {
-    const CHUNK: u64 = ARGV_CHUNK_BYTES as u64;
+/// Copies the arguments.
+#[inline(always)]
+fn read_argv(scratch: *mut ExecScratch, mm: u64) {
     // SAFETY: this CPU's buffer.
     let s = unsafe { &mut *scratch };
     let start: u64 = field_or_zero!(mm, mm_arg_start);
     let end: u64 = field_or_zero!(mm, mm_arg_end);
-    let total = end.wrapping_sub(start);
-    s.exec.argv_bytes = total;
+    s.exec.argv_bytes = end.wrapping_sub(start);
     let begin = s.used;
-    let limit = u64::from(settings().argv_bytes_max);
+    if copy_user(scratch, start, end, u64::from(settings().argv_bytes_max)) != 0 {
+        s.exec.flags |= EXEC_ARGV_FAULT;
+    }
+    s.exec.argv = since(scratch, begin);
+}
+
+/// Copies the environment, all of it: which variables the operator asked for is the daemon's to know,
+/// which forgets the others at once.
+#[inline(always)]
+fn read_env(scratch: *mut ExecScratch, mm: u64) {
+    // SAFETY: this CPU's buffer.
+    let s = unsafe { &mut *scratch };
+    let start: u64 = field_or_zero!(mm, mm_env_start);
+    let end: u64 = field_or_zero!(mm, mm_env_end);
+    s.exec.env_bytes = end.wrapping_sub(start);
+    let begin = s.used;
+    if copy_user(scratch, start, end, u64::from(settings().env_bytes_max)) != 0 {
+        s.exec.flags |= EXEC_ENV_FAULT;
+    }
+    s.exec.env = since(scratch, begin);
+}
+
+/// What was put into the heap since it had this many bytes.
+#[inline(always)]
+fn since(scratch: *mut ExecScratch, begin: u64) -> Span {
+    // SAFETY: this CPU's buffer.
+    let used = unsafe { core::ptr::read_volatile(&raw const (*scratch).used) };
+    Span { start: begin as u32, bytes: (used - begin) as u32 }
+}
+
+/// Copies what lies from `start` to `end` in the new address space into the heap, at most `limit`
+/// bytes: page by page, since a page may be missing. Returns 1 where one is; what lies before it was
+/// copied.
+#[inline(never)]
+fn copy_user(scratch: *mut ExecScratch, start: u64, end: u64, limit: u64) -> u64 {
+    const CHUNK: u64 = ARGV_CHUNK_BYTES as u64;
+    const { assert!(ENV_BYTES_MAX <= ARGV_BYTES_MAX) };
+    // SAFETY: this CPU's buffer.
+    let s = unsafe { &mut *scratch };
+    let total = end.wrapping_sub(start);
     let wanted = if total < limit { total } else { limit };
 
     // What is done is read back from the map in each step: to the verifier a number it knows nothing
@@ -72,6 +112,7 @@ fn read_argv(scratch: *mut ExecScratch, mm: u64) -> u64 {
     // follow them all.
     // SAFETY: this CPU's buffer.
     let used = || unsafe { core::ptr::read_volatile(&raw const (*scratch).used) };
+    let begin = used();
     // One more step than pages, since the first page may be partial.
     for _ in 0..=(ARGV_BYTES_MAX / ARGV_CHUNK_BYTES) {
         let position = used();
@@ -91,12 +132,10 @@ fn read_argv(scratch: *mut ExecScratch, mm: u64) -> u64 {
             bpf_probe_read_user(target.cast(), bytes as u32, (start + done) as *const _)
         };
         if result != 0 {
-            s.exec.flags |= EXEC_ARGV_FAULT;
-            break;
+            return 1;
         }
         // SAFETY: this CPU's buffer.
         unsafe { core::ptr::write_volatile(&raw mut s.used, position + bytes) };
     }
-    s.exec.argv = Span { start: begin as u32, bytes: (used() - begin) as u32 };
     0
 }

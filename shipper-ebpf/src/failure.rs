@@ -248,7 +248,7 @@ fn read_name(scratch: *mut ExecScratch, filename: u64) -> u64 {
 fn read_args(scratch: *mut ExecScratch, argv: u64, compat: u32) -> u64 {
     // SAFETY: the caller's buffer.
     let s = unsafe { &mut *scratch };
-    // SAFETY: the caller's buffer. Read back from the map in each step, as in `exec::read_argv`.
+    // SAFETY: the caller's buffer. Read back from the map in each step, as in `exec::copy_user`.
     let used = || unsafe { core::ptr::read_volatile(&raw const (*scratch).used) };
     let begin = used();
     let limit = u64::from(settings().argv_bytes_max);

@@ -21,7 +21,8 @@ pub static OFFSETS: Layout = Layout {
 };
 
 #[unsafe(no_mangle)]
-static SETTINGS: Settings = Settings { argv_bytes_max: 4096, failures: FAILURES_NONE, cpus: 1 };
+static SETTINGS: Settings =
+    Settings { argv_bytes_max: 4096, failures: FAILURES_NONE, cpus: 1, env_bytes_max: 0 };
 
 /// A read-only global, read past the compiler, which would take the value above.
 #[inline(always)]

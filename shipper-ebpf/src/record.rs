@@ -42,6 +42,8 @@ pub fn begin(scratch: *mut ExecScratch, task: u64, tid: u32) -> Option<()> {
     s.exec.directory = 0;
     s.exec.reserved = 0;
     s.exec.interpreter = Span { start: 0, bytes: 0 };
+    s.exec.env = Span { start: 0, bytes: 0 };
+    s.exec.env_bytes = 0;
     // SAFETY: the helper checks the source.
     unsafe {
         bpf_probe_read_kernel(

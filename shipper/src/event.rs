@@ -5,6 +5,7 @@
 
 pub mod codec;
 mod enforcement;
+mod environment;
 mod exit;
 mod failure;
 mod file;
@@ -17,6 +18,7 @@ pub mod testing;
 use std::sync::Arc;
 
 pub use enforcement::{Enforcement, EnforcementAction};
+pub use environment::Environment;
 pub use exit::{Exit, WaitStatus};
 pub use failure::{DeniedBy, Failure};
 pub use file::{ExecutedFile, FileHash, HashMissing};
@@ -204,6 +206,8 @@ pub struct Process {
     pub executable: Path,
     /// Arguments.
     pub args: Args,
+    /// Environment variables that were asked for.
+    pub env: Environment,
     /// Working directory.
     pub working_directory: Path,
     /// Credentials after the exec.

@@ -21,7 +21,7 @@ fn every_row_is_as_it_says_on_this_machine() -> Result<()> {
     let place = Place::here();
     // Where no more is allowed than tracepoints, attempts that fail are seen by those of system calls.
     let _tracefs = Tracefs::mounted()?;
-    let more = "  failures: all\n  syscall_tracepoints: true";
+    let more = "  failures: all\n  env: [LD_PRELOAD, SSH_CONNECTION]\n  syscall_tracepoints: true";
     let Some(daemon) = Daemon::start_or_skip(|dir| config(dir, more, ""))? else { return Ok(()) };
     let work = std::fs::canonicalize(daemon.dir())?.join("rows");
     std::fs::create_dir(&work)?;

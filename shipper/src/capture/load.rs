@@ -43,7 +43,7 @@ pub fn load(
     rules: &Rules,
     cpus: u32,
 ) -> Result<Ebpf, CaptureError> {
-    let settings = [options.argv_bytes_max, options.failures.word(), cpus];
+    let settings = [options.argv_bytes_max, options.failures.word(), cpus, options.env_bytes_max];
     let failing = if options.failures == Failures::None { 1 } else { failing::PROGRAMS };
     let pending = PENDING_MIN.max(PENDING_PER_CPU.saturating_mul(cpus));
     let enforce = options.enforce.as_ref().map_or([0; 4], Enforce::words);

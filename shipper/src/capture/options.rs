@@ -67,6 +67,8 @@ pub struct Options {
     pub ring_buffer_bytes: u32,
     /// Most bytes of argv a record carries.
     pub argv_bytes_max: u32,
+    /// Most bytes of the environment a record carries; 0: none of it is read.
+    pub env_bytes_max: u32,
     /// Which failed execs are reported.
     pub failures: Failures,
     /// Where fexit is not allowed, failed execs are seen by the tracepoints of the system calls, which
@@ -94,6 +96,7 @@ impl Default for Options {
             mode: None,
             ring_buffer_bytes: 16 << 20,
             argv_bytes_max: 32 << 10,
+            env_bytes_max: 0,
             failures: Failures::Denied,
             syscall_tracepoints: false,
             enforce: None,

@@ -220,6 +220,7 @@ pub fn fingerprint(
     let numbers = [
         options.ring_buffer_bytes,
         options.argv_bytes_max,
+        options.env_bytes_max,
         options.failures.word(),
         u32::from(options.syscall_tracepoints),
         cpus,

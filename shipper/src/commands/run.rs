@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use common::limits::ENV_BYTES_MAX;
 use tracing_subscriber::EnvFilter;
 
 use super::CONFIG_DEFAULT;
@@ -62,6 +63,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         },
         ring_buffer_bytes: settings.capture.ring_buffer_bytes,
         argv_bytes_max: settings.capture.argv_bytes_max,
+        env_bytes_max: if settings.capture.env.is_empty() { 0 } else { ENV_BYTES_MAX },
         failures: match settings.capture.failures {
             model::Failures::Denied => Failures::Denied,
             model::Failures::All => Failures::All,

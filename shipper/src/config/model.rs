@@ -4,6 +4,7 @@
 
 mod enforce;
 mod enrich;
+mod environment;
 mod exclude;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use enforce::{
     Deny, Enforce, Except, PATH_PREFIX_FORMAT, RULE_ID_FORMAT, Rule, Uid, WithoutDaemon,
 };
 pub use enrich::{ContainerDirs, Directory, Enrich, HashKind};
+pub use environment::{ENV_NAMES_MAX, RECORDED_VARIABLE_FORMAT, Variable, is_recorded_variable};
 pub(super) use exclude::{
     CGROUP_PATH_EXPECTED, CGROUP_PATH_FORMAT, PROGRAM_PATH_EXPECTED, PROGRAM_PATH_FORMAT,
     UIDS_EXPECTED, UIDS_FORMAT, is_cgroup_path,
@@ -136,6 +138,10 @@ pub struct Capture {
     /// Most bytes of the arguments kept for one exec, 256 to 64KiB. Longer ones are cut and marked.
     #[schemars(range(min = ARGV_BYTES_MIN, max = ARGV_BYTES_MAX))]
     pub argv_bytes_max: ByteSize,
+    /// Environment variables recorded with each exec, by name, at most 32. The others of a process are
+    /// forgotten before an event is made of it. Those of an attempt that fails are not known.
+    #[schemars(length(max = ENV_NAMES_MAX))]
+    pub env: Vec<Variable>,
     /// Whether the end of each process is an event as well: its exit status or the signal that ended
     /// it, and how long it ran. About as many events as executions come on top.
     pub exit: bool,
@@ -162,6 +168,7 @@ impl Default for Capture {
             mode: Mode::Auto,
             ring_buffer_bytes: ByteSize(16 << 20),
             argv_bytes_max: ByteSize(32 << 10),
+            env: Vec::new(),
             exit: false,
             failures: Failures::Denied,
             syscall_tracepoints: false,

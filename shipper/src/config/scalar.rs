@@ -14,8 +14,9 @@ use super::kafka::model::{
 };
 use super::model::{
     CGROUP_PATH_EXPECTED, CGROUP_PATH_FORMAT, DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT,
-    PATH_PREFIX_FORMAT, PROGRAM_PATH_EXPECTED, PROGRAM_PATH_FORMAT, RULE_ID_FORMAT,
-    SINK_NAME_FORMAT, UIDS_EXPECTED, UIDS_FORMAT, Uids, is_cgroup_path,
+    PATH_PREFIX_FORMAT, PROGRAM_PATH_EXPECTED, PROGRAM_PATH_FORMAT, RECORDED_VARIABLE_FORMAT,
+    RULE_ID_FORMAT, SINK_NAME_FORMAT, UIDS_EXPECTED, UIDS_FORMAT, Uids, is_cgroup_path,
+    is_recorded_variable,
 };
 use super::secret::VARIABLE_FORMAT;
 use super::tree::{Node, Value};
@@ -48,6 +49,7 @@ pub(super) enum Scalar {
     OptionValue,
     Http(Text),
     VariableName,
+    RecordedVariable,
     Integer,
     Boolean,
 }
@@ -76,6 +78,7 @@ impl Scalar {
             (Some(LINE_FORMAT), _) => Some(Scalar::Line),
             (Some(OPTION_FORMAT), _) => Some(Scalar::OptionValue),
             (Some(VARIABLE_FORMAT), _) => Some(Scalar::VariableName),
+            (Some(RECORDED_VARIABLE_FORMAT), _) => Some(Scalar::RecordedVariable),
             (_, Some("integer")) => Some(Scalar::Integer),
             (_, Some("boolean")) => Some(Scalar::Boolean),
             _ => None,
@@ -120,6 +123,12 @@ impl Check<'_> {
             Some(Scalar::Line) => {
                 self.named(node, path, is_line, "1 to 1024 bytes of text on one line")
             }
+            Some(Scalar::RecordedVariable) => self.named(
+                node,
+                path,
+                is_recorded_variable,
+                "the name of an environment variable, without blanks and `=`",
+            ),
             Some(Scalar::OptionValue) => self.option_value(node, path),
             Some(Scalar::Http(text)) => self.http_text(node, text, path),
             Some(Scalar::Boolean) => self.boolean(node, path),

@@ -54,6 +54,8 @@ pub struct CaptureSettings {
     pub ring_buffer_bytes: u32,
     /// Most bytes of argv kept for one exec, 256 to `ARGV_BYTES_MAX`.
     pub argv_bytes_max: u32,
+    /// Names of the environment variables that are recorded, at most 32.
+    pub env: Vec<String>,
     /// Whether the ends of processes are events.
     pub exit: bool,
     /// Which executions that fail are recorded.
@@ -73,6 +75,8 @@ pub struct CaptureSettings {
 pub struct EnrichSettings {
     /// Ancestors listed with each exec and each end, 1 to 64.
     pub ancestry_depth_max: usize,
+    /// Most processes that are remembered, 1024 to 4194304.
+    pub process_table_max: usize,
     /// Where container runtimes keep their state.
     pub container_dirs: ContainerDirSettings,
     /// How executed files are hashed, if they are.
@@ -237,6 +241,7 @@ impl Settings {
                 mode: config.capture.mode,
                 ring_buffer_bytes: u32_bytes(config.capture.ring_buffer_bytes),
                 argv_bytes_max: u32_bytes(config.capture.argv_bytes_max),
+                env: config.capture.env.into_iter().map(|variable| variable.0).collect(),
                 exit: config.capture.exit,
                 failures: config.capture.failures,
                 syscall_tracepoints: config.capture.syscall_tracepoints,
@@ -247,6 +252,7 @@ impl Settings {
             enforce: EnforceSettings::from_checked(config.enforce),
             enrich: EnrichSettings {
                 ancestry_depth_max: config.enrich.ancestry_depth_max as usize,
+                process_table_max: config.enrich.process_table_max as usize,
                 container_dirs: ContainerDirSettings::from(config.enrich.container_dirs),
                 hash: match config.enrich.hash {
                     HashKind::None => None,

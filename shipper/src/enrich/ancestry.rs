@@ -243,6 +243,26 @@ mod tests {
     }
 
     #[test]
+    fn an_ancestor_that_was_evicted_is_no_event_any_more_and_says_so() {
+        let mut table = Table::new(3);
+        exec(&mut table, 50, "cron");
+        table.fork(pkey(50), pkey(60));
+        exec(&mut table, 60, "sh");
+        table.fork(pkey(60), pkey(100));
+        table.exit(pkey(50));
+        let kernel = [ancestor(60, "sh"), ancestor(50, "cron")];
+        let expected = |cron| -> [(u32, String, Source); 2] {
+            [(60, "sh".into(), Source::Event), (50, "cron".into(), cron)]
+        };
+        assert_eq!(walk(&mut table, 16, &kernel).0, expected(Source::Event));
+        table.fork(pkey(60), pkey(101));
+        assert_eq!(table.evicted(), 1);
+        assert_eq!(walk(&mut table, 16, &kernel).0, expected(Source::Kernel));
+        let nobody = walk(&mut table, 16, &[]).0;
+        assert_eq!(nobody[1], (50, String::new(), Source::Unknown));
+    }
+
+    #[test]
     fn a_parent_nobody_knows_is_unknown_not_left_out() {
         let mut table = Table::new(100);
         table.fork(pkey(70), pkey(100));

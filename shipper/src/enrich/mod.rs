@@ -5,6 +5,7 @@ pub mod ancestry;
 pub mod clock;
 mod container;
 mod entry;
+mod environment;
 mod exit;
 pub mod hash;
 mod host;
@@ -30,13 +31,19 @@ use crate::event::{
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
 use container::{Containers, Known};
+use environment::Allowed;
 use exit::Ended;
 use identity::Identities;
 use procfs::{Asked, Procfs};
-use table::{ENTRIES_MAX, Standing, Table};
+use table::{Standing, Table};
 use users::Users;
 
 pub use container::StateDirs;
+pub use table::ENTRIES_MIN as PROCESS_TABLE_MIN;
+
+/// Most entries of the process table unless the operator says otherwise. A busy build host has some
+/// thousands of processes.
+pub const PROCESS_TABLE_MAX: usize = 65_536;
 
 /// Longest task name: `TASK_COMM_LEN` without its NUL. A name this long may be cut.
 const COMM_BYTES_MAX: usize = 15;
@@ -51,6 +58,8 @@ pub struct Enricher {
     table: Table,
     ended: Ended,
     containers: Containers,
+    /// Environment variables that events may have.
+    env: Allowed,
     depth_max: usize,
     /// Loss reports made so far.
     losses: u64,
@@ -76,9 +85,10 @@ impl Enricher {
             clock: Clock::now(),
             users: Users::open(Path::new("/etc")),
             procfs: Procfs::new(Path::new("/proc")),
-            table: Table::new(ENTRIES_MAX),
+            table: Table::new(PROCESS_TABLE_MAX),
             ended: Ended::default(),
             containers: Containers::new(state_dirs),
+            env: Allowed::default(),
             depth_max,
             losses: 0,
             host_namespaces: HostNamespaces {
@@ -86,6 +96,19 @@ impl Enricher {
                 mnt: host_namespace("mnt"),
             },
         }
+    }
+
+    /// The same, with a process table of at most so many entries, [`PROCESS_TABLE_MIN`] or more. What was
+    /// in the table is forgotten.
+    #[must_use]
+    pub fn with_process_table(self, entries_max: usize) -> Self {
+        Enricher { table: Table::new(entries_max), ..self }
+    }
+
+    /// The same, with these environment variables in its events.
+    #[must_use]
+    pub fn with_env(self, names: &[String]) -> Self {
+        Enricher { env: Allowed::new(names), ..self }
     }
 
     /// Takes in all processes there are. Capture must have begun before, so that none falls between.
@@ -264,6 +287,7 @@ impl Enricher {
                 comm: name,
                 executable: binary_path,
                 args,
+                env: self.env.of(record),
                 working_directory,
                 credentials,
                 credentials_before: (raw.flags & EXEC_CREDENTIALS_BEFORE != 0)

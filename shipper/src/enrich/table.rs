@@ -11,14 +11,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::clock::Clock;
 use crate::event::{Args, Bytes, ProcessKey, Source, WallTime};
 
-/// Most entries. A busy build host has some thousands; 65,536 take about 23 MB.
-pub const ENTRIES_MAX: usize = 65_536;
+/// Fewest entries that an operator may ask for: an idle machine has some hundred processes.
+pub const ENTRIES_MIN: usize = 1024;
 
 /// Most bytes of one process's arguments kept for its descendants' events.
 pub const ARGS_BYTES_MAX: usize = 4096;
 
-/// Most bytes of all programs together; beyond it arguments are cut to the first.
-const PROGRAM_BYTES_MAX: usize = 24 << 20;
+/// Bytes of programs for each entry that there may be, on average: all together have so many times the
+/// entries, and beyond that arguments are left out. Processes that only forked share one.
+const PROGRAM_BYTES_EACH: usize = 384;
 
 /// What a process runs. Shared by a process and those it forked.
 #[derive(Debug)]
@@ -102,7 +103,8 @@ impl Table {
         executable: Option<Bytes>,
         args: Option<&Args>,
     ) -> Arc<Program> {
-        let room = PROGRAM_BYTES_MAX.saturating_sub(self.budget.load(Ordering::Relaxed));
+        let most = self.entries_max.max(ENTRIES_MIN) * PROGRAM_BYTES_EACH;
+        let room = most.saturating_sub(self.budget.load(Ordering::Relaxed));
         let args = args.map(|args| Arc::new(cut(args, ARGS_BYTES_MAX.min(room))));
         let bytes = name.len()
             + executable.as_ref().map_or(0, |path| path.len())

@@ -49,6 +49,9 @@
 //!   bytes cgroup = 20;
 //!   bool no_new_privs = 21;
 //!   repeated uint64 inside = 22;        // uid, gid, euid, egid, suid, sgid, each plus 1; 0: none
+//!   repeated bytes env = 90;            // NAME=value
+//!   bool env_truncated = 91;
+//!   bool env_faulted = 92;
 //! }
 //! message Names {                       // all optional
 //!   string euid = 1; string uid = 2; string suid = 3; string egid = 4; string gid = 5;
@@ -276,6 +279,11 @@ fn process(message: &mut Message<'_>, process: &Process) {
     if let Some(ids) = &process.inside {
         message.numbers(22, &inside(ids));
     }
+    for variable in &process.env.list {
+        message.bytes(90, variable);
+    }
+    message.flag(91, process.env.truncated);
+    message.flag(92, process.env.faulted);
 }
 
 fn key(key: ProcessKey) -> [u64; 2] {

@@ -1,16 +1,16 @@
-//! Shortening of an event that is larger than the other side takes: arguments are cut, with a mark,
-//! until it fits. All else stays, the id too.
+//! Shortening of an event that is larger than the other side takes: arguments are cut and environment
+//! variables left out, with a mark, until it fits. All else stays, the id too.
 
 use std::sync::Arc;
 
-use super::{Args, Event};
+use super::{Args, Environment, Event};
 
 /// Arguments of the process that are never cut: without its name a command says nothing.
 const KEPT: usize = 1;
 
 /// The event with so many of its arguments that `length` is at most `bytes_max`. First those of the
-/// leaders go, which are mostly ancestors as well, then those of the farthest ancestors, last those of
-/// the process, from the end; `argv[0]` of the process stays,
+/// leaders go, which are mostly ancestors as well, then those of the farthest ancestors, then its own
+/// environment variables, last its own arguments, from the end; `argv[0]` of the process stays,
 /// and `count` and `bytes_total` go on to tell what there was. `None` when that is not enough.
 ///
 /// `length` is how many bytes an event has as it is sent; it is asked about twenty times.
@@ -58,7 +58,11 @@ fn cuttable(event: &Event) -> usize {
         Event::Loss(_) => None,
     };
     let others = others(event).into_iter().map(|args| bytes(args, 0)).sum::<usize>();
-    own.map_or(0, |args| bytes(args, KEPT)) + others
+    let variables: usize = match event {
+        Event::Exec(exec) => exec.process.env.list.iter().map(|variable| variable.len() + 1).sum(),
+        Event::Exit(_) | Event::Loss(_) => 0,
+    };
+    own.map_or(0, |args| bytes(args, KEPT)) + variables + others
 }
 
 /// The arguments of all but the process itself, those that are kept longest first.
@@ -103,6 +107,9 @@ fn keep(event: &Event, bytes: usize) -> Event {
             if let Some(args) = cut(&exec.process.args, KEPT, &mut left) {
                 exec.process.args = args;
             }
+            if let Some(env) = leave_out(&exec.process.env, &mut left) {
+                exec.process.env = env;
+            }
         }
         Event::Exit(exit) => {
             if let Some(args) = &mut exit.process.args
@@ -135,6 +142,18 @@ fn cut(args: &Args, from: usize, left: &mut usize) -> Option<Args> {
         }
         *left = 0;
         return Some(Args { list, truncated: true, ..*args });
+    }
+    None
+}
+
+/// The variables that fit whole into what is left, which is taken from `left`; `None` when all do.
+fn leave_out(env: &Environment, left: &mut usize) -> Option<Environment> {
+    for (place, variable) in env.list.iter().enumerate() {
+        if variable.len() >= *left {
+            *left = 0;
+            return Some(Environment { list: env.list[..place].to_vec(), truncated: true, ..*env });
+        }
+        *left -= variable.len() + 1;
     }
     None
 }
@@ -228,6 +247,33 @@ mod tests {
         let Event::Exec(short) = short else { unreachable!("an execution") };
         let entry = short.entry_leader.expect("an entry leader").leader.args.expect("arguments");
         assert!(entry.truncated && entry.list.is_empty() && entry.count == 1);
+    }
+
+    #[test]
+    fn environment_variables_are_left_out_whole_before_any_argument_of_the_process_is_cut() {
+        let Event::Exec(mut exec) = testing::exec() else { unreachable!("an execution") };
+        exec.ancestry.clear();
+        exec.process.env.list = ["A=12345", "LD_PRELOAD=x"].map(|v| v.as_bytes().into()).into();
+        let event = Event::Exec(exec);
+        let all = |event: &Event| {
+            let Event::Exec(exec) = event else { return 0 };
+            length(event) + exec.process.env.list.iter().map(|v| v.len() + 1).sum::<usize>()
+        };
+        assert_eq!(all(&event), 27);
+        for (bytes_max, args, variables, truncated) in [
+            (27, "ls -l", 2, false),
+            (26, "ls -l", 1, true),
+            (14, "ls -l", 1, true),
+            (13, "ls -l", 0, true),
+            (6, "ls -l", 0, true),
+            (5, "ls -+", 0, true),
+        ] {
+            let short = shorten(&event, bytes_max, all).expect("can be made that short");
+            assert_eq!(shown(&short), [args], "{bytes_max}");
+            let Event::Exec(short) = short else { unreachable!("an execution") };
+            let env = &short.process.env;
+            assert_eq!((env.list.len(), env.truncated), (variables, truncated), "{bytes_max}");
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Ancestor, Args, Capabilities, Credentials, Event, Exec, ExecutedFile, Exit, FileFacts, Host,
-    Id, Leader, Loss, LossKind, LossStage, Namespaces, Path, Process, ProcessKey, Source,
-    WaitStatus, WallTime,
+    Ancestor, Args, Capabilities, Credentials, Environment, Event, Exec, ExecutedFile, Exit,
+    FileFacts, Host, Id, Leader, Loss, LossKind, LossStage, Namespaces, Path, Process, ProcessKey,
+    Source, WaitStatus, WallTime,
 };
 
 /// Arguments of which nothing is missing.
@@ -56,6 +56,7 @@ pub fn exec() -> Event {
         comm: Box::from(&b"ls"[..]),
         executable: path.clone(),
         args: args(["ls", "-l"]),
+        env: Environment::default(),
         working_directory: Path::default(),
         credentials: Credentials {
             uid: 1000,

@@ -18,8 +18,8 @@ use serde::Serialize;
 use super::errno;
 use super::text::{Long, Shown, Text};
 use crate::event::{
-    Ancestor, Args, DeniedBy, Event, Exec, Failure, FileFacts, Host, Id, Loss, Names, WallTime,
-    basename,
+    Ancestor, Args, Bytes, DeniedBy, Event, Exec, Failure, FileFacts, Host, Id, Loss, Names,
+    WallTime, basename,
 };
 use capabilities::CapabilityNames;
 use container::{ContainerFields, Orchestrator};
@@ -97,6 +97,8 @@ struct ProcessFields<'a> {
     args: Vec<Text<'a>>,
     args_count: u32,
     command_line: CommandLine<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    env_vars: Vec<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     working_directory: Option<Text<'a>>,
     start: WallTime,
@@ -239,9 +241,10 @@ impl<'a> ExecDocument<'a> {
                 name: Text(&process.comm),
                 executable: some(&process.executable.bytes),
                 hash: Hash::of(exec.interpreter.as_ref().unwrap_or(&exec.file)),
-                args: texts(&process.args),
+                args: texts(&process.args.list),
                 args_count: process.args.count,
                 command_line: CommandLine(&process.args.list),
+                env_vars: texts(&process.env.list),
                 working_directory: some(&process.working_directory.bytes),
                 start: process.start,
                 interactive: process.tty.is_some(),
@@ -290,13 +293,13 @@ impl ErrorFields {
     }
 }
 
-fn texts(args: &Args) -> Vec<Text<'_>> {
-    args.list.iter().map(|arg| Text(arg)).collect()
+fn texts(list: &[Bytes]) -> Vec<Text<'_>> {
+    list.iter().map(|bytes| Text(bytes)).collect()
 }
 
 impl<'a> AncestorArgs<'a> {
     fn new(args: &'a Args) -> Self {
-        AncestorArgs { args: texts(args), args_count: args.count }
+        AncestorArgs { args: texts(&args.list), args_count: args.count }
     }
 }
 

@@ -115,7 +115,8 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     if let Some(Enforce { rules, dry_run, .. }) = &options.enforce {
         tracing::info!(rules = rules.len(), dry_run, "deny rules are in the kernel");
     }
-    let (enricher, ends) = (enricher(&settings.enrich), settings.capture.exit);
+    let enricher = enricher(&settings.enrich).with_env(&settings.capture.env);
+    let ends = settings.capture.exit;
     let hashing = hashing(settings).map_err(system("a thread cannot be started"))?;
     let watched_signals = signals.clone();
     let captured = std::thread::Builder::new()
@@ -143,11 +144,12 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     } else {
         runtime.shutdown_background();
     }
-    let Counts { execs, ends, lost, left_out } = captured?;
+    let Counts { execs, ends, lost, left_out, evicted } = captured?;
     let ends = settings.capture.exit.then_some(ends);
     let filters = !options.filters.describe().is_empty();
     let left_out = (filters || left_out > 0).then_some(left_out);
-    tracing::info!(execs, lost, ends, left_out, "capture ended");
+    let evicted = (evicted > 0).then_some(evicted);
+    tracing::info!(execs, lost, ends, left_out, evicted, "capture ended");
     Ok(())
 }
 
@@ -246,6 +248,7 @@ fn enricher(settings: &EnrichSettings) -> Enricher {
     let state_dirs =
         StateDirs { docker: dirs.docker, containerd: dirs.containerd, storage: dirs.storage };
     Enricher::new(settings.ancestry_depth_max, state_dirs)
+        .with_process_table(settings.process_table_max)
 }
 
 fn announce(capture: &Capture, options: &Options) {

@@ -48,6 +48,8 @@ pub struct Counts {
     pub lost: u64,
     /// Executions and ends that were left out in the kernel, as configured.
     pub left_out: u64,
+    /// Processes that the process table had to let go, or could not take in.
+    pub evicted: u64,
 }
 
 /// How far the ring was read.
@@ -66,8 +68,6 @@ pub struct Work {
     capture: Capture,
     begun: Instant,
     line: ToSpool,
-    /// Evictions from the process table that were logged.
-    evicted: u64,
 }
 
 /// From a record to the spool.
@@ -108,7 +108,7 @@ impl Work {
             counts: Counts::default(),
             encoded: Vec::new(),
         };
-        Ok(Work { capture, begun: Instant::now(), line, evicted: 0 })
+        Ok(Work { capture, begun: Instant::now(), line })
     }
 
     /// Reads until told to stop, and then what is left. Pinned kernel programs go on
@@ -161,6 +161,7 @@ impl Work {
         };
         self.await_hashes(pinned);
         self.tell_left_out(true)?;
+        self.watch_table();
         self.account(drained, Reading::Settled)?;
         self.write();
         let now = self.now();
@@ -243,13 +244,15 @@ impl Work {
     /// Says when the process table had to let go: ancestry is less sure from then on.
     fn watch_table(&mut self) {
         let (entries, evicted) = self.line.enricher.table_size();
-        if evicted > self.evicted {
-            let more = evicted - self.evicted;
+        let more = evicted - self.line.counts.evicted;
+        if more > 0 {
             tracing::warn!(
                 entries,
-                "the process table is full: {more} processes had to be left out"
+                evicted,
+                "the process table is full: {more} processes had to be left out, and what they \
+                 started may not name them; raise enrich.process_table_max"
             );
-            self.evicted = evicted;
+            self.line.counts.evicted = evicted;
         }
     }
 

@@ -140,6 +140,12 @@ pub struct Process {
     pub no_new_privs: bool,
     #[prost(uint64, repeated, tag = "22")]
     pub inside: Vec<u64>,
+    #[prost(bytes, repeated, tag = "90")]
+    pub env: Vec<Vec<u8>>,
+    #[prost(bool, tag = "91")]
+    pub env_truncated: bool,
+    #[prost(bool, tag = "92")]
+    pub env_faulted: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -55,6 +55,7 @@ fn the_example_shows_the_defaults() {
     assert_eq!(example.capture.ring_buffer_bytes, 16 << 20);
     assert_eq!(example.capture.argv_bytes_max, 32 << 10);
     assert_eq!(example.enrich.ancestry_depth_max, 16);
+    assert_eq!(example.enrich.process_table_max, 65_536);
     assert!(!example.capture.exit && !example.capture.pin);
     assert_eq!(example.enrich.hash, None);
     assert_eq!(example.shutdown_timeout, Duration::from_secs(5));

@@ -64,6 +64,29 @@ fn sections_are_told_what_is_wrong_with_them() {
                  of bytes, but is `1e3`",
             ],
         ),
+        ("capture: { env: [LD_PRELOAD, BASH_FUNC_ls%%] }\n", &[]),
+        ("capture: { env: [] }\n", &[]),
+        (
+            "capture: { env: LD_PRELOAD }\n",
+            &["1:17: `capture.env` must be a list (`- …`), but is the text `LD_PRELOAD`"],
+        ),
+        (
+            "capture: { env: [LD_PRELOAD=x, 'a b', '', 7] }\n",
+            &[
+                "1:18: `capture.env[0]` must be the name of an environment variable, without \
+                 blanks and `=`, but is `LD_PRELOAD=x`",
+                "1:32: `capture.env[1]` must be the name of an environment variable, without \
+                 blanks and `=`, but is `a b`",
+                "1:39: `capture.env[2]` must be the name of an environment variable, without \
+                 blanks and `=`, but is ``",
+                "1:43: `capture.env[3]` must be text, but is the number 7; put it in quotes",
+            ],
+        ),
+        (
+            "capture: { env: [A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, \
+             A, A, A, A, A, A, A, A, A, A] }\n",
+            &["1:17: `capture.env` must have at most 32 entries, but has 33"],
+        ),
         ("capture: { exit: 1 }\n", &["1:18: `capture.exit` must be `true` or `false`, but is `1`"]),
         (
             "capture: { pin: yes }\n",
@@ -113,6 +136,10 @@ fn sections_are_told_what_is_wrong_with_them() {
                 "1:19: `shutdown_timeout` must be a length of time such as `500ms`, `20s`, `24h` or \
                `30d`, but is `5`; add a unit",
             ],
+        ),
+        (
+            "enrich: { process_table_max: 1000 }\n",
+            &["1:30: `enrich.process_table_max` must be from 1024 to 4194304, but is `1000`"],
         ),
         (
             "enrich: { ancestry_depth_max: 0 }\n",
@@ -394,7 +421,7 @@ outputs: []
             "4:22: `capture.ring_buffer_bytes` must be a power of two, but is `3MiB`; near it are \
              2MiB and 4MiB",
             "5:3: unknown key `ring_bufer`; the keys here are mode, ring_buffer_bytes, \
-             argv_bytes_max, exit, failures, syscall_tracepoints, pin",
+             argv_bytes_max, env, exit, failures, syscall_tracepoints, pin",
             "7:23: `enrich.ancestry_depth_max` must be a whole number, but is the text `many`",
             "8:3: key `ancestry_depth_max` is given twice, first in line 7",
             "12:11: `sinks[0].path` must be the path of a file, but is `/var/log/shipper/`",

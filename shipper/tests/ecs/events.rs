@@ -8,9 +8,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use shipper::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, Enforcement,
-    EnforcementAction, EntryKind, EntryLeader, Event, Exec, ExecutedFile, Exit, Failure, FileFacts,
-    FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader, Loss, LossKind,
-    LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WaitStatus, WallTime,
+    EnforcementAction, EntryKind, EntryLeader, Environment, Event, Exec, ExecutedFile, Exit,
+    Failure, FileFacts, FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader,
+    Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WaitStatus,
+    WallTime,
 };
 
 /// Any event.
@@ -78,6 +79,11 @@ fn args() -> impl Strategy<Value = Args> {
             faulted,
         },
     )
+}
+
+fn environment() -> impl Strategy<Value = Environment> {
+    (vec(bytes(40), 0..4), any::<bool>(), any::<bool>())
+        .prop_map(|(list, truncated, faulted)| Environment { list, truncated, faulted })
 }
 
 prop_compose! {
@@ -215,11 +221,13 @@ prop_compose! {
             (leader().boxed(), leader().boxed(), namespaces()),
         (cgroup_id, cgroup) in (any::<u64>(), bytes(60)),
         (no_new_privs, inside) in (any::<bool>(), option::of(inside())),
+        env in environment(),
     ) -> Process {
         Process {
             key, entity_id, start, tid, vpid, comm, executable, args, working_directory,
             credentials, credentials_before, names, loginuid, audit_session, group_leader,
             session_leader, tty, namespaces, cgroup_id, cgroup, no_new_privs, inside,
+            env,
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use shipper::event::{Args, Event, codec, shorten};
+use shipper::event::{Args, Environment, Event, codec, shorten};
 
 use super::{events, line};
 
-/// No event has fewer arguments than this leaves.
+/// No event has fewer arguments and variables than this leaves.
 fn shortest(event: &Event) -> Event {
     let mut event = event.clone();
     let cut = |args: &mut Args, kept: usize| {
@@ -15,7 +15,11 @@ fn shortest(event: &Event) -> Event {
         args.list.truncate(kept);
     };
     match &mut event {
-        Event::Exec(exec) => cut(&mut exec.process.args, 1),
+        Event::Exec(exec) => {
+            cut(&mut exec.process.args, 1);
+            exec.process.env.truncated |= !exec.process.env.list.is_empty();
+            exec.process.env.list.clear();
+        }
         Event::Exit(exit) => {
             if let Some(args) = &mut exit.process.args {
                 cut(Arc::make_mut(args), 1);
@@ -29,18 +33,22 @@ fn shortest(event: &Event) -> Event {
     event
 }
 
-/// The arguments of the process and of all others, those that are kept longest first, and the event
-/// without them.
+/// The arguments of the process, its environment variables, and the arguments of all others, those that
+/// are kept longest first, and the event without them.
 fn taken_apart(event: &Event) -> Option<(Vec<Option<Args>>, Event)> {
     let mut event = event.clone();
     let take = |args: &mut Option<Arc<Args>>| args.take().map(Arc::unwrap_or_clone);
     let own = match &mut event {
-        Event::Exec(exec) => Some(std::mem::take(&mut exec.process.args)),
-        Event::Exit(exit) => take(&mut exit.process.args),
+        Event::Exec(exec) => {
+            let Environment { list, truncated, faulted } = std::mem::take(&mut exec.process.env);
+            let env = Args { list, truncated, faulted, ..Args::default() };
+            [Some(std::mem::take(&mut exec.process.args)), Some(env)]
+        }
+        Event::Exit(exit) => [take(&mut exit.process.args), None],
         Event::Loss(_) => return None,
     };
     let others: Vec<_> = others(&mut event).into_iter().map(take).collect();
-    Some((std::iter::once(own).chain(others).collect(), event))
+    Some((own.into_iter().chain(others).collect(), event))
 }
 
 /// The arguments of all but the process, those that are kept longest first.
@@ -103,7 +111,7 @@ proptest! {
         else {
             return Ok(());
         };
-        prop_assert_eq!(rest_of_short, rest_of_long, "nothing but arguments is cut");
+        prop_assert_eq!(rest_of_short, rest_of_long, "nothing but arguments and variables is cut");
         let mut all_cut = false;
         for (place, (of_short, of_long)) in short.iter().zip(&long).enumerate() {
             prop_assert_eq!(of_short.is_some(), of_long.is_some());

@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod steady;
 pub mod synthetic;
+mod table;
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -22,7 +23,8 @@ use serde_json::Value;
 use report::Figure;
 
 /// What can be measured, in this order.
-pub const PARTS: [&str; 7] = ["steady", "append", "drain", "outage", "backlog", "kafka", "http"];
+pub const PARTS: [&str; 8] =
+    ["table", "steady", "append", "drain", "outage", "backlog", "kafka", "http"];
 
 /// Ancestors of a made-up event. Without any its ECS line is as short as there are: 2.3 KB.
 const ANCESTORS: u32 = 0;
@@ -38,6 +40,7 @@ pub fn run(parts: &[&str]) -> anyhow::Result<(Value, String)> {
     let mut details = serde_json::Map::new();
     for part in parts {
         let (more, detail) = match *part {
+            "table" => table::run(),
             "steady" => steady::run(),
             "append" => append::run(dir.path(), &pool),
             "drain" => drain::run(dir.path(), &pool),

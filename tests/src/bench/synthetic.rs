@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, EntryKind, EntryLeader, Event, Exec,
-    ExecutedFile, FileFacts, FileSystem, Host, Id, Leader, Names, Namespaces, Path, Process,
+    Ancestor, Args, Bytes, Capabilities, Credentials, EntryKind, EntryLeader, Environment, Event,
+    Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, Leader, Names, Namespaces, Path, Process,
     ProcessKey, Source, WallTime, codec,
 };
 use shipper::format::ecs;
@@ -182,6 +182,7 @@ impl Makings {
                 comm: bytes("strip"),
                 executable: path("/usr/bin/x86_64-linux-gnu-strip"),
                 args: args(&["strip", "--strip-debug", &object]),
+                env: Environment::default(),
                 working_directory: path("/srv/build/main"),
                 credentials: ids,
                 credentials_before: None,

@@ -12,7 +12,7 @@ prepare() {
     mkdir /opt
     cp $lib/tiny /opt/program
     for mode in auto lsm fentry tracepoint; do
-        printf 'capture: { mode: %s, failures: all, syscall_tracepoints: true }\nspool: { dir: /run/spool-%s, disk_free_min: 1MiB, bytes_max: 16MiB }\nsinks:\n  - { name: local, type: file, path: %s }\n' \
+        printf 'capture: { mode: %s, failures: all, env: [LD_PRELOAD, SSH_CONNECTION], syscall_tracepoints: true }\nspool: { dir: /run/spool-%s, disk_free_min: 1MiB, bytes_max: 16MiB }\nsinks:\n  - { name: local, type: file, path: %s }\n' \
             $mode $mode $events >/etc/$mode.yaml
         # Tracepoints of system calls cannot be pinned before 5.15.
         sed '1s/, syscall_tracepoints: true }/, pin: true }/; s/spool-/pinned-/' /etc/$mode.yaml >/etc/$mode-pinned.yaml

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use shipper::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, Enforcement,
-    EnforcementAction, EntryKind, EntryLeader, Event, Exec, ExecutedFile, Exit, Failure, FileFacts,
-    FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader, Loss, LossKind,
-    LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WaitStatus, WallTime,
+    EnforcementAction, EntryKind, EntryLeader, Environment, Event, Exec, ExecutedFile, Exit,
+    Failure, FileFacts, FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader,
+    Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WaitStatus,
+    WallTime,
 };
 
 /// 2026-11-24T08:00:00.123456789Z.
@@ -79,6 +80,11 @@ fn exec() -> Exec {
             comm: odd("script"),
             executable: path("/usr/bin/python3"),
             args,
+            env: Environment {
+                list: vec![odd("LD_PRELOAD=/tmp/hook.so"), odd("EMPTY=")],
+                truncated: true,
+                faulted: true,
+            },
             working_directory: path("/srv/build"),
             credentials,
             credentials_before: Some(credentials),

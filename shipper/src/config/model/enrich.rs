@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::super::units::{ByteSize, Span};
 use super::{DIRECTORY_PATH_FORMAT, DIRECTORY_PATH_PATTERN};
+use crate::enrich::{PROCESS_TABLE_MAX, PROCESS_TABLE_MIN};
+
+/// Most that the limit of the process table can be: the kernel has no more pids (`PID_MAX_LIMIT`).
+const PROCESS_TABLE_MAX_MAX: u32 = 1 << 22;
+
+/// As many as [`PROCESS_TABLE_MAX`] says.
+const PROCESS_TABLE_DEFAULT: u32 = PROCESS_TABLE_MAX as u32;
 
 /// Least limit of hashed files: below it, hardly any program would be hashed.
 const HASH_BYTES_MIN: u64 = 4 << 10;
@@ -26,6 +33,10 @@ pub struct Enrich {
     /// Ancestors listed with each exec and each end, 1 to 64.
     #[schemars(range(min = 1, max = 64))]
     pub ancestry_depth_max: u32,
+    /// Most processes that are remembered, 1024 to 4194304, those included that have ended and have
+    /// descendants. When there are more, events know less of ancestors, and the log says so.
+    #[schemars(range(min = PROCESS_TABLE_MIN, max = PROCESS_TABLE_MAX_MAX))]
+    pub process_table_max: u32,
     /// Where container runtimes keep the names of their containers, as the daemon sees it.
     pub container_dirs: ContainerDirs,
     /// Whether executed files are hashed. Each is read once and then known until it changes.
@@ -43,6 +54,7 @@ impl Default for Enrich {
     fn default() -> Self {
         Enrich {
             ancestry_depth_max: 16,
+            process_table_max: PROCESS_TABLE_DEFAULT,
             container_dirs: ContainerDirs::default(),
             hash: HashKind::None,
             hash_bytes_max: ByteSize(64 << 20),

@@ -130,6 +130,25 @@ fn a_full_table_forgets_the_ended_first_and_counts() {
 }
 
 #[test]
+fn a_full_table_keeps_the_programs_of_as_many_processes_as_it_may_have() {
+    let mut table = Table::new(2 * ENTRIES_MIN);
+    let args = Args { list: vec![vec![b'x'; 4000].into()], count: 1, ..Args::default() };
+    let pids = 1..2 * ENTRIES_MIN as u32;
+    for pid in pids.clone() {
+        let program = table.program(b"x".as_slice().into(), None, Some(&args));
+        table.exec(key(pid), None, program);
+    }
+    let bytes = table.budget.load(Ordering::Relaxed);
+    assert!(bytes < 2 * ENTRIES_MIN * (PROGRAM_BYTES_EACH + 20), "{bytes} bytes");
+    let kept = pids.filter(|pid| {
+        let args = table.get(key(*pid)).and_then(|(_, program, _)| program?.args.clone());
+        args.is_some_and(|args| !args.truncated)
+    });
+    assert_eq!(kept.count(), 2 * ENTRIES_MIN * PROGRAM_BYTES_EACH / 4017);
+    assert_eq!(table.evicted(), 0);
+}
+
+#[test]
 fn lost_exits_are_made_good_by_a_look_at_proc() {
     let mut table = Table::new(10);
     for pid in 1..5 {

@@ -6,9 +6,9 @@ use super::recent::Recent;
 use super::wire::{Field, Fields, small};
 use super::{CodecError, enforcement, failure, file};
 use crate::event::{
-    Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader, Event,
-    Exec, Host, Id, InsideIds, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process,
-    ProcessKey, Source, WallTime,
+    Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader,
+    Environment, Event, Exec, Host, Id, InsideIds, Leader, Loss, LossKind, LossStage, Names,
+    Namespaces, Path, Process, ProcessKey, Source, WallTime,
 };
 
 /// Lists of arguments that are remembered: more than the ancestors and leaders of one process.
@@ -172,6 +172,7 @@ impl Decoder {
         let (mut group_leader, mut session_leader) = (None, None);
         let (mut inodes, mut cgroup_id, mut cgroup) = (None, None, None);
         let (mut no_new_privs, mut inside) = (false, None);
+        let mut env = Environment::default();
         for field in Fields::new(bytes) {
             let field = field?;
             match field.number {
@@ -200,6 +201,9 @@ impl Decoder {
                 20 => cgroup = Some(read_bytes(&field)?),
                 21 => no_new_privs = field.flag()?,
                 22 => inside = Some(inside_ids(&field)?),
+                90 => env.list.push(read_bytes(&field)?),
+                91 => env.truncated = field.flag()?,
+                92 => env.faulted = field.flag()?,
                 _ => {}
             }
         }
@@ -212,6 +216,7 @@ impl Decoder {
             comm: need(comm, "process.comm")?,
             executable: need(executable, "process.executable")?,
             args: need(arguments, "process.args")?,
+            env,
             working_directory: need(cwd, "process.working_directory")?,
             credentials: need(ids, "process.credentials")?,
             credentials_before: ids_before,

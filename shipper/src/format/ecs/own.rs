@@ -7,8 +7,8 @@ use super::capabilities::{CapabilityNames, CapabilitySets, SecureBits};
 use super::fields::Hash;
 use super::{Facts, ParentFields, some};
 use crate::event::{
-    Ancestor, Args, Credentials, DeniedBy, Enforcement, Exec, ExecutedFile, HashMissing, InsideIds,
-    Layer, Path,
+    Ancestor, Bytes, Credentials, DeniedBy, Enforcement, Exec, ExecutedFile, HashMissing,
+    InsideIds, Layer, Path,
 };
 
 /// Everything under `shipper.`.
@@ -29,6 +29,10 @@ pub(super) struct Own<'a> {
     args_truncated: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     args_unreadable: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    env_truncated: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    env_unreadable: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     paths_cut: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -125,6 +129,9 @@ struct Raw<'a> {
     /// All arguments, when any of them needs it.
     #[serde(skip_serializing_if = "Option::is_none")]
     args: Option<Vec<Exact<'a>>>,
+    /// All variables, when any of them needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    env_vars: Option<Vec<Exact<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     working_directory: Option<Exact<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,6 +238,8 @@ impl<'a> Own<'a> {
             args_bytes: Long(process.args.bytes_total),
             args_truncated: process.args.truncated,
             args_unreadable: process.args.faulted,
+            env_truncated: process.env.truncated,
+            env_unreadable: process.env.faulted,
             paths_cut: with(|path| path.cut),
             paths_unreachable: with(|path| path.unreachable),
             raw: Raw::new(exec),
@@ -300,7 +309,8 @@ impl<'a> Raw<'a> {
         Raw {
             name: exact(&process.comm),
             executable: exact(&process.executable.bytes),
-            args: exact_args(&process.args),
+            args: exact_list(&process.args.list),
+            env_vars: exact_list(&process.env.list),
             working_directory: exact(&process.working_directory.bytes),
             file_path: exact(&exec.file.path.bytes),
             cgroup_path: exact(&process.cgroup),
@@ -311,6 +321,7 @@ impl<'a> Raw<'a> {
         self.name.is_none()
             && self.executable.is_none()
             && self.args.is_none()
+            && self.env_vars.is_none()
             && self.working_directory.is_none()
             && self.file_path.is_none()
             && self.cgroup_path.is_none()
@@ -333,7 +344,7 @@ impl<'a> AncestorRaw<'a> {
         let raw = AncestorRaw {
             name: exact(&ancestor.comm),
             executable: ancestor.executable.as_deref().and_then(exact),
-            args: ancestor.args.as_deref().and_then(exact_args),
+            args: ancestor.args.as_deref().and_then(|args| exact_list(&args.list)),
         };
         (raw.name.is_some() || raw.executable.is_some() || raw.args.is_some()).then_some(raw)
     }
@@ -384,10 +395,9 @@ impl Namespaces {
     }
 }
 
-/// All arguments in base64, when one of them is not UTF-8.
-fn exact_args(args: &Args) -> Option<Vec<Exact<'_>>> {
-    args.list
-        .iter()
-        .any(|arg| exact(arg).is_some())
-        .then(|| args.list.iter().map(|arg| Exact(arg)).collect())
+/// All of a list in base64, when one of it is not UTF-8.
+fn exact_list(list: &[Bytes]) -> Option<Vec<Exact<'_>>> {
+    list.iter()
+        .any(|bytes| exact(bytes).is_some())
+        .then(|| list.iter().map(|bytes| Exact(bytes)).collect())
 }

@@ -81,6 +81,7 @@ fn way(how: &str, args: Vec<OsString>) -> anyhow::Result<()> {
             execv(&link, &args)
         }
         "no-args" => execv(strings(args)?.first().context("a program")?, &[]),
+        "env" => ways::with_environment(args),
         "named" => {
             let args = strings(args)?;
             let [program, rest @ ..] = &args[..] else { bail!("PROGRAM ARGV0 ARGUMENTS") };

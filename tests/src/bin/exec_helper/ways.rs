@@ -27,6 +27,18 @@ pub fn execv(program: &CString, args: &[CString]) -> anyhow::Result<()> {
     Err(io::Error::last_os_error()).context("execv")
 }
 
+/// `NAME=VALUE... PROGRAM ARGUMENTS`: with exactly these environment variables, in this order.
+pub fn with_environment(args: Vec<OsString>) -> anyhow::Result<()> {
+    let args = strings(args)?;
+    let variables = args.iter().take_while(|arg| arg.as_bytes().contains(&b'=')).count();
+    let (variables, args) = args.split_at(variables);
+    let program = args.first().context("a program")?;
+    let (argv, envp) = (pointers(args), pointers(variables));
+    // SAFETY: the strings are NUL-terminated, the lists null-terminated, and all live past the call.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr().cast(), envp.as_ptr().cast()) };
+    Err(io::Error::last_os_error()).context("execve")
+}
+
 /// Executes `PROGRAM ARGUMENTS` under its own name.
 pub fn execute(args: &[CString]) -> anyhow::Result<()> {
     execv(args.first().context("a program")?, args)

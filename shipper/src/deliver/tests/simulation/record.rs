@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::dice::Dice;
 use crate::event::codec::{self, Decoder};
 use crate::event::{
-    Args, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, Host, Id, Leader, Loss,
-    Namespaces, Path, Process, ProcessKey, Source, WallTime,
+    Args, Capabilities, Credentials, Environment, Event, Exec, ExecutedFile, FileFacts, Host, Id,
+    Leader, Loss, Namespaces, Path, Process, ProcessKey, Source, WallTime,
 };
 
 /// Identity of a record: its number in the ring from 1 on, or [`REPORTS`] and the number of the
@@ -109,6 +109,7 @@ pub fn exec(key: Key) -> Event {
         comm: Box::default(),
         executable: path.clone(),
         args: Args { list: vec![filler], ..Args::default() },
+        env: Environment::default(),
         working_directory: Path::default(),
         credentials: credentials(),
         credentials_before: None,
