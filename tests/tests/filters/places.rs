@@ -48,7 +48,9 @@ impl Cgroup {
             let cgroup = Cgroup { hierarchy, name: name.clone() };
             match std::fs::create_dir_all(cgroup.below()) {
                 Ok(()) => made.push(cgroup),
-                Err(error) => skip(&format!("no cgroup in {}: {error}", cgroup.hierarchy.display())),
+                Err(error) => {
+                    skip(&format!("no cgroup in {}: {error}", cgroup.hierarchy.display()))
+                }
             }
         }
         Ok(made)
