@@ -92,6 +92,52 @@ fn sections_are_told_what_is_wrong_with_them() {
             "capture: { pin: yes }\n",
             &["1:17: `capture.pin` must be `true` or `false`, but is `yes`"],
         ),
+        (
+            "capture: { exclude: { uids: [997, 0, 1000-1999], cgroups: [/a.slice/b.service], trees: [/usr/bin/x], \
+             namespaces: [{ pid: 4026532500 }, net: 4026531840] }, rate_limit_per_cgroup: { per_second: 1, burst: 1 } }\n",
+            &[],
+        ),
+        (
+            "capture: { exclude: { uids: [root, 7-6, -1, 4294967296, []] } }\n",
+            &[
+                "1:30: `capture.exclude.uids[0]` must be a user id such as `997` or a range such as \
+                 `1000-1999`, but is `root`",
+                "1:36: `capture.exclude.uids[1]` must be a user id such as `997` or a range such as \
+                 `1000-1999`, but is `7-6`",
+                "1:41: `capture.exclude.uids[2]` must be a user id such as `997` or a range such as \
+                 `1000-1999`, but is `-1`",
+                "1:45: `capture.exclude.uids[3]` must be a user id such as `997` or a range such as \
+                 `1000-1999`, but is `4294967296`",
+                "1:57: `capture.exclude.uids[4]` must be a user id such as `997` or a range such as \
+                 `1000-1999`, but is a list",
+            ],
+        ),
+        (
+            "capture: { exclude: { cgroups: [/, system.slice], trees: [buildd], uid: [7] } }\n",
+            &[
+                "1:33: `capture.exclude.cgroups[0]` must be the path of a cgroup below the root, such as \
+                 `/system.slice/build.service`, but is `/`",
+                "1:36: `capture.exclude.cgroups[1]` must be the path of a cgroup below the root, such as \
+                 `/system.slice/build.service`, but is `system.slice`",
+                "1:59: `capture.exclude.trees[0]` must be the absolute path of a program, but is `buildd`",
+                "1:68: unknown key `uid`; did you mean `uids`?",
+            ],
+        ),
+        (
+            "capture: { exclude: { namespaces: [{ pid: 0 }, { ipc: 1 }, { pid: 1, net: 2 }] } }\n",
+            &[
+                "1:43: `capture.exclude.namespaces[0].pid` must be from 1 to 4294967295, but is `0`",
+                "1:50: unknown key `ipc`; the keys here are pid, mnt, net, user",
+                "1:60: `capture.exclude.namespaces[2]` must have one of pid, mnt, net, user, but has 2",
+            ],
+        ),
+        (
+            "capture: { rate_limit_per_cgroup: { per_second: 0 } }\n",
+            &[
+                "1:49: `capture.rate_limit_per_cgroup.per_second` must be from 1 to 1000000, but is `0`",
+                "1:35: missing key `burst` in `capture.rate_limit_per_cgroup`",
+            ],
+        ),
         ("spool: { fsync: always }\nshutdown_timeout: 1h\n", &[]),
         ("spool: { fsync: { interval: 60s }, disk_free_min: 0, dir: run/spool/ }\n", &[]),
         (
@@ -421,7 +467,8 @@ outputs: []
             "4:22: `capture.ring_buffer_bytes` must be a power of two, but is `3MiB`; near it are \
              2MiB and 4MiB",
             "5:3: unknown key `ring_bufer`; the keys here are mode, ring_buffer_bytes, \
-             argv_bytes_max, env, exit, failures, syscall_tracepoints, pin",
+             argv_bytes_max, env, exit, failures, syscall_tracepoints, exclude, \
+             rate_limit_per_cgroup, pin",
             "7:23: `enrich.ancestry_depth_max` must be a whole number, but is the text `many`",
             "8:3: key `ancestry_depth_max` is given twice, first in line 7",
             "12:11: `sinks[0].path` must be the path of a file, but is `/var/log/shipper/`",

@@ -117,6 +117,13 @@ impl Booted {
             let rows = Results::read(&text(&format!("{mode}.rows")).unwrap_or_default())?;
             daemons.insert(mode.to_owned(), Daemon { exit_code, log, events: Vec::new(), rows });
         }
+        for mode in boot.modes.split(' ') {
+            let name = format!("{mode}-filters");
+            let (exit_code, log) =
+                (text(&format!("{name}.code"))?.trim().parse()?, text(&format!("{name}.log"))?);
+            let rows = Results::default();
+            daemons.insert(name, Daemon { exit_code, log, events: Vec::new(), rows });
+        }
         let mut unpinned = BTreeMap::new();
         for mode in boot.modes.split(' ') {
             // Not there where the mode does not work.

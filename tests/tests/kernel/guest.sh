@@ -11,11 +11,21 @@ prepare() {
     ln -s /proc/self/fd /dev/fd
     mkdir /opt
     cp $lib/tiny /opt/program
+    cp $lib/exec_helper /opt/root
+    mkdir /run/unified
+    mount -t cgroup2 none /run/unified
+    mkdir -p /run/unified/filtered/below /run/unified/limited
     for mode in auto lsm fentry tracepoint; do
         printf 'capture: { mode: %s, failures: all, env: [LD_PRELOAD, SSH_CONNECTION], syscall_tracepoints: true }\nspool: { dir: /run/spool-%s, disk_free_min: 1MiB, bytes_max: 16MiB }\nsinks:\n  - { name: local, type: file, path: %s }\n' \
             $mode $mode $events >/etc/$mode.yaml
         # Tracepoints of system calls cannot be pinned before 5.15.
         sed '1s/, syscall_tracepoints: true }/, pin: true }/; s/spool-/pinned-/' /etc/$mode.yaml >/etc/$mode-pinned.yaml
+        # Every filter at once. Nothing is in a namespace with such a number.
+        { printf 'capture:\n  mode: %s\n  failures: all\n  syscall_tracepoints: true\n  exit: true\n' $mode
+            printf '  exclude: { uids: [54321, 60000-60010], cgroups: [/filtered], trees: [/opt/root]\n'
+            printf '    , namespaces: [pid: 1, mnt: 1, net: 1, user: 1] }\n'
+            printf '  rate_limit_per_cgroup: { per_second: 1, burst: 10 }\n'
+            sed '1d; s/spool-/filters-/' /etc/$mode.yaml; } >/etc/$mode-filters.yaml
     done
 }
 
@@ -98,6 +108,28 @@ pinning() {
     emit_file "$1-pinned.unpin" /run/unpin
 }
 
+# in CGROUP COMMAND: in a shell that has gone there.
+in_cgroup() {
+    procs=/run/unified/$1/cgroup.procs
+    shift
+    # The shell goes out again, so that only what it executed is of the cgroup.
+    sh -c 'procs=$1; shift; echo $$ >"$procs"; "$@"; echo $$ >/run/unified/cgroup.procs' sh "$procs" "$@"
+}
+
+# filtering MODE: what is left out, and what is not.
+filtering() {
+    if start "$1-filters"; then
+        $lib/exec_helper as 54321 /opt/program filters-user
+        $lib/exec_helper as 60005 /opt/program filters-user
+        $lib/exec_helper as 54321 /bin/busybox sh -c '/ filters-user 2>/dev/null; :'
+        in_cgroup filtered /opt/program filters-cgroup
+        in_cgroup filtered/below /opt/program filters-cgroup
+        /opt/root as 0 /opt/program filters-tree
+        in_cgroup limited sh -c 'for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do /opt/program filters-limited; done'
+    fi
+    stop "$1-filters"
+}
+
 prepare
 uname -r >/run/release
 emit_file release /run/release
@@ -112,4 +144,5 @@ for mode in $MODES; do
     if start $mode; then behaviours $mode; fi
     stop $mode
     pinning $mode
+    filtering $mode
 done

@@ -202,3 +202,50 @@ fn pinned_programs_outlive_a_killed_daemon_and_leave_nothing_once_removed() -> R
         Ok(())
     })
 }
+
+#[test]
+fn what_is_excluded_is_left_out_and_counted_and_the_limit_holds() -> Result<()> {
+    in_every_mode(|capture| {
+        let booted = capture.booted;
+        let daemon = &booted.daemons[&format!("{}-filters", capture.mode)];
+        ensure!(daemon.exit_code == 0, "{}", daemon.log);
+        let recorded = |mark: &str| {
+            let exec =
+                |event: &&Value| event["event"]["action"] == "exec" && is_marked(event, mark);
+            daemon.events.iter().filter(exec).count() as u64
+        };
+        let count = |action: &str, stage: &str, kind: &str| {
+            let of = |event: &&Value| {
+                let loss = &event["shipper"]["loss"];
+                event["event"]["action"] == action
+                    && (stage.is_empty() || loss["stage"] == stage)
+                    && loss["kind"] == kind
+            };
+            let all = daemon.events.iter().filter(of);
+            all.map(|event| event["shipper"]["loss"]["count"].as_u64().unwrap_or(0)).sum::<u64>()
+        };
+        let left_out = |stage: &str| count("events-left-out", stage, "exec");
+        // The kernel may skip a program, and with it a filter: see `allowed_to_lose`.
+        let lost = count("events-lost", "", "exec");
+        ensure!(lost == 0 || booted.boot.series == "newest", "{}", daemon.log);
+        for mark in ["filters-user", "filters-cgroup", "filters-tree"] {
+            ensure!(recorded(mark) == 0, "{mark}: {}", daemon.log);
+        }
+        // A shell, two programs and an attempt; two programs; the root and a program; a shell and
+        // twenty programs.
+        let limited = recorded("filters-limited");
+        ensure!((1..20).contains(&limited), "{limited} of a burst of 10: {}", daemon.log);
+        let sums = [
+            (left_out("excluded_user"), 4),
+            (left_out("excluded_cgroup"), 2),
+            (left_out("excluded_tree"), 2),
+            (limited + 1 + left_out("rate_limited"), 21),
+        ];
+        for (index, (found, wanted)) in sums.into_iter().enumerate() {
+            let bounds = wanted - lost.min(wanted)..=wanted;
+            ensure!(bounds.contains(&found), "{index}: {sums:?}, {lost} lost: {}", daemon.log);
+        }
+        ensure!(count("events-left-out", "excluded_tree", "exit") >= 1, "{}", daemon.log);
+        Ok(())
+    })
+}
