@@ -3,7 +3,10 @@
 
 mod append;
 mod backlog;
+mod beside;
+mod contender;
 mod drain;
+mod hash;
 mod http;
 mod kafka;
 mod kernel;
@@ -22,7 +25,8 @@ use serde_json::Value;
 use report::Figure;
 
 /// What can be measured, in this order.
-pub const PARTS: [&str; 7] = ["steady", "append", "drain", "outage", "backlog", "kafka", "http"];
+pub const PARTS: [&str; 9] =
+    ["steady", "beside", "hash", "append", "drain", "outage", "backlog", "kafka", "http"];
 
 /// Ancestors of a made-up event. Without any its ECS line is as short as there are: 2.3 KB.
 const ANCESTORS: u32 = 0;
@@ -39,6 +43,8 @@ pub fn run(parts: &[&str]) -> anyhow::Result<(Value, String)> {
     for part in parts {
         let (more, detail) = match *part {
             "steady" => steady::run(),
+            "beside" => beside::run(),
+            "hash" => hash::run(),
             "append" => append::run(dir.path(), &pool),
             "drain" => drain::run(dir.path(), &pool),
             "outage" => outage::run(),
