@@ -161,8 +161,10 @@ pub fn seed(table: &mut Table, procfs: &Procfs, pid: u32) -> Option<ProcessKey> 
     let executable = procfs.executable(pid);
     let args = procfs.args(pid, ARGS_BYTES_MAX);
     let name = super::full_name(&stat.comm, executable.as_deref());
-    let program = table.program(name, executable, args.as_ref());
-    if table.found(stat.key, parent, Some(program)) {
+    // Of a process that ended meanwhile this may be the half of it.
+    let runs = procfs.stat(pid).is_some_and(|now| now.key == stat.key && !now.has_ended);
+    let program = runs.then(|| table.program(name, executable, args.as_ref()));
+    if table.found(stat.key, parent, program) {
         let (euid, container) = (procfs.euid(pid), procfs.container_id(pid));
         table.stand(stat.key, Standing { sid: stat.sid, tty: stat.tty, euid, container });
     }

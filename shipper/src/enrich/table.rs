@@ -125,18 +125,9 @@ impl Table {
     /// A process was made. It runs what its parent runs until it executes.
     ///
     /// The child may be known already: a scan of /proc that overtook its fork in the ring. What
-    /// /proc shows as its parent is whoever adopted it, when the real one has ended by then.
+    /// /proc shows as its parent is whoever adopted it, when the real one has ended by then; and where
+    /// the child had ended by then, /proc did not say what it ran.
     pub fn fork(&mut self, parent: ProcessKey, child: ProcessKey) {
-        if let Some(entry) = self.entries.get_mut(&child) {
-            if entry.parent != Some(parent) {
-                let adopter = entry.parent.replace(parent);
-                self.count_child(parent);
-                if let Some(adopter) = adopter.and_then(|adopter| self.uncount_child(adopter)) {
-                    self.remove(adopter);
-                }
-            }
-            return;
-        }
         let (program, as_of, standing, source) = match self.entries.get(&parent) {
             // A parent may have ended by now; when it forked, it was in doubt as far as it is now.
             Some(entry) => {
@@ -145,6 +136,21 @@ impl Table {
             }
             None => (None, self.doubts, Standing::default(), Source::Unknown),
         };
+        if let Some(entry) = self.entries.get_mut(&child) {
+            if entry.parent != Some(parent) {
+                let adopter = entry.parent.replace(parent);
+                self.count_child(parent);
+                if let Some(adopter) = adopter.and_then(|adopter| self.uncount_child(adopter)) {
+                    self.remove(adopter);
+                }
+            }
+            if let Some(entry) = self.entries.get_mut(&child)
+                && entry.program.is_none()
+            {
+                (entry.program, entry.as_of, entry.source) = (program, as_of, source);
+            }
+            return;
+        }
         self.insert(child, Some(parent), program, source);
         if let Some(entry) = self.entries.get_mut(&child) {
             entry.as_of = as_of;

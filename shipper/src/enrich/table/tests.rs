@@ -101,6 +101,17 @@ fn the_fork_names_the_parent_even_when_proc_was_asked_first() {
 }
 
 #[test]
+fn a_child_that_had_ended_when_proc_was_asked_ran_what_its_parent_ran() {
+    let mut table = Table::new(10);
+    table.exec(key(5), None, program(&table, "cron"));
+    assert!(table.found(key(6), Some(key(1)), None));
+    assert_eq!(name(&table, 6), None);
+    table.fork(key(5), key(6));
+    assert_eq!(name(&table, 6).as_deref(), Some("cron"));
+    assert_eq!(table.get(key(6)).map(|(.., source)| source), Some(Source::Event));
+}
+
+#[test]
 fn a_pid_that_is_used_again_is_another_process() {
     let mut table = Table::new(10);
     table.exec(key(5), None, program(&table, "old"));
