@@ -39,6 +39,9 @@ fn forks_without_an_exec_are_listed_each_although_all_of_them_have_ended() -> Re
     const DEPTH: usize = 5;
     let Some(daemon) = Daemon::start_or_skip(|dir| config(dir, "", ""))? else { return Ok(()) };
     let (program, mark) = (leaf(&daemon)?, mark("forks"));
+    // What is alive while the daemon begins to look around is known by /proc.
+    assert!(Command::new(&program).arg(format!("first-{mark}")).status()?.success());
+    daemon.await_event(|event| has_arg(event, &mark))?;
     // The last one prints after this one has ended: the file is read when the event is there.
     let said = daemon.dir().join("said");
     let helper = Command::new(HELPER)
@@ -48,7 +51,7 @@ fn forks_without_an_exec_are_listed_each_although_all_of_them_have_ended() -> Re
         .stdout(std::fs::File::create(&said)?)
         .status()?;
     assert!(helper.success());
-    daemon.await_event(|event| event["file"]["name"] == "leaf" && has_arg(event, &mark))?;
+    daemon.await_event(|event| event["process"]["args"] == json!([program, mark]))?;
     let events = daemon.stop()?;
     let text = std::fs::read_to_string(events.dir.path().join("said"))?;
     let mut forked: Vec<Value> = Vec::new();
