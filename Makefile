@@ -12,7 +12,7 @@ help:
 	@echo 'make readme-table put the table that make test-kernel wrote (target/kernel-matrix.md) into README.md'
 	@echo 'make torture      crash tests, model and simulation of the spool at full length: an hour (SHIPPER_SEED=N as printed)'
 	@echo 'make fuzz         fuzz what reads untrusted bytes, SHIPPER_FUZZ_SECONDS (300) for each target'
-	@echo 'make bench        cost in the kernel and in the daemon, latency, memory, spool, delivery: a table and target/bench.json'
+	@echo 'make bench        cost in the kernel and in the daemon, beside auditd and execsnoop, latency, memory, spool, delivery: a table and target/bench.json'
 	@echo 'make lint         rustfmt, clippy, cargo-deny'
 	@echo 'make ebpf         rebuild the kernel object into shipper-ebpf/prebuilt (make ebpf-setup installs its tools)'
 	@echo 'make ebpf-check   rebuild it and compare with the committed one'

@@ -41,6 +41,14 @@ prepare_siem() {
     return $status
 }
 
+# Fetches what counts executions beside the daemon, and what executes.
+prepare_counts() {
+    local status=0
+    tests/counts.sh target/counts || status=$?
+    [ $status -ne 77 ] || return 0 # As above.
+    return $status
+}
+
 case "${1:-all}" in
 kernel)
     prepare_guests
@@ -51,6 +59,7 @@ all)
     prepare_guests
     prepare_kafka
     prepare_siem
+    prepare_counts
     # The default members: all but the kernel crate, which is for another target.
     "$CARGO" test --locked --no-run
     # Built with the tests; built alone it would have other features of its dependencies.

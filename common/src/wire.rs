@@ -13,7 +13,7 @@ pub const WIRE_VERSION: u16 = 2;
 #[repr(u16)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordKind {
-    /// A process was created (`sched_process_fork`, not for threads).
+    /// A process was created (`sched_process_fork`, not for threads), or executed what is left out.
     Fork = 0,
     /// A program was executed (`sched_process_exec`).
     Exec = 1,
@@ -97,7 +97,8 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// A new process and the one that made it.
+    /// A new process and the one that made it; the same process twice where it executed something that
+    /// is left out.
     pub struct Fork {
         /// The process that called fork, vfork or clone.
         pub parent: ProcessId,

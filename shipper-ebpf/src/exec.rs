@@ -8,6 +8,7 @@ use common::maps::ExecScratch;
 use common::wire::{EXEC_ARGV_FAULT, EXEC_ENV_FAULT, EXEC_INTERPRETED, RecordKind, Span};
 
 use crate::filter::leaves_out_exec;
+use crate::fork::left_out;
 use crate::layout::settings;
 use crate::maps::{self, SCRATCH};
 use crate::read::{field, field_or_zero, opaque};
@@ -28,6 +29,7 @@ pub fn shipper_exec(ctx: RawTracePointContext) -> i32 {
 /// `None` only before the record got its number.
 fn try_exec(task: u64, old_tid: u32, bprm: u64) -> Option<()> {
     if leaves_out_exec(task, old_tid, bprm) {
+        let _ = left_out(task);
         return Some(());
     }
     let scratch = SCRATCH.get_ptr_mut(cpu())?;

@@ -176,6 +176,12 @@ impl Sequences {
         })
     }
 
+    /// How many of a kind are known to be lost, reported or not.
+    #[must_use]
+    pub fn lost(&self, kind: RecordKind) -> u64 {
+        self.accounts[kind as usize].lost
+    }
+
     /// How many of each kind were ever reported by [`Sequences::take_gaps`].
     #[must_use]
     pub fn reported(&self) -> [u64; RECORD_KINDS] {

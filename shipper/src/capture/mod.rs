@@ -62,6 +62,16 @@ use overlap::Overlap;
 use pins::{NewSet, PinSet};
 use source::Source;
 
+/// Where a record stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Where it begins in the ring.
+    pub position: u64,
+    /// What [`Capture::execs_lost`] says when it was read. A higher number than with the record before:
+    /// executions between the two were lost.
+    pub execs_lost: u64,
+}
+
 /// Capture at work. Dropping it detaches everything that is not pinned.
 pub struct Capture {
     /// What is read, one after the other; the programs at work fill the last. Those before it were
@@ -256,15 +266,15 @@ impl Capture {
         self.sources.front().map_or(Ok(()), |source| source.wait(limit))
     }
 
-    /// Hands the oldest record not read yet to `read`, with where it begins. Its room in the ring stays
+    /// Hands the oldest record not read yet to `read`, with where it stands. Its room in the ring stays
     /// taken until [`Capture::release`]. False when there is none.
-    pub fn next(&mut self, read: impl FnOnce(&[u8], u64)) -> bool {
+    pub fn next(&mut self, read: impl FnOnce(&[u8], Place)) -> bool {
         let newer_begun = self.newer_begun();
         let Some(source) = self.sources.front_mut() else { return false };
         loop {
             // Records that were given up may lie between: they are passed over by whoever reads again.
             let position = source.position();
-            let Some(bytes) = source.next() else { break };
+            let Some((bytes, execs_lost)) = source.next() else { break };
             let repeated = self.overlap.repeats(bytes);
             match newer_begun {
                 Some(begun) => self.overlap.note(bytes, begun),
@@ -272,7 +282,7 @@ impl Capture {
                 None => self.overlap.end_before(bytes),
             }
             if !repeated {
-                read(bytes, position);
+                read(bytes, Place { position, execs_lost });
                 return true;
             }
         }
@@ -280,6 +290,13 @@ impl Capture {
             self.overlap.end();
         }
         false
+    }
+
+    /// How many records of the ring that is read are known to be lost, reported or not, that tell of an
+    /// execution.
+    #[must_use]
+    pub fn execs_lost(&self) -> u64 {
+        self.sources.front().map_or(0, Source::execs_lost)
     }
 
     /// Tells the kernel that it may forget everything read so far, or everything before the record that

@@ -147,13 +147,13 @@ impl Source {
         self.ring.wait(limit)
     }
 
-    /// The next record, taken into the account. What makes no sense is left behind with all that
-    /// follows it, and shows in the numbers as lost.
-    pub fn next(&mut self) -> Option<&[u8]> {
+    /// The next record, taken into the account, and how many executions are known to be lost by then.
+    /// What makes no sense is left behind with all that follows it, and shows in the numbers as lost.
+    pub fn next(&mut self) -> Option<(&[u8], u64)> {
         match self.ring.next() {
             Ok(Some(record)) => {
                 note(&mut self.sequences, record);
-                Some(record)
+                Some((record, self.sequences.lost(RecordKind::Exec)))
             }
             Ok(None) => None,
             Err(damaged) => {
@@ -173,6 +173,13 @@ impl Source {
         self.ring.release(kept);
     }
 
+    /// How many records are known to be lost that tell of an execution: forks too, since these tell of
+    /// one that is left out.
+    #[must_use]
+    pub fn execs_lost(&self) -> u64 {
+        self.sequences.lost(RecordKind::Exec) + self.sequences.lost(RecordKind::Fork)
+    }
+
     /// Where the next record begins: everything before was read.
     #[must_use]
     pub fn position(&self) -> u64 {
@@ -190,7 +197,7 @@ impl Source {
         mut passed: impl FnMut(&[u8]),
     ) -> Result<(), CaptureError> {
         while self.ring.position() < mark.position
-            && let Some(record) = self.next()
+            && let Some((record, _)) = self.next()
         {
             passed(record);
         }

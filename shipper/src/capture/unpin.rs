@@ -86,7 +86,7 @@ pub fn unpin(pin_dir: &Path) -> Result<Unpinned, CaptureError> {
 }
 
 fn count(mut source: Source, removed: &mut Unpinned) -> Result<(), CaptureError> {
-    while let Some(record) = source.next() {
+    while let Some((record, _)) = source.next() {
         let kind = header(record).map(|header| header.kind as usize);
         match kind.and_then(|kind| removed.unread.get_mut(kind)) {
             Some(count) => *count += 1,

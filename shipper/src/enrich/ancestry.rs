@@ -4,14 +4,17 @@
 //! named, where the kernel's own chain already shows whoever adopted the child. Where the table knows
 //! nothing the kernel's chain goes on, and /proc is asked last.
 
+use std::sync::Arc;
+
 use common::decode::comm;
 use common::limits::KERNEL_ANCESTORS_MAX;
 use common::wire;
 
+use super::COMM_BYTES_MAX;
 use super::clock::{Clock, ticks};
 use super::identity::Identities;
 use super::procfs::Procfs;
-use super::table::{ARGS_BYTES_MAX, Standing, Table};
+use super::table::{ARGS_BYTES_MAX, Program, Standing, Table};
 use crate::event::{Ancestor, Bytes, ProcessKey, Source};
 
 /// The key of a process as the kernel names it.
@@ -93,15 +96,34 @@ impl Walker<'_> {
         self.procfs.stat(stat.ppid).map(|parent| parent.key)
     }
 
+    /// What the table has of a process, with its program. What /proc said must agree with the name that
+    /// the kernel saw at the exec: it was looked up before or afterwards, when the process may have run
+    /// something else.
+    fn known(
+        &mut self,
+        key: ProcessKey,
+        seen: Option<&wire::Ancestor>,
+    ) -> Option<(Arc<Program>, Source)> {
+        let (_, program, source) = self.table.get(key)?;
+        let program = program?;
+        if source == Source::Procfs
+            && seen.is_some_and(|seen| !is_named(&program, comm(&seen.comm)))
+        {
+            self.table.doubt_one(key);
+            return None;
+        }
+        Some((program, source))
+    }
+
     fn describe(&mut self, key: ProcessKey, kernel: &[wire::Ancestor]) -> Ancestor {
         let seen = kernel.iter().find(|ancestor| self::key(&ancestor.process) == key);
-        let mut known = self.table.get(key).filter(|(_, program, _)| program.is_some());
+        let mut known = self.known(key, seen);
         if known.is_none() && seed(self.table, self.procfs, key.pid) == Some(key) {
-            known = self.table.get(key);
+            known = self.known(key, seen);
         }
         let (program, source) = match known {
-            Some((_, Some(program), source)) => (Some(program), source),
-            _ => (None, if seen.is_some() { Source::Kernel } else { Source::Unknown }),
+            Some((program, source)) => (Some(program), source),
+            None => (None, if seen.is_some() { Source::Kernel } else { Source::Unknown }),
         };
         let name = match (&program, seen) {
             (Some(program), _) => program.name.clone(),
@@ -124,6 +146,11 @@ impl Walker<'_> {
     }
 }
 
+/// Whether this is the name of a task that runs it. The kernel cuts names; the table has them whole.
+fn is_named(program: &Program, comm: &[u8]) -> bool {
+    *program.name == *comm || (comm.len() == COMM_BYTES_MAX && program.name.starts_with(comm))
+}
+
 /// Puts a living process into the table, from /proc. Its parent is put in by key only.
 pub fn seed(table: &mut Table, procfs: &Procfs, pid: u32) -> Option<ProcessKey> {
     let stat = procfs.stat(pid)?;
@@ -134,8 +161,10 @@ pub fn seed(table: &mut Table, procfs: &Procfs, pid: u32) -> Option<ProcessKey> 
     let executable = procfs.executable(pid);
     let args = procfs.args(pid, ARGS_BYTES_MAX);
     let name = super::full_name(&stat.comm, executable.as_deref());
-    let program = table.program(name, executable, args.as_ref());
-    if table.found(stat.key, parent, Some(program)) {
+    // Of a process that ended meanwhile this may be the half of it.
+    let runs = procfs.stat(pid).is_some_and(|now| now.key == stat.key && !now.has_ended);
+    let program = runs.then(|| table.program(name, executable, args.as_ref()));
+    if table.found(stat.key, parent, program) {
         let (euid, container) = (procfs.euid(pid), procfs.container_id(pid));
         table.stand(stat.key, Standing { sid: stat.sid, tty: stat.tty, euid, container });
     }
@@ -197,6 +226,19 @@ mod tests {
         let (names, cut) = walk(&mut table, 16, &[ancestor(1, "init")]);
         let expected = [(50, "cron".into(), Source::Event), (1, "init".into(), Source::Event)];
         assert_eq!((names.as_slice(), cut), (&expected[..], false));
+    }
+
+    #[test]
+    fn what_proc_said_of_an_ancestor_is_not_told_under_another_name_than_the_kernel_saw() {
+        let mut table = Table::new(100);
+        let sources = |table: &mut Table, seen: &str| {
+            let program = table.program(b"a-long-name-of-a-file".as_slice().into(), None, None);
+            table.found(pkey(50), None, Some(program));
+            walk(table, 16, &[ancestor(50, seen)]).0[0].clone()
+        };
+        let whole = (50, "a-long-name-of-a-file".to_owned(), Source::Procfs);
+        assert_eq!(sources(&mut table, "a-long-name-of-"), whole);
+        assert_eq!(sources(&mut table, "other"), (50, "other".to_owned(), Source::Kernel));
     }
 
     #[test]

@@ -48,6 +48,10 @@ pub const PROCESS_TABLE_MAX: usize = 65_536;
 /// Longest task name: `TASK_COMM_LEN` without its NUL. A name this long may be cut.
 const COMM_BYTES_MAX: usize = 15;
 
+/// Most processes whose program is looked up again at a [`Enricher::refresh`] after executions were
+/// lost: some 100 us of /proc each, while the ring is likely to be full.
+const REASSURED_MAX: usize = 256;
+
 /// Turns records into events.
 pub struct Enricher {
     host: Arc<Host>,
@@ -118,8 +122,12 @@ impl Enricher {
         }
     }
 
-    /// Looks at what changes slowly: clock offset, user database, host name. About once a second.
+    /// Looks at what changes slowly: clock offset, user database, host name; and at some of the processes
+    /// in doubt. About once a second.
     pub fn refresh(&mut self) {
+        for key in self.table.in_doubt(REASSURED_MAX) {
+            seed(&mut self.table, &self.procfs, key.pid);
+        }
         self.clock = Clock::now();
         self.users.refresh();
         let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -128,9 +136,13 @@ impl Enricher {
         }
     }
 
-    /// A process was made.
+    /// A process was made, or executed what is left out of the records.
     pub fn fork(&mut self, fork: &wire::Fork) {
         let child = key(&fork.child);
+        if key(&fork.parent) == child {
+            self.table.doubt_one(child);
+            return;
+        }
         self.table.fork(key(&fork.parent), child);
         self.table.started(child, fork.child.start_ns);
     }
@@ -138,6 +150,12 @@ impl Enricher {
     /// A process ended, of which nobody wants an event.
     pub fn exit(&mut self, exit: &wire::Exit) {
         self.table.exit(key(&exit.process));
+    }
+
+    /// Executions were lost, before the record that is read next: a process that lived then may run
+    /// something else by now than the table has.
+    pub fn doubt(&mut self) {
+        self.table.doubt();
     }
 
     /// Exit records were lost: entries of processes that are gone would stay for ever.

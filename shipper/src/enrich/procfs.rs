@@ -39,6 +39,8 @@ pub struct Procfs {
 pub struct Stat {
     /// Which process.
     pub key: ProcessKey,
+    /// It waits for its parent to take note of its end: what it ran cannot be read any more.
+    pub has_ended: bool,
     /// Its parent's pid now; 0 for the first process.
     pub ppid: u32,
     /// Its session; `None` for kernel threads.
@@ -289,11 +291,13 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
     let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
     let mut fields = rest.split_ascii_whitespace();
     // After the name: state is field 3, ppid 4, pgrp 5, session 6, tty_nr 7, starttime 22.
-    let ppid = fields.nth(1)?.parse().ok()?;
+    let has_ended = matches!(fields.next()?, "Z" | "X" | "x");
+    let ppid = fields.next()?.parse().ok()?;
     let sid = fields.nth(1)?.parse().ok().filter(|&sid| sid != 0);
     let tty = fields.next()?.parse().ok().filter(|&tty| tty != 0).map(device);
     let start_ticks = fields.nth(14)?.parse().ok()?;
-    Some(Stat { key: ProcessKey { pid, start_ticks }, ppid, sid, tty, comm: comm.into() })
+    let key = ProcessKey { pid, start_ticks };
+    Some(Stat { key, has_ended, ppid, sid, tty, comm: comm.into() })
 }
 
 /// Major and minor of a device number as /proc has it (`new_encode_dev`).

@@ -3,6 +3,9 @@
 //!
 //! An entry stays while its process lives or has descendants in the table. Entries and bytes are
 //! bounded; what the bounds cost is counted, and shows in events as a less sure source.
+//!
+//! When executions were lost, any process that lived then may run something else by now. What it runs is
+//! not told again before it is seen anew, in a record or in /proc: no program is better than a wrong one.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -54,9 +57,14 @@ pub struct Standing {
     pub container: Option<Arc<str>>,
 }
 
+/// [`Entry::as_of`] of a process that ended with its program known: it will not execute another.
+const FOR_GOOD: u64 = u64::MAX;
+
 struct Entry {
     parent: Option<ProcessKey>,
     program: Option<Arc<Program>>,
+    /// [`Table::doubts`] when the program was seen; a later doubt is about this one, too.
+    as_of: u64,
     standing: Standing,
     /// Start in nanoseconds since boot, where the kernel told it.
     start_ns: Option<u64>,
@@ -78,6 +86,8 @@ pub struct Table {
     entries_max: usize,
     budget: Arc<AtomicUsize>,
     evicted: u64,
+    /// How often executions turned out to be lost.
+    doubts: u64,
 }
 
 impl Table {
@@ -92,6 +102,7 @@ impl Table {
             entries_max,
             budget: Arc::new(AtomicUsize::new(0)),
             evicted: 0,
+            doubts: 0,
         }
     }
 
@@ -116,8 +127,17 @@ impl Table {
     /// A process was made. It runs what its parent runs until it executes.
     ///
     /// The child may be known already: a scan of /proc that overtook its fork in the ring. What
-    /// /proc shows as its parent is whoever adopted it, when the real one has ended by then.
+    /// /proc shows as its parent is whoever adopted it, when the real one has ended by then; and where
+    /// the child had ended by then, /proc did not say what it ran.
     pub fn fork(&mut self, parent: ProcessKey, child: ProcessKey) {
+        let (program, as_of, standing, source) = match self.entries.get(&parent) {
+            // A parent may have ended by now; when it forked, it was in doubt as far as it is now.
+            Some(entry) => {
+                let as_of = entry.as_of.min(self.doubts);
+                (entry.program.clone(), as_of, entry.standing.clone(), entry.source)
+            }
+            None => (None, self.doubts, Standing::default(), Source::Unknown),
+        };
         if let Some(entry) = self.entries.get_mut(&child) {
             if entry.parent != Some(parent) {
                 let adopter = entry.parent.replace(parent);
@@ -126,14 +146,18 @@ impl Table {
                     self.remove(adopter);
                 }
             }
+            if let Some(entry) = self.entries.get_mut(&child)
+                && entry.program.is_none()
+            {
+                (entry.program, entry.as_of, entry.source) = (program, as_of, source);
+            }
             return;
         }
-        let (program, standing, source) = match self.entries.get(&parent) {
-            Some(entry) => (entry.program.clone(), entry.standing.clone(), entry.source),
-            None => (None, Standing::default(), Source::Unknown),
-        };
         self.insert(child, Some(parent), program, source);
-        self.stand(child, standing);
+        if let Some(entry) = self.entries.get_mut(&child) {
+            entry.as_of = as_of;
+            entry.standing = standing;
+        }
     }
 
     /// A process executes a program. `parent` counts when the process is not known yet.
@@ -141,13 +165,14 @@ impl Table {
         match self.entries.get_mut(&key) {
             Some(entry) => {
                 entry.program = Some(program);
+                entry.as_of = self.doubts;
                 entry.source = Source::Event;
             }
             None => self.insert(key, parent, Some(program), Source::Event),
         }
     }
 
-    /// A process found in /proc. False when events said already what it runs: that stays.
+    /// A process found in /proc. False when it is known already, beyond doubt, what it runs: that stays.
     pub fn found(
         &mut self,
         key: ProcessKey,
@@ -156,10 +181,11 @@ impl Table {
     ) -> bool {
         match self.entries.get_mut(&key) {
             Some(entry) => {
-                if entry.program.is_some() {
+                if entry.program.is_some() && entry.as_of >= self.doubts {
                     return false;
                 }
                 entry.program = program;
+                entry.as_of = self.doubts;
                 entry.source = Source::Procfs;
             }
             None => self.insert(key, parent, program, Source::Procfs),
@@ -216,6 +242,9 @@ impl Table {
             return;
         }
         entry.exited = true;
+        if entry.as_of == self.doubts {
+            entry.as_of = FOR_GOOD;
+        }
         if entry.children == 0 {
             self.remove(key);
         } else {
@@ -236,13 +265,41 @@ impl Table {
         }
     }
 
-    /// Parent and program of a process.
+    /// Executions were lost: what the processes that live now run is in doubt.
+    pub fn doubt(&mut self) {
+        self.doubts += 1;
+    }
+
+    /// What this process runs is in doubt, whatever was lost.
+    pub fn doubt_one(&mut self, key: ProcessKey) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.program = None;
+        }
+    }
+
+    /// Living processes whose program is in doubt, so many at most.
+    #[must_use]
+    pub fn in_doubt(&self, most: usize) -> Vec<ProcessKey> {
+        if self.doubts == 0 {
+            return Vec::new();
+        }
+        let entries = self.entries.iter();
+        entries
+            .filter(|(_, entry)| !entry.exited && entry.as_of < self.doubts)
+            .map(|(key, _)| *key)
+            .take(most)
+            .collect()
+    }
+
+    /// Parent and program of a process; no program while that is in doubt.
     #[must_use]
     pub fn get(
         &self,
         key: ProcessKey,
     ) -> Option<(Option<ProcessKey>, Option<Arc<Program>>, Source)> {
-        self.entries.get(&key).map(|entry| (entry.parent, entry.program.clone(), entry.source))
+        let entry = self.entries.get(&key)?;
+        let program = entry.program.as_ref().filter(|_| entry.as_of >= self.doubts);
+        Some((entry.parent, program.cloned(), entry.source))
     }
 
     /// The newest process of a pid.
@@ -294,8 +351,16 @@ impl Table {
         // Children may be known before their parent: the scan of /proc goes by pid.
         let children = self.absent.remove(&key).unwrap_or(0);
         self.by_pid.insert(key.pid, key);
-        let (standing, start_ns) = (Standing::default(), None);
-        let entry = Entry { parent, program, standing, start_ns, source, children, exited: false };
+        let entry = Entry {
+            parent,
+            program,
+            as_of: self.doubts,
+            standing: Standing::default(),
+            start_ns: None,
+            source,
+            children,
+            exited: false,
+        };
         self.entries.insert(key, entry);
     }
 

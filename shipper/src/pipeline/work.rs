@@ -12,7 +12,7 @@ use common::filters::{Reason, Subject};
 use common::wire::RecordKind;
 
 use super::waiting::{Held, Waiting};
-use crate::capture::{Capture, CaptureError, LeftOut, Lost, LostStage, MARK_BYTES, Reading};
+use crate::capture::{Capture, CaptureError, LeftOut, Lost, LostStage, MARK_BYTES, Place, Reading};
 use crate::enrich::Enricher;
 use crate::enrich::clock::{boot_now_ns, wall_now};
 use crate::enrich::hash::{self, Hasher, Pending};
@@ -79,6 +79,8 @@ struct ToSpool {
     waiting: Waiting,
     /// Where the newest record begins that was read.
     position: u64,
+    /// Lost executions of which the enricher knows.
+    execs_lost: u64,
     writer: Writer,
     counts: Counts,
     encoded: Vec<u8>,
@@ -104,6 +106,7 @@ impl Work {
             hasher,
             waiting,
             position: 0,
+            execs_lost: capture.execs_lost(),
             writer,
             counts: Counts::default(),
             encoded: Vec::new(),
@@ -203,7 +206,7 @@ impl Work {
         let until = Instant::now() + TICK;
         loop {
             let line = &mut self.line;
-            let more = self.capture.next(|record, position| line.read(record, position));
+            let more = self.capture.next(|record, at| line.read(record, at));
             let drained = if !more {
                 Drained::Empty
             } else if Instant::now() >= until || enough() {
@@ -271,6 +274,7 @@ impl Work {
         let kept = self.capture.is_catching_up() && !self.line.waiting.is_empty();
         let reading = if drained == Drained::Empty && !kept { empty } else { Reading::Backlog };
         let losses = self.capture.losses(boot_now_ns(), reading)?;
+        self.line.doubt_after(self.capture.execs_lost());
         if losses.iter().any(|lost| lost.gap.kind == RecordKind::Exit) {
             self.line.enricher.reconcile();
         }
@@ -299,8 +303,9 @@ impl Work {
 impl ToSpool {
     /// One record: fork and exit feed the process table, an exec becomes an event, and so does an
     /// exit if that is wanted.
-    fn read(&mut self, record: &[u8], position: u64) {
-        self.position = position;
+    fn read(&mut self, record: &[u8], at: Place) {
+        self.position = at.position;
+        self.doubt_after(at.execs_lost);
         match decode(record) {
             Ok(Record::Fork(_, fork)) => self.enricher.fork(&fork),
             Ok(Record::Exit(_, exit)) if !self.ends => self.enricher.exit(&exit),
@@ -322,11 +327,21 @@ impl ToSpool {
             }
             Err(error) => {
                 tracing::error!(%error, "a record from the kernel is broken");
+                self.enricher.doubt();
                 let now = boot_now_ns();
                 let loss = self.loss(LossStage::Undecodable, kind_of(record), 1, now, now);
                 // Found again where the record is read again, so it must not be stored before it.
                 self.hold(Event::Loss(loss), Pending::default());
             }
+        }
+    }
+
+    /// So many executions are known to be lost by now. Another count, be it of another ring: what living
+    /// processes run is in doubt.
+    fn doubt_after(&mut self, execs_lost: u64) {
+        if execs_lost != self.execs_lost {
+            self.execs_lost = execs_lost;
+            self.enricher.doubt();
         }
     }
 

@@ -36,6 +36,35 @@ pub fn during(
     Ok(runs)
 }
 
+/// Nanoseconds that each of so many executions cost in all programs of this process together, sorted.
+/// Those during which something else executed, forked or ended are left out.
+pub fn each(
+    pid: u32,
+    times: u64,
+    execute: impl Fn(u64) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<u64>> {
+    let _counting = aya::sys::enable_stats(aya::sys::Stats::RunTime)
+        .context("the kernel's statistics of BPF programs cannot be enabled")?;
+    let mut costs = Vec::new();
+    let mut before = read(pid)?;
+    for number in 0..times {
+        execute(number)?;
+        let after = read(pid)?;
+        let (mut ns, mut most) = (0, 0);
+        for (name, after) in &after {
+            let before = before.get(name).copied().unwrap_or_default();
+            ns += after.ns - before.ns;
+            most = most.max(after.count - before.count);
+        }
+        if most == 1 {
+            costs.push(ns);
+        }
+        before = after;
+    }
+    costs.sort_unstable();
+    Ok(costs)
+}
+
 /// The counts of every program this process holds.
 fn read(pid: u32) -> anyhow::Result<BTreeMap<String, Runs>> {
     let mut names = BTreeMap::new();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,10 +23,20 @@ pub fn execute(program: &Path, mark: &str, numbers: std::ops::Range<u64>) -> any
     Ok(())
 }
 
-/// Executes the program at this rate, by absolute deadlines: one that comes late does not delay the
-/// next. How long it took.
+/// As [`execute_each_paced`], always the same program.
 pub fn execute_paced(
     program: &Path,
+    mark: &str,
+    count: u64,
+    rate: u32,
+) -> anyhow::Result<Duration> {
+    execute_each_paced(|_| program.to_owned(), mark, count, rate)
+}
+
+/// Executes the program of each number at this rate, by absolute deadlines: one that comes late does
+/// not delay the next. How long it took.
+pub fn execute_each_paced(
+    program: impl Fn(u64) -> PathBuf,
     mark: &str,
     count: u64,
     rate: u32,
@@ -35,12 +45,13 @@ pub fn execute_paced(
     for number in 0..count {
         let due = begin + Duration::from_secs(number) / rate;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        execute_one(program, mark, number)?;
+        execute_one(&program(number), mark, number)?;
     }
     Ok(begin.elapsed())
 }
 
-fn execute_one(program: &Path, mark: &str, number: u64) -> anyhow::Result<()> {
+/// Executes the program once, the number as the last argument.
+pub fn execute_one(program: &Path, mark: &str, number: u64) -> anyhow::Result<()> {
     let status = Command::new(program).arg(mark).arg(number.to_string()).status()?;
     anyhow::ensure!(status.success(), "{} failed: {status}", program.display());
     Ok(())

@@ -3,7 +3,10 @@
 
 mod append;
 mod backlog;
+mod beside;
+mod contender;
 mod drain;
+mod hash;
 mod http;
 mod kafka;
 mod kernel;
@@ -23,8 +26,8 @@ use serde_json::Value;
 use report::Figure;
 
 /// What can be measured, in this order.
-pub const PARTS: [&str; 8] =
-    ["table", "steady", "append", "drain", "outage", "backlog", "kafka", "http"];
+pub const PARTS: [&str; 10] =
+    ["table", "steady", "beside", "hash", "append", "drain", "outage", "backlog", "kafka", "http"];
 
 /// Ancestors of a made-up event. Without any its ECS line is as short as there are: 2.3 KB.
 const ANCESTORS: u32 = 0;
@@ -42,6 +45,8 @@ pub fn run(parts: &[&str]) -> anyhow::Result<(Value, String)> {
         let (more, detail) = match *part {
             "table" => table::run(),
             "steady" => steady::run(),
+            "beside" => beside::run(),
+            "hash" => hash::run(),
             "append" => append::run(dir.path(), &pool),
             "drain" => drain::run(dir.path(), &pool),
             "outage" => outage::run(),

@@ -1,6 +1,7 @@
 //! The daemon under a steady load: cost in the kernel and of the daemon, loss, latency, memory.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -40,14 +41,7 @@ pub fn run() -> anyhow::Result<(Vec<Figure>, Value)> {
     let dir = crate::daemon::directory()?;
     let program = dir.path().join("noop");
     noop::write(&program)?;
-    let events = dir.path().join("events.ndjson");
-    // One file for the whole load, so that lines can be found by their place in it.
-    let yaml = format!(
-        "spool:\n  dir: {}\n  disk_free_min: 1MiB\nsinks:\n  - name: bench\n    type: file\n    \
-         path: {}\n    rotate: {{ bytes: 16GiB }}\n",
-        dir.path().join("spool").display(),
-        events.display()
-    );
+    let yaml = one_file(dir.path(), "");
     let daemon = Daemon::start_with(dir, &yaml)?;
     let pid = daemon.pid();
     let at_start = process::memory(pid)?;
@@ -58,25 +52,8 @@ pub fn run() -> anyhow::Result<(Vec<Figure>, Value)> {
     let last = (KERNEL_EXECS - 1).to_string();
     daemon.await_event(|event| has_arg(event, "kernel") && has_arg(event, &last))?;
 
-    eprintln!("{RATE} executions a second for {LOAD_SECONDS} s ...");
-    let count = u64::from(RATE) * u64::from(LOAD_SECONDS);
-    let done = AtomicBool::new(false);
-    let before = process::cpu(pid)?;
-    let (took, lengths) = std::thread::scope(|scope| {
-        let watcher = scope.spawn(|| load::watch(&events, &done));
-        let took = load::execute_paced(&program, "steady", count, RATE);
-        done.store(true, Ordering::Relaxed);
-        let lengths = watcher.join().map_err(|_| anyhow::anyhow!("the watcher panicked"))?;
-        anyhow::Ok((took?, lengths?))
-    })?;
-    let after = process::cpu(pid)?;
-    let memory = process::memory(pid)?;
-    let stopped = daemon.stop()?;
-    anyhow::ensure!(stopped.status.success(), "the daemon failed:\n{}", stopped.log);
-    let arrived = load::arrived(&stopped.dir.path().join("events.ndjson"), "steady", &lengths)?;
-
-    let cpu = Cpu { user: after.user - before.user, system: after.system - before.system };
-    let steady = Steady { count, took, cpu, arrived };
+    let (steady, memory) =
+        Steady::measure(daemon, |_| program.clone(), u64::from(RATE * LOAD_SECONDS), RATE)?;
     let mut figures = kernel_figures(&runs);
     figures.extend(steady.figures());
     figures.extend(memory_figures(&memory));
@@ -89,8 +66,19 @@ pub fn run() -> anyhow::Result<(Vec<Figure>, Value)> {
     Ok((figures, details))
 }
 
+/// A configuration, with more sections, that writes one file for the whole load, so that lines can be found
+/// by their place in it.
+pub(super) fn one_file(dir: &Path, more: &str) -> String {
+    format!(
+        "{more}spool:\n  dir: {}\n  disk_free_min: 1MiB\nsinks:\n  - name: bench\n    type: file\n    \
+         path: {}\n    rotate: {{ bytes: 16GiB }}\n",
+        dir.join("spool").display(),
+        dir.join("events.ndjson").display()
+    )
+}
+
 /// The steady load and what became of it.
-struct Steady {
+pub(super) struct Steady {
     count: u64,
     took: Duration,
     cpu: Cpu,
@@ -98,8 +86,42 @@ struct Steady {
 }
 
 impl Steady {
+    /// Executes the program of each number at this rate, under a daemon whose one file has it all, and ends
+    /// the daemon. What came of it, and the daemon's memory before its end.
+    pub(super) fn measure(
+        daemon: Daemon,
+        program: impl Fn(u64) -> PathBuf,
+        count: u64,
+        rate: u32,
+    ) -> anyhow::Result<(Steady, Memory)> {
+        let seconds = count / u64::from(rate);
+        eprintln!("{rate} executions a second for {seconds} s ...");
+        let (pid, events) = (daemon.pid(), daemon.events_path());
+        let done = AtomicBool::new(false);
+        let before = process::cpu(pid)?;
+        let (took, lengths) = std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| load::watch(&events, &done));
+            let took = load::execute_each_paced(program, "steady", count, rate);
+            done.store(true, Ordering::Relaxed);
+            let lengths = watcher.join().map_err(|_| anyhow::anyhow!("the watcher panicked"))?;
+            anyhow::Ok((took?, lengths?))
+        })?;
+        let after = process::cpu(pid)?;
+        let memory = process::memory(pid)?;
+        let stopped = daemon.stop()?;
+        anyhow::ensure!(stopped.status.success(), "the daemon failed:\n{}", stopped.log);
+        let arrived = load::arrived(&stopped.dir.path().join("events.ndjson"), "steady", &lengths)?;
+        let cpu = Cpu { user: after.user - before.user, system: after.system - before.system };
+        Ok((Steady { count, took, cpu, arrived }, memory))
+    }
+
+    /// Milliseconds from the exec to its line that this share does not exceed.
+    pub(super) fn latency_ms(&self, share: f64) -> f64 {
+        load::quantile(&self.arrived.latencies_ns, share).map_or(f64::NAN, |ns| ns as f64 / 1e6)
+    }
+
     /// Processor time as a share of one core, over the time of the load.
-    fn cpu_percent(&self) -> f64 {
+    pub(super) fn cpu_percent(&self) -> f64 {
         100.0 * (self.cpu.user + self.cpu.system).as_secs_f64() / self.took.as_secs_f64()
     }
 
@@ -108,9 +130,8 @@ impl Steady {
     }
 
     fn figures(&self) -> Vec<Figure> {
-        let Arrived { own, all, reported_lost, latencies_ns, .. } = &self.arrived;
+        let Arrived { own, all, reported_lost, .. } = &self.arrived;
         let rate = self.rate();
-        let ms = |share| load::quantile(latencies_ns, share).map_or(f64::NAN, |ns| ns as f64 / 1e6);
         let latency = "from shipper.boot_ns of the event to its whole line being in the file, looked \
                        for every millisecond";
         vec![
@@ -137,14 +158,14 @@ impl Steady {
             },
             Figure {
                 name: "latency p50",
-                value: ms(0.5),
+                value: self.latency_ms(0.5),
                 unit: "ms",
                 aim: None,
                 how: latency.to_owned(),
             },
             Figure {
                 name: "latency p99",
-                value: ms(0.99),
+                value: self.latency_ms(0.99),
                 unit: "ms",
                 aim: Some(aim::LATENCY_P99_MS),
                 how: "as above".to_owned(),
@@ -152,7 +173,7 @@ impl Steady {
         ]
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let arrived = &self.arrived;
         let ms = |share| load::quantile(&arrived.latencies_ns, share).map(|ns| ns as f64 / 1e6);
         json!({

@@ -135,6 +135,32 @@ fn what_is_excluded_is_not_recorded_and_every_one_is_counted_by_its_reason() -> 
     Ok(())
 }
 
+/// What is recorded names what its ancestors run, also where nobody recorded that they executed it.
+#[test]
+fn an_ancestor_whose_execution_was_left_out_is_not_taken_for_what_it_ran_before() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let capture = format!("  exclude: {{ uids: [{USER}] }}\n");
+    let Some(daemon) = Daemon::start_or_skip(|dir| config(dir, &capture, ""))? else {
+        return Ok(());
+    };
+    let raised = daemon.dir().join("true");
+    std::fs::copy("/bin/true", &raised)?;
+    std::fs::set_permissions(&raised, std::fs::Permissions::from_mode(0o4755))?;
+    let word = mark("ancestor");
+    let script = format!("'{}' {word}; :", raised.display());
+    run(Command::new(HELPER).args(["as", &USER.to_string(), "/bin/sh", "-c", &script]))?;
+    let event = daemon.await_event(|event| {
+        event["file"]["name"] == "true"
+            && has_arg(event, &word)
+            && event["user"]["effective"]["id"] == "0"
+    })?;
+    daemon.stop()?;
+    let parent = &event["shipper"]["ancestry"][0];
+    assert_eq!(parent["name"], "sh", "{parent}");
+    assert_ne!(parent["source"], "event", "{parent}");
+    Ok(())
+}
+
 #[test]
 fn an_attempt_that_fails_is_left_out_as_an_execution_is() -> Result<()> {
     let _tracefs = Tracefs::mounted()?;

@@ -339,7 +339,9 @@ impl Reader {
         let waiting = &mut spool.waiting;
         (0..count).all(|_| {
             let capture = &mut self.capture;
-            capture.next(|bytes, at| waiting.extend(entry(bytes).map(|entry| (at, entry))))
+            capture.next(|bytes, at| {
+                waiting.extend(entry(bytes).map(|entry| (at.position, entry)));
+            })
         })
     }
 

@@ -101,6 +101,17 @@ fn the_fork_names_the_parent_even_when_proc_was_asked_first() {
 }
 
 #[test]
+fn a_child_that_had_ended_when_proc_was_asked_ran_what_its_parent_ran() {
+    let mut table = Table::new(10);
+    table.exec(key(5), None, program(&table, "cron"));
+    assert!(table.found(key(6), Some(key(1)), None));
+    assert_eq!(name(&table, 6), None);
+    table.fork(key(5), key(6));
+    assert_eq!(name(&table, 6).as_deref(), Some("cron"));
+    assert_eq!(table.get(key(6)).map(|(.., source)| source), Some(Source::Event));
+}
+
+#[test]
 fn a_pid_that_is_used_again_is_another_process() {
     let mut table = Table::new(10);
     table.exec(key(5), None, program(&table, "old"));
@@ -146,6 +157,34 @@ fn a_full_table_keeps_the_programs_of_as_many_processes_as_it_may_have() {
     });
     assert_eq!(kept.count(), 2 * ENTRIES_MIN * PROGRAM_BYTES_EACH / 4017);
     assert_eq!(table.evicted(), 0);
+}
+
+#[test]
+fn what_lived_when_executions_were_lost_has_no_program_until_it_is_seen_anew() {
+    let mut table = Table::new(10);
+    let sh = program(&table, "sh");
+    for pid in 1..=5 {
+        table.exec(key(pid), None, sh.clone());
+    }
+    table.fork(key(5), key(6));
+    table.exit(key(5));
+    table.doubt();
+    let names = |table: &Table| (1..=7).map(|pid| name(table, pid)).collect::<Vec<_>>();
+    let sh = Some("sh".to_owned());
+    let known = [None, None, None, None, sh.clone(), None, None];
+    assert_eq!(names(&table), known, "one had ended before");
+    assert_eq!(table.in_doubt(10).len(), 5);
+    assert_eq!(table.in_doubt(2).len(), 2);
+    table.exec(key(1), None, program(&table, "ls"));
+    assert!(table.found(key(2), None, Some(program(&table, "vi"))));
+    assert!(!table.found(key(1), None, Some(program(&table, "other"))), "an event says it already");
+    table.fork(key(3), key(7));
+    table.exit(key(3));
+    let (ls, vi) = (Some("ls".to_owned()), Some("vi".to_owned()));
+    assert_eq!(names(&table), [ls, vi, None, None, sh, None, None], "3 and its child are in doubt");
+    assert_eq!(table.in_doubt(10).len(), 3, "4, 6 and 7");
+    table.doubt_one(key(2));
+    assert_eq!(name(&table, 2), None);
 }
 
 #[test]

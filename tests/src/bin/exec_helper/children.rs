@@ -58,7 +58,8 @@ pub fn fork(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<libc::p
     Ok(pid)
 }
 
-fn until_adopted(parent: u32) {
+/// Waits until that process, the one that made this one, has ended.
+pub fn until_adopted(parent: u32) {
     while parent_id() == parent {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }

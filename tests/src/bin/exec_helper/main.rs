@@ -9,6 +9,7 @@
 #![allow(unsafe_code, reason = "raw system calls are what this program is for")]
 
 mod children;
+mod lineage;
 mod masses;
 mod refusal;
 mod rows;
@@ -55,6 +56,9 @@ fn run(how: &str, args: Vec<OsString>) -> anyhow::Result<ExitCode> {
         }
         "session" | "terminal" | "subreaper" | "orphan" | "into-cgroup" | "spawn" => {
             children::run(how, &strings(args)?)
+        }
+        "forks" | "once-told" | "once-told-orphan" | "leaves" | "reuse" => {
+            lineage::run(how, &strings(args)?)
         }
         _ => way(how, args),
     }?;

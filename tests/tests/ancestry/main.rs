@@ -2,6 +2,9 @@
 
 #![allow(clippy::panic, reason = "a failing test panics")]
 
+mod lineage;
+mod overflow;
+
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -22,6 +25,19 @@ fn the_event<'a>(events: &'a [Value], args: &Value) -> &'a Value {
     found[0]
 }
 
+/// The only exec whose arguments end so.
+fn the_event_ending<'a>(events: &'a [Value], end: &[&str]) -> &'a Value {
+    let ends_so = |event: &&Value| {
+        let args = event["process"]["args"].as_array();
+        args.is_some_and(|args| {
+            args.len() >= end.len() && args[args.len() - end.len()..].iter().eq(end)
+        })
+    };
+    let found: Vec<&Value> = events.iter().filter(ends_so).collect();
+    assert_eq!(found.len(), 1, "execs whose arguments end with {end:?}");
+    found[0]
+}
+
 fn ancestors(event: &Value) -> &Vec<Value> {
     event["shipper"]["ancestry"].as_array().expect("a list of ancestors")
 }
@@ -33,6 +49,10 @@ fn assert_consistent(event: &Value) {
     assert_eq!(short.iter().collect::<Vec<_>>(), ids);
     assert_eq!(event["process"]["parent"]["entity_id"], *ids[0]);
     assert!(!ids.contains(&&event["process"]["entity_id"]));
+    for ancestor in ancestors(event) {
+        let source = ancestor["source"].as_str();
+        assert!(matches!(source, Some("kernel" | "event" | "procfs" | "unknown")), "{ancestor}");
+    }
 }
 
 #[test]
