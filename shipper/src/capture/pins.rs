@@ -291,12 +291,14 @@ mod tests {
         let small = Options { ring_buffer_bytes: 4096, ..options.clone() };
         let mode = Options { mode: Some(Mode::Lsm), ..options.clone() };
         let failures = Options { failures: Failures::All, ..options.clone() };
+        let env = Options { env_bytes_max: 4096, ..options.clone() };
         let tracepoints = Options { syscall_tracepoints: true, ..options.clone() };
         for other in [
             fingerprint(b"other", &options, &[1], 2),
             fingerprint(b"object", &small, &[1], 2),
             fingerprint(b"object", &mode, &[1], 2),
             fingerprint(b"object", &failures, &[1], 2),
+            fingerprint(b"object", &env, &[1], 2),
             fingerprint(b"object", &tracepoints, &[1], 2),
             fingerprint(b"object", &options, &[2], 2),
             fingerprint(b"object", &options, &[1], 3),
