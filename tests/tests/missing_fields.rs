@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use common::decode::{ExecRecord, Record, decode};
+use common::limits::ENV_BYTES_MAX;
 use common::offsets::{FIELDS, Need};
+use common::wire::EXEC_ENV_FAULT;
 use shipper::capture::{Capture, CaptureError, Options};
 use shipper_tests::{daemon, skip};
 
@@ -57,13 +59,15 @@ fn without_any_optional_field_an_exec_is_reported_with_the_rest() -> Result<()> 
     let optional = FIELDS.iter().filter(|field| field.need == Need::Optional);
     let names = optional.map(|field| format!("{}.{}", field.structure, field.members[0]));
     let mark = format!("bare-{}", std::process::id());
-    with_record(&options(names), &mark, |record| {
+    let options = Options { env_bytes_max: ENV_BYTES_MAX, ..options(names) };
+    with_record(&options, &mark, |record| {
         let exec = &record.exec;
         assert_eq!((exec.loginuid, exec.sessionid), (u32::MAX, u32::MAX), "unset, not root");
         assert_eq!((exec.vpid, exec.pgid, exec.sid), (0, 0, 0));
         assert_eq!((exec.namespaces.mnt, exec.namespaces.user, exec.cgroup_id), (0, 0, 0));
         assert_ne!((exec.process.tgid, exec.process.start_ns), (0, 0));
         assert_eq!((exec.argc, exec.binary.uid), (2, 0));
+        assert_eq!((exec.env.bytes, exec.env_bytes), (0, 0), "nothing, not anything");
         assert_ne!((exec.binary.inode, exec.binary.mode), (0, 0));
         let binary = record.path(exec.binary_path).and_then(|path| path.names().last());
         assert!(binary.is_some(), "the walk of the path needs none of them");
@@ -82,6 +86,24 @@ fn with_every_field_the_same_exec_says_more() -> Result<()> {
         assert!(exec.vpid != 0 && exec.namespaces.mnt != 0);
         assert_eq!((exec.pgid, exec.sid), (group, session), "0 where init made none");
         assert_ne!(exec.credentials.cap_effective, 0, "the tests run as root");
+        assert_eq!((exec.env.bytes, exec.env_bytes), (0, 0), "it was not asked for");
+    })
+}
+
+#[test]
+fn the_environment_is_in_a_record_only_where_it_is_asked_for_and_then_all_of_it() -> Result<()> {
+    daemon::build()?;
+    let mark = format!("environment-{}", std::process::id());
+    let options = Options { env_bytes_max: ENV_BYTES_MAX, ..options(std::iter::empty()) };
+    let bytes: usize = std::env::vars_os().map(|(name, value)| name.len() + value.len() + 2).sum();
+    with_record(&options, &mark, |record| {
+        let exec = &record.exec;
+        assert_eq!(exec.env_bytes, bytes as u64);
+        assert_eq!(exec.env.bytes as usize, bytes.min(ENV_BYTES_MAX as usize));
+        assert_eq!(exec.flags & EXEC_ENV_FAULT, 0);
+        let env = record.bytes(exec.env);
+        let path = std::env::var("PATH").map(|path| format!("PATH={path}")).expect("a PATH");
+        assert!(env.split(|&byte| byte == 0).any(|variable| variable == path.as_bytes()));
     })
 }
 

@@ -323,6 +323,7 @@ mod tests {
         assert_eq!(enforce(true, 1), enforce(true, 1));
         assert_ne!(enforce(true, 1), enforce(false, 1));
         assert_ne!(enforce(true, 1), enforce(true, 2));
+        let env = Options { env_bytes_max: 4096, ..options.clone() };
         let tracepoints = Options { syscall_tracepoints: true, ..options.clone() };
         let filters = Filters { uids: vec![7..=7], ..Filters::default() };
         let filtered = Options { filters, ..options.clone() };
@@ -332,6 +333,7 @@ mod tests {
             fingerprint(b"object", &small, &[1], 2),
             fingerprint(b"object", &mode, &[1], 2),
             fingerprint(b"object", &failures, &[1], 2),
+            fingerprint(b"object", &env, &[1], 2),
             fingerprint(b"object", &tracepoints, &[1], 2),
             fingerprint(b"object", &filtered, &[1], 2),
             fingerprint(b"object", &options, &[2], 2),
