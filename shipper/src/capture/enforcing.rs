@@ -157,12 +157,14 @@ impl Enforcing {
             excepted: excepted(enforce)?,
             is_failing: false,
         };
-        // Of cgroups that have gone since: others may have their ids.
+        adopted.beat()?;
+        // Of cgroups that have gone since.
         let known: Vec<u64> = adopted.cgroups.keys().flatten().collect();
         for id in known {
-            adopted.cgroups.remove(&id)?;
+            if adopted.excepted.iter().all(|each| each.id != Some(id)) {
+                adopted.cgroups.remove(&id)?;
+            }
         }
-        adopted.beat()?;
         Ok(adopted)
     }
 

@@ -276,7 +276,7 @@ fn deny_rules_are_told_what_is_wrong_with_them() {
                  127 bytes, without `.`, `..` or a `/` at its end, but is `/tmp/`",
                 "1:77: `enforce.rules[0].except.uids[0]` must be from 0 to 4294967294, but is \
                  `4294967295`",
-                "1:99: `enforce.rules[0].except.cgroups[0]` must be the path of a cgroup below `/`, \
+                "1:100: `enforce.rules[0].except.cgroups[0]` must be the path of a cgroup below `/`, \
                  such as `/system.slice/build.service`, but is `build`",
             ],
         ),
@@ -479,7 +479,7 @@ outputs: []
             "15:11: `sinks[1].name` must be unique, but the sink in line 10 is `local` too",
             "16:11: `sinks[1].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `konsole`; did you \
              mean `console`?",
-            "17:1: unknown key `outputs`; the keys here are capture, enrich, spool, shutdown_timeout, sinks",
+            "17:1: unknown key `outputs`; the keys here are capture, enforce, enrich, spool, shutdown_timeout, sinks",
             "18:1: the key `1` must be text; put it in quotes",
         ]
     );

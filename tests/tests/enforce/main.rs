@@ -113,12 +113,7 @@ fn an_excepted_cgroup_that_is_made_anew_is_excepted_again() -> Result<()> {
 #[test]
 fn doctor_says_whether_rules_refuse() -> Result<()> {
     each_boot(|booted| {
-        for (report, state) in [
-            ("deny", "on"),
-            ("pinned-just-killed", "on"),
-            ("pinned-long-killed", "stale"),
-            ("kept", "on"),
-        ] {
+        for (report, state) in [("deny", "on"), ("pinned-long-killed", "stale"), ("kept", "on")] {
             let doctor: Value = serde_json::from_str(&booted.text(&format!("{report}.doctor"))?)?;
             expect(&doctor, "/enforcement/0/state", state).context(report)?;
             ensure!(
@@ -139,8 +134,9 @@ fn doctor_says_whether_rules_refuse() -> Result<()> {
 fn pinned_rules_of_a_killed_daemon_refuse_no_more_once_its_heartbeat_is_old() -> Result<()> {
     each_boot(|booted| {
         ensure!(booted.tried("pinned", "at-work")?.0 != 0);
-        ensure!(booted.tried("pinned", "just-killed")?.0 != 0);
         let tries = booted.text("pinned.tries")?;
+        let stood_still = tries.contains("the machine stood still");
+        ensure!(stood_still || booted.tried("pinned", "just-killed")?.0 != 0, "{tries}");
         ensure!(tries.contains("long-killed allowed"), "{tries}");
         let waited = booted.event("pinned", "waits", "would_deny")?;
         expect(waited, "/event/outcome", "success")
