@@ -134,8 +134,8 @@ fn sections_are_told_what_is_wrong_with_them() {
         (
             "capture: { rate_limit_per_cgroup: { per_second: 0 } }\n",
             &[
-                "1:49: `capture.rate_limit_per_cgroup.per_second` must be from 1 to 1000000, but is `0`",
                 "1:35: missing key `burst` in `capture.rate_limit_per_cgroup`",
+                "1:49: `capture.rate_limit_per_cgroup.per_second` must be from 1 to 1000000, but is `0`",
             ],
         ),
         ("spool: { fsync: always }\nshutdown_timeout: 1h\n", &[]),

@@ -16,8 +16,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use common::filters::Reason;
 use common::wire::{RecordKind, WIRE_VERSION};
-use shipper::capture::{self, Options, Reading};
+use shipper::capture::{self, Capture, Filters, Options, Reading};
 use shipper_tests::daemon;
 
 use reader::{Bpffs, Reader, Spool};
@@ -370,5 +371,33 @@ fn a_start_that_fails_leaves_no_pins() -> Result<()> {
     let programs: BTreeSet<u32> = pins.programs()?.into_iter().collect();
     drop(pins);
     reader::await_unloaded(&programs.into_iter().collect::<Vec<_>>());
+    Ok(())
+}
+
+#[test]
+fn what_was_left_out_is_told_once_it_is_stored_and_again_where_it_was_not() -> Result<()> {
+    const USER: u32 = 54_323;
+    let Some(pins) = Bpffs::mount()? else { return Ok(()) };
+    let filters = Filters { uids: vec![USER..=USER], ..Filters::default() };
+    let options = Options { filters, ..pins.options() };
+    let told = |capture: &mut Capture| -> Result<u64> {
+        let left_out = capture.left_out(0, false)?;
+        assert!(left_out.iter().all(|each| each.reason == Reason::User));
+        Ok(left_out.iter().map(|each| each.count).sum())
+    };
+    let mut capture = Capture::start(&options)?;
+    pins.execute_as(USER, 3)?;
+    assert_eq!(told(&mut capture)?, 3);
+    let stored = capture.mark(None);
+    pins.execute_as(USER, 2)?;
+    drop(capture);
+    pins.execute_as(USER, 1)?;
+    for _ in 0..2 {
+        let mut next = Capture::start(&options)?;
+        next.resume(&stored)?;
+        assert_eq!(told(&mut next)?, 3, "told, and killed before that was stored");
+    }
+    let removed = capture::unpin(&options.pin_dir)?;
+    assert_eq!(removed.left_out, 3);
     Ok(())
 }

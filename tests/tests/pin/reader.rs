@@ -93,6 +93,20 @@ impl Bpffs {
         Ok(())
     }
 
+    /// Executes it as this user so often, by a shell: no filter holds for children of whoever
+    /// captures, which is this process.
+    pub fn execute_as(&self, user: u32, count: u32) -> Result<()> {
+        for _ in 0..count {
+            let status = Command::new("sh")
+                .args(["-c", r#""$@"; :"#, "sh", env!("CARGO_BIN_EXE_exec_helper")])
+                .args(["as", &user.to_string()])
+                .arg(&self.program)
+                .status()?;
+            assert!(status.success());
+        }
+        Ok(())
+    }
+
     /// A directory for what a test writes.
     pub fn files(&self) -> &Path {
         self.files.path()
