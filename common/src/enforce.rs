@@ -97,8 +97,8 @@ pub fn kinds(facts: &FileFacts, has_memfd_name: bool) -> u32 {
 #[must_use]
 pub fn is_below(rule: &Rule, tail: &Tail) -> bool {
     let mut differs = 0;
-    for index in 0..TAIL_WORDS {
-        differs |= (rule.prefix[index] ^ tail[index]) & rule.mask[index];
+    for ((prefix, mask), tail) in rule.prefix.iter().zip(&rule.mask).zip(tail) {
+        differs |= (prefix ^ tail) & mask;
     }
     differs == 0
 }
