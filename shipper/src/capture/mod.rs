@@ -116,7 +116,7 @@ impl Capture {
             rustix::process::Rlimit { current: None, maximum: None },
         );
         let cpus = possible_cpus()?;
-        let capture = if options.pin {
+        let mut capture = if options.pin {
             Self::start_pinned(options, layout, cpus)?
         } else {
             warn_of_pins(&options.pin_dir);
@@ -124,6 +124,8 @@ impl Capture {
             let (_, capture) = fresh.prove(options, layout)?;
             capture
         };
+        // The programs were loaded and proven since the first one, which may take a slow machine long.
+        capture.keep_enforcing();
         memory::give_back();
         Ok(capture)
     }
