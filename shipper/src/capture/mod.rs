@@ -136,7 +136,7 @@ impl Capture {
         );
         let cpus = possible_cpus()?;
         let rules = Rules::prepare(&options.filters)?;
-        let capture = if options.pin {
+        let mut capture = if options.pin {
             Self::start_pinned(options, layout, rules, cpus)?
         } else {
             warn_of_pins(&options.pin_dir);
@@ -144,6 +144,8 @@ impl Capture {
             let (_, capture) = fresh.prove(options, layout, rules)?;
             capture
         };
+        // The programs were loaded and proven since the first one, which may take a slow machine long.
+        capture.keep_enforcing();
         memory::give_back();
         Ok(capture)
     }
