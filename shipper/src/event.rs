@@ -9,6 +9,7 @@ mod environment;
 mod exit;
 mod failure;
 mod file;
+mod host;
 mod loss;
 mod origin;
 mod shorten;
@@ -22,6 +23,7 @@ pub use environment::Environment;
 pub use exit::{Exit, WaitStatus};
 pub use failure::{DeniedBy, Failure};
 pub use file::{ExecutedFile, FileHash, HashMissing};
+pub use host::Host;
 pub use loss::{Loss, LossKind, LossStage};
 pub use origin::{Container, EntryKind, EntryLeader, Leader};
 pub use shorten::shorten;
@@ -477,27 +479,4 @@ pub struct Ancestor {
     pub args: Option<Arc<Args>>,
     /// Where executable and arguments came from; `Kernel` when only identity and `comm` are known.
     pub source: Source,
-}
-
-/// The machine, as it presents itself.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Host {
-    /// Host name.
-    pub name: String,
-    /// /etc/machine-id.
-    pub id: String,
-    /// Random id of this boot.
-    pub boot_id: String,
-    /// Kernel release.
-    pub kernel: String,
-    /// Machine architecture, as uname tells it.
-    pub architecture: String,
-    /// `ID` of os-release.
-    pub os_platform: String,
-    /// `NAME` of os-release.
-    pub os_name: String,
-    /// `VERSION_ID` of os-release.
-    pub os_version: String,
-    /// `PRETTY_NAME` of os-release.
-    pub os_full: String,
 }
