@@ -77,9 +77,8 @@ fn what_no_bucket_has_is_told_once_it_is_missing_twice() {
 
 #[test]
 fn a_later_reader_tells_only_what_was_not_told() {
-    let mut tallies = Tallies::default();
     // Seven were told by a daemon that was killed when the kernel had counted nine.
-    tallies.told = totals(EXEC_OVER_LIMIT, 7);
+    let mut tallies = Tallies { told: totals(EXEC_OVER_LIMIT, 7), ..Tallies::default() };
     tallies.buckets.insert([1, 0], [Tally { told: 9, ..Tally::default() }; SUBJECTS]);
     let look = |tallies: &mut Tallies, seconds| {
         let buckets = [bucket(1, 10)];
