@@ -12,10 +12,11 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::{fexit, tracepoint};
 use aya_ebpf::programs::{FExitContext, TracePointContext};
 use common::limits::{ARGV_CHUNK_BYTES, FAILURE_ARGS_MAX, HEAP_BYTES, PATH_BYTES_MAX};
-use common::maps::{Attempt, ExecScratch, FAILURES_ALL, FAILURES_NONE};
+use common::maps::{Attempt, ExecScratch, FAILURES_ALL, FAILURES_NONE, PENDING_REFUSED};
 use common::offsets::SYSCALL_ARGUMENTS;
 use common::wire::{AT_FDCWD, EXEC_ARGV_CUT, EXEC_ARGV_FAULT, RecordKind, Span};
 
+use crate::enforce;
 use crate::filter::leaves_out_failure;
 use crate::layout::{constant, settings};
 use crate::maps::{self, ATTEMPTS, FAILURES, PENDING};
@@ -196,13 +197,26 @@ fn is_wanted(attempt: &Attempt, errno: u32) -> bool {
     }
 }
 
+/// Whether a deny rule refused it: that is never left out.
+#[inline(always)]
+fn is_refused() -> bool {
+    if !enforce::is_on() {
+        return false;
+    }
+    match PENDING.get_ptr(thread()) {
+        // SAFETY: a map value that only this thread uses.
+        Some(pending) => unsafe { (*pending).flags & PENDING_REFUSED != 0 && is_recent(&*pending) },
+        None => false,
+    }
+}
+
 /// `None` only before the record got its number.
 #[inline(always)]
 fn try_failure(kind: RecordKind, attempt: &Attempt, errno: u32) -> Option<()> {
     let program = kind as u32 - RecordKind::FailedExecve as u32;
     // SAFETY: helper without arguments.
     let task = unsafe { bpf_get_current_task() };
-    if leaves_out_failure(task, program) {
+    if !is_refused() && leaves_out_failure(task, program) {
         return Some(());
     }
     let scratch = FAILURES.get_ptr_mut(program * settings().cpus + cpu())?;
