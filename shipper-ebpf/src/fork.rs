@@ -24,8 +24,8 @@ struct Record {
 }
 
 /// Tells that a process executed what is left out: as a fork of itself, so that the daemon does not
-/// take it for what it ran before. Where tracepoints can be preempted (they cannot in any release up to
-/// 6.12) a fork on the same CPU may, once in a blue moon, take the same number.
+/// take it for what it ran before. This is a second writer of the counter: where a kernel lets programs at
+/// tracepoints be preempted, a fork on the same CPU may in rare cases take the same number.
 pub fn left_out(task: u64) -> Option<()> {
     let header = maps::header(RecordKind::Fork, size_of::<Record>() as u32)?;
     let fork = Fork { parent: process_id(task)?, child: process_id(task)? };
