@@ -31,6 +31,8 @@ fn a_token_that_is_refused_holds_the_sink_until_it_is_replaced() -> anyhow::Resu
     assert_eq!(collector.account().events.len(), 0);
     put(&file, "first")?;
     work.process.await_log("delivering again")?;
+    // The status is written a moment later, and would be taken for the next one.
+    work.delivery.await_state("delivering", "")?;
     work.stream.await_more(50)?;
     collector.expect_token("Bearer again");
     work.delivery.await_state("blocked", "answered 401 Unauthorized")?;

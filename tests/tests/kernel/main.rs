@@ -210,8 +210,12 @@ fn what_is_excluded_is_left_out_and_counted_and_the_limit_holds() -> Result<()> 
         let daemon = &booted.daemons[&format!("{}-filters", capture.mode)];
         ensure!(daemon.exit_code == 0, "{}", daemon.log);
         let recorded = |mark: &str| {
-            let exec =
-                |event: &&Value| event["event"]["action"] == "exec" && is_marked(event, mark);
+            // The helper that becomes the user has the mark among its arguments, too.
+            let exec = |event: &&Value| {
+                event["event"]["action"] == "exec"
+                    && event["file"]["path"] == "/opt/program"
+                    && is_marked(event, mark)
+            };
             daemon.events.iter().filter(exec).count() as u64
         };
         let count = |action: &str, stage: &str, kind: &str| {
