@@ -66,7 +66,8 @@ fn boots() -> &'static [Booted] {
 }
 
 fn run_all() -> Result<Vec<Booted>> {
-    let named = std::env::var("SHIPPER_GUEST_KERNEL_SERIES").ok();
+    let of_rules = std::env::var("SHIPPER_GUEST_RULES_SERIES");
+    let named = of_rules.or_else(|_| std::env::var("SHIPPER_GUEST_KERNEL_SERIES")).ok();
     let wanted = named.as_deref().unwrap_or(SERIES_ALWAYS);
     let mut chosen = Vec::new();
     for (series, append, has_lsm) in BOOTS {
@@ -89,10 +90,12 @@ fn run_all() -> Result<Vec<Booted>> {
     // One guest a processor at a time.
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let queue = Mutex::new(chosen.into_iter());
+    // Not in the head of the loop, where the queue would stay locked as long as a guest runs.
+    let next = || queue.lock().map(|mut queue| queue.next());
     let run = || -> Result<Vec<Booted>> {
         let mut booted = Vec::new();
         while let Some((series, append, has_lsm, kernel)) =
-            queue.lock().map_err(|_| anyhow!("a guest's thread panicked"))?.next()
+            next().map_err(|_| anyhow!("a guest's thread panicked"))?
         {
             let begun = Instant::now();
             let lsm = if has_lsm { "yes" } else { "no" };
