@@ -300,6 +300,13 @@ pub fn available() -> Result<PathBuf, String> {
     Ok(directory)
 }
 
+/// Whether guests are to be few (`SHIPPER_GUEST_FEW`): each takes minutes, and `make test-kernel` boots
+/// them all.
+#[must_use]
+pub fn are_few_wanted() -> bool {
+    std::env::var_os("SHIPPER_GUEST_FEW").is_some()
+}
+
 /// The kernel image that `tests/kernels.sh` fetched as `version` (`5.10`, `6.1`, `newest`, ...), or
 /// what is missing and how to get it.
 pub fn kernel(version: &str) -> Result<PathBuf, String> {

@@ -2,8 +2,7 @@
 //! tests would leave them locked out.
 //!
 //! One boot a kernel goes through `guest.sh`; the tests then look at what came out, each at one
-//! behaviour. Which kernels, and how to fetch them, is as in `kernel/main.rs`; `SHIPPER_GUEST_RULES_SERIES`
-//! takes the place of its variable where it is set.
+//! behaviour. Which kernels, and how to fetch them, is as in `kernel/main.rs`.
 
 #![allow(clippy::panic, reason = "a failing test panics")]
 

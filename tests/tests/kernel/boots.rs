@@ -169,6 +169,9 @@ pub fn boots() -> &'static [Booted] {
         let mut missing = Vec::new();
         let mut chosen = Vec::new();
         for boot in BOOTS {
+            if !boot.append.is_empty() && guest::are_few_wanted() {
+                continue;
+            }
             let is_wanted = wanted.split_whitespace().any(|series| series == boot.series);
             let is_extra = named.is_none() && SERIES_IF_FETCHED.contains(&boot.series);
             match guest::kernel(boot.series) {
