@@ -276,7 +276,7 @@ fn deny_rules_are_told_what_is_wrong_with_them() {
                  127 bytes, without `.`, `..` or a `/` at its end, but is `/tmp/`",
                 "1:77: `enforce.rules[0].except.uids[0]` must be from 0 to 4294967294, but is \
                  `4294967295`",
-                "1:100: `enforce.rules[0].except.cgroups[0]` must be the path of a cgroup below `/`, \
+                "1:100: `enforce.rules[0].except.cgroups[0]` must be the path of a cgroup below the root, \
                  such as `/system.slice/build.service`, but is `build`",
             ],
         ),
