@@ -3,6 +3,7 @@
 
 pub mod behaviours;
 pub mod bench;
+pub mod cgroup;
 pub mod bpftrace;
 pub mod collector;
 pub mod daemon;

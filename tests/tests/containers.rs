@@ -5,36 +5,14 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::json;
+use shipper_tests::cgroup::hierarchies;
 use shipper_tests::daemon::{Daemon, config, has_arg};
 use shipper_tests::process::until;
 use shipper_tests::skip;
 
 const UID: &str = "268c2a50-6bf6-443f-8c65-59ebefabd52d";
-
-/// Mount points of the hierarchies a cgroup path may come from.
-fn hierarchies() -> Result<Vec<PathBuf>> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
-    let mut found = Vec::new();
-    for line in mounts.lines() {
-        // `ID PARENT DEVICE ROOT POINT OPTIONS ... - TYPE SOURCE OPTIONS`
-        let Some((left, right)) = line.split_once(" - ") else { continue };
-        let point = left.split(' ').nth(4).context("a mount point")?;
-        let is_wanted = match right.split(' ').next() {
-            Some("cgroup2") => true,
-            Some("cgroup") => right
-                .rsplit(' ')
-                .next()
-                .is_some_and(|options| options.split(',').any(|option| option == "pids")),
-            _ => false,
-        };
-        if is_wanted {
-            found.push(PathBuf::from(point));
-        }
-    }
-    Ok(found)
-}
 
 /// The cgroup of a container in every hierarchy; it is removed when dropped.
 struct Cgroups(Vec<PathBuf>);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use shipper_tests::cgroup::hierarchies;
 use shipper_tests::process::until;
 use shipper_tests::skip;
 
@@ -12,25 +13,6 @@ use shipper_tests::skip;
 pub struct Cgroup {
     hierarchy: PathBuf,
     name: String,
-}
-
-/// Mount points of the hierarchies a cgroup path may come from.
-fn hierarchies() -> Result<Vec<PathBuf>> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
-    let mut found = Vec::new();
-    for line in mounts.lines() {
-        // `ID PARENT DEVICE ROOT POINT OPTIONS ... - TYPE SOURCE OPTIONS`
-        let Some((left, right)) = line.split_once(" - ") else { continue };
-        let point = left.split(' ').nth(4).context("a mount point")?;
-        let options = right.rsplit(' ').next().unwrap_or_default();
-        let has_pids = options.split(',').any(|option| option == "pids");
-        match right.split(' ').next() {
-            Some("cgroup2") => found.push(PathBuf::from(point)),
-            Some("cgroup") if has_pids => found.push(PathBuf::from(point)),
-            _ => {}
-        }
-    }
-    Ok(found)
 }
 
 /// The mount point that a cgroup is below.
