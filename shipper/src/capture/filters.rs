@@ -93,7 +93,10 @@ impl Filters {
             |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
         let mut said = Vec::new();
         if !self.trees.is_empty() {
-            said.push(format!("what descends from {}", list(paths(&self.trees))));
+            said.push(format!(
+                "what descends from {}, where that is there",
+                list(paths(&self.trees))
+            ));
         }
         if !self.uids.is_empty() {
             let uids = self.uids.iter().map(|range| match (range.start(), range.end()) {
@@ -362,7 +365,7 @@ mod tests {
         assert_eq!(
             filters.describe(),
             [
-                "what descends from /usr/bin/buildd",
+                "what descends from /usr/bin/buildd, where that is there",
                 "effective uid 997, 1000-1999",
                 "namespace pid:[4026532500]",
                 "cgroup /system.slice/build.service and below",

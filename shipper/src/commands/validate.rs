@@ -27,19 +27,20 @@ pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     let path = &args.config.config;
     let settings = config::load(path)?;
     let names: Vec<&str> = settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
-    super::print(&format!("{}: valid; delivers to {}\n", path.display(), names.join(", ")))?;
-    if let Some(enforce) = settings.enforce.as_ref().map(super::enforce) {
-        match capture::forbid_nothing_vital(&enforce) {
-            Ok(()) => super::print(
-                "enforce: no rule would deny what init, sshd and shipper run on this machine\n",
-            )?,
-            // `run` has the rights that this user lacks.
-            Err(error @ EnforceError::Unreadable { .. }) => {
-                super::print(&format!("enforce: {error}\n"))?
+    let rules = match settings.enforce.as_ref().map(super::enforce) {
+        None => String::new(),
+        Some(enforce) => match capture::forbid_nothing_vital(&enforce) {
+            Ok(()) => {
+                "enforce: no rule would deny what init, sshd and shipper run on this machine\n"
+                    .to_owned()
             }
-            Err(error) => anyhow::bail!("enforce: {error}"),
-        };
-    }
+            // `run` has the rights that this user lacks.
+            Err(error @ EnforceError::Unreadable { .. }) => format!("enforce: {error}\n"),
+            Err(error) => anyhow::bail!("{}: enforce: {error}", path.display()),
+        },
+    };
+    let valid = format!("{}: valid; delivers to {}\n", path.display(), names.join(", "));
+    super::print(&(valid + &rules))?;
     if !args.connect {
         return Ok(ExitCode::SUCCESS);
     }

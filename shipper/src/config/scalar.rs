@@ -127,7 +127,7 @@ impl Check<'_> {
                 node,
                 path,
                 is_recorded_variable,
-                "the name of an environment variable, without blanks and `=`",
+                "the whole name of an environment variable, without blanks, `=` and `*`",
             ),
             Some(Scalar::OptionValue) => self.option_value(node, path),
             Some(Scalar::Http(text)) => self.http_text(node, text, path),

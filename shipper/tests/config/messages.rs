@@ -71,15 +71,15 @@ fn sections_are_told_what_is_wrong_with_them() {
             &["1:17: `capture.env` must be a list (`- …`), but is the text `LD_PRELOAD`"],
         ),
         (
-            "capture: { env: [LD_PRELOAD=x, 'a b', '', 7] }\n",
+            "capture: { env: [LD_PRELOAD=x, 'a b', LD_*, 7] }\n",
             &[
-                "1:18: `capture.env[0]` must be the name of an environment variable, without \
-                 blanks and `=`, but is `LD_PRELOAD=x`",
-                "1:32: `capture.env[1]` must be the name of an environment variable, without \
-                 blanks and `=`, but is `a b`",
-                "1:39: `capture.env[2]` must be the name of an environment variable, without \
-                 blanks and `=`, but is ``",
-                "1:43: `capture.env[3]` must be text, but is the number 7; put it in quotes",
+                "1:18: `capture.env[0]` must be the whole name of an environment variable, without \
+                 blanks, `=` and `*`, but is `LD_PRELOAD=x`",
+                "1:32: `capture.env[1]` must be the whole name of an environment variable, without \
+                 blanks, `=` and `*`, but is `a b`",
+                "1:39: `capture.env[2]` must be the whole name of an environment variable, without \
+                 blanks, `=` and `*`, but is `LD_*`",
+                "1:45: `capture.env[3]` must be text, but is the number 7; put it in quotes",
             ],
         ),
         (

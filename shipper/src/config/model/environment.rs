@@ -10,8 +10,9 @@ pub const ENV_NAMES_MAX: usize = 32;
 pub const RECORDED_VARIABLE_FORMAT: &str = "recorded-variable";
 
 /// What `recorded-variable` allows, for editors: printable ASCII without blanks and `=`. More than the
-/// letters, digits and `_` of a shell, since `BASH_FUNC_ls%%` is one too.
-const RECORDED_VARIABLE_PATTERN: &str = "^[!-<>-~]{1,128}$";
+/// letters, digits and `_` of a shell, since `BASH_FUNC_ls%%` is one too; no `*`, which would be meant as
+/// a pattern and be none.
+const RECORDED_VARIABLE_PATTERN: &str = "^[!-)+-<>-~]{1,128}$";
 
 /// The name of an environment variable.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -25,6 +26,6 @@ pub struct Variable(pub String);
 /// Whether an environment can have a variable of this name that is worth a name.
 #[must_use]
 pub fn is_recorded_variable(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'=';
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'=' | b'*');
     (1..=128).contains(&name.len()) && name.bytes().all(allowed)
 }
