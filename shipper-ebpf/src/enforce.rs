@@ -15,7 +15,7 @@ use common::enforce::{
 };
 use common::limits::{
     CGROUP_DEPTH_MAX, ENFORCE_HEARTBEAT_MAX_NS, ENFORCE_RULES_MAX, ENFORCE_TAIL_BYTES,
-    PATH_BYTES_MAX,
+    NAME_BYTES_MAX, PATH_BYTES_MAX,
 };
 use common::maps::{
     PENDING_BEFORE, PENDING_FILE, PENDING_NOT_JUDGED, PENDING_REFUSED, PENDING_WOULD_DENY, Pending,
@@ -24,6 +24,7 @@ use common::wire::{
     EXEC_NOT_JUDGED, EXEC_REFUSED, EXEC_WOULD_DENY, PATH_CUT, PATH_FAULT, PATH_UNREACHABLE,
 };
 
+use crate::filter::add_one;
 use crate::hook::is_question;
 use crate::layout::constant;
 use crate::maps::PENDING;
@@ -112,7 +113,9 @@ fn match_rules(pending: *mut Pending) -> u64 {
     let p = unsafe { &mut *pending };
     let mut tail: Tail = [0; TAIL_WORDS];
     let bytes = opaque(p.path_bytes);
-    if bytes > u64::from(PATH_BYTES_MAX) {
+    // What `path` holds: a name that begins before the limit may end behind it.
+    if bytes > u64::from(PATH_BYTES_MAX + NAME_BYTES_MAX) {
+        p.doubts = (1 << settings().rules) - 1;
         return 0;
     }
     // SAFETY: `before_path` lies before `path`, so that this is inside of the map value; the helper
@@ -249,10 +252,6 @@ fn is_daemon_there() -> bool {
 #[inline(always)]
 fn count(word: u32) {
     if let Some(counter) = ENFORCEMENT.get_ptr_mut(word) {
-        // SAFETY: adds to an aligned word of the map, as one step: this program may run on several
-        // CPUs, and core has no such thing for this target.
-        unsafe {
-            core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) 1u64);
-        }
+        add_one(counter);
     }
 }

@@ -19,6 +19,19 @@ config() {
         "$2" "$3" "${4-$rules}" "$1" $events >"/etc/$1.yaml"
 }
 
+mkdir_cd() {
+    mkdir "$1" && cd -P "$1"
+}
+
+# into_long GO: goes where a path is longer than the 4096 bytes that the kernel programs keep, by GO NAME.
+into_long() {
+    name=$(printf 'n%.0s' $(seq 255))
+    cd -P /opt
+    for level in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
+        $1 "$name" || return 1
+    done
+}
+
 prepare() {
     mkdir -p /opt /srv/denied /srv/deniedfoo /sys/fs/cgroup/build/inner /sys/fs/cgroup/other
     for file in plain user-owned group-writable world-writable; do
@@ -39,6 +52,7 @@ prepare() {
     done
     mkdir -p $deep
     cp $lib/tiny $deep/program
+    (into_long mkdir_cd && cp $lib/tiny user-owned && chown alice user-owned)
     config dry '' 'dry_run: true'
     # Of other-user's executions only those that are refused are recorded.
     config deny ', exclude: { uids: [1001] }' 'dry_run: false'
@@ -107,6 +121,7 @@ tries() {
     try below-prefix /srv/denied/program
     try beside-prefix /srv/deniedfoo/program
     try too-deep $deep/program
+    (into_long 'cd -P' && try long-path ./user-owned)
     try script /opt/script
     try script-of-shell sh /opt/script
     try other-user $lib/exec_helper as 1001 /opt/user-owned

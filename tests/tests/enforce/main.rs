@@ -14,7 +14,7 @@ use serde_json::Value;
 use boots::{Booted, each_boot};
 
 /// What is tried, and the rule that is for it.
-const DENIED: [(&str, &str); 10] = [
+const DENIED: [(&str, &str); 11] = [
     ("user-owned", "exec.user-owned"),
     ("group-writable", "exec.writable"),
     ("world-writable", "exec.writable"),
@@ -22,6 +22,7 @@ const DENIED: [(&str, &str); 10] = [
     ("deleted", "exec.deleted"),
     ("below-prefix", "exec.srv"),
     ("script", "exec.user-owned"),
+    ("long-path", "exec.user-owned"),
     ("other-user", "exec.user-owned"),
     ("excepted-user-other-rule", "exec.writable"),
     ("other-cgroup", "exec.user-owned"),
