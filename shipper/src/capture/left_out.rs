@@ -102,8 +102,9 @@ impl Account {
     /// # Errors
     /// They cannot be read.
     pub fn take_over(&mut self) -> Result<(), CaptureError> {
+        let since_ns = self.tallies.looked_ns;
         for bucket in self.buckets()? {
-            let tallies = bucket.left_out.map(|told| Tally { told, ..Tally::default() });
+            let tallies = bucket.left_out.map(|told| Tally { told, since_ns, ..Tally::default() });
             self.tallies.buckets.insert(bucket.key, tallies);
         }
         Ok(())
