@@ -61,6 +61,8 @@ impl Overlap {
             return;
         }
         match record {
+            // An execution that is left out: to be told of it twice does no harm.
+            Record::Fork(_, fork) if key(&fork.parent) == key(&fork.child) => {}
             Record::Fork(_, fork) => {
                 seen.forks.insert(key(&fork.child));
             }
@@ -92,6 +94,7 @@ impl Overlap {
             return false;
         }
         match decode(record) {
+            Ok(Record::Fork(_, fork)) if key(&fork.parent) == key(&fork.child) => false,
             Ok(Record::Fork(_, fork)) => self.known.forks.remove(&key(&fork.child)),
             Ok(Record::Exit(_, exit)) => self.known.exits.remove(&key(&exit.process)),
             Ok(Record::Exec(exec) | Record::Failure(exec)) => {

@@ -153,7 +153,7 @@ impl Source {
         match self.ring.next() {
             Ok(Some(record)) => {
                 note(&mut self.sequences, record);
-                Some((record, self.sequences.lost(RecordKind::Exec)))
+                Some((record, execs_lost(&self.sequences, &self.misses_reported)))
             }
             Ok(None) => None,
             Err(damaged) => {
@@ -173,11 +173,10 @@ impl Source {
         self.ring.release(kept);
     }
 
-    /// How many records are known to be lost that tell of an execution: forks too, since these tell of
-    /// one that is left out.
+    /// How many records are known to be lost that tell of an execution.
     #[must_use]
     pub fn execs_lost(&self) -> u64 {
-        self.sequences.lost(RecordKind::Exec) + self.sequences.lost(RecordKind::Fork)
+        execs_lost(&self.sequences, &self.misses_reported)
     }
 
     /// Where the next record begins: everything before was read.
@@ -350,4 +349,11 @@ fn recursion_misses(fd: RawFd) -> u64 {
         .find_map(|line| line.strip_prefix("recursion_misses:"))
         .and_then(|value| value.trim().parse().ok())
         .unwrap_or(0)
+}
+
+/// Of executions and of forks, since these tell of executions that are left out: what the numbers show, and
+/// runs of the programs that the kernel skipped, which take no number.
+fn execs_lost(sequences: &Sequences, misses: &[u64; RECORD_KINDS]) -> u64 {
+    let lost = |kind: RecordKind| sequences.lost(kind) + misses[kind as usize];
+    lost(RecordKind::Exec) + lost(RecordKind::Fork)
 }

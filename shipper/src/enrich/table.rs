@@ -88,6 +88,8 @@ pub struct Table {
     evicted: u64,
     /// How often executions turned out to be lost.
     doubts: u64,
+    /// The last of these after which nothing was left in doubt.
+    settled: u64,
 }
 
 impl Table {
@@ -103,6 +105,7 @@ impl Table {
             budget: Arc::new(AtomicUsize::new(0)),
             evicted: 0,
             doubts: 0,
+            settled: 0,
         }
     }
 
@@ -279,16 +282,21 @@ impl Table {
 
     /// Living processes whose program is in doubt, so many at most.
     #[must_use]
-    pub fn in_doubt(&self, most: usize) -> Vec<ProcessKey> {
-        if self.doubts == 0 {
+    pub fn in_doubt(&mut self, most: usize) -> Vec<ProcessKey> {
+        // Else all entries would be gone through each second for ever.
+        if self.settled == self.doubts {
             return Vec::new();
         }
         let entries = self.entries.iter();
-        entries
+        let found: Vec<ProcessKey> = entries
             .filter(|(_, entry)| !entry.exited && entry.as_of < self.doubts)
             .map(|(key, _)| *key)
             .take(most)
-            .collect()
+            .collect();
+        if found.is_empty() {
+            self.settled = self.doubts;
+        }
+        found
     }
 
     /// Parent and program of a process; no program while that is in doubt.
