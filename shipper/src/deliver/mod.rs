@@ -176,6 +176,18 @@ impl Flow<'_> {
             tokio::select! {
                 biased;
                 () = until(deadline), if deadline.is_some() => break,
+                // Before the events: with a backlog there is always another batch.
+                () = reporter.due(gate) => reporter.write(gate, *sink),
+                // The pipeline holds the other end for as long as there are sinks.
+                _ = control.changed() => {
+                    let asked = control.borrow_and_update().reopens;
+                    if asked != *reopens {
+                        *reopens = asked;
+                        sink.reopen().await;
+                    }
+                    // SIGHUP and the end both are a reason to try now.
+                    gate.hurry();
+                }
                 Some(done) = in_flight.next(), if !in_flight.is_empty() => {
                     let attempt::Done { next, position, sent, quarantined } = done;
                     locked(ack).advance(next, position);
@@ -193,17 +205,6 @@ impl Flow<'_> {
                         }
                         None => ended = true,
                     }
-                }
-                () = reporter.due(gate) => reporter.write(gate, *sink),
-                // The pipeline holds the other end for as long as there are sinks.
-                _ = control.changed() => {
-                    let asked = control.borrow_and_update().reopens;
-                    if asked != *reopens {
-                        *reopens = asked;
-                        sink.reopen().await;
-                    }
-                    // SIGHUP and the end both are a reason to try now.
-                    gate.hurry();
                 }
             }
         }

@@ -87,3 +87,36 @@ async fn a_rate_spreads_requests_in_order_and_its_wait_ends_with_the_daemon() {
     assert_eq!(delivered, Delivered { sent: 40, quarantined: 0, complete: false });
     assert_eq!(Instant::now(), deadline);
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_a_backlog_the_status_is_written_and_signals_are_heard_between_batches() {
+    let mut setup = setup(1_000, Concurrency::Fixed(8), None);
+    let (control, watched) = watch::channel(Control::default());
+    let directory = setup.directory.path().to_owned();
+    let mut calls = 0;
+    let mut first_status = None;
+    let (told, heard) = std::sync::mpsc::channel();
+    let sink = Scripted::new(move |_| {
+        calls += 1;
+        if calls == 1 {
+            control.send_modify(|control| control.reopens = 1);
+        }
+        if first_status.is_none() && status::read(&directory, NAME).unwrap().is_some() {
+            first_status = Some(calls);
+            told.send(calls).unwrap();
+        }
+        if calls == 50 {
+            control.send_modify(|control| control.deadline = Some(Instant::now()));
+        }
+        sent()
+    });
+    let (writer, spool) = open(setup.directory.path());
+    writer.close(super::now()).unwrap();
+    setup.settings.batch_events_max = 10;
+    let mut line = setup.line(&spool, &sink);
+    line.status_dir = Some(setup.directory.path().to_owned());
+    assert!(!line.run(watched).await.complete, "a backlog is left");
+    assert_eq!(*sink.reopened.lock().unwrap(), 1);
+    let first_status = heard.try_recv().expect("a status before the end");
+    assert!(first_status < 20, "written at call {first_status}");
+}
