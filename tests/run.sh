@@ -49,6 +49,17 @@ prepare_counts() {
     return $status
 }
 
+# Says again at the end, and in short, what failed and with which words.
+tell_failures() {
+    echo
+    echo 'What failed:'
+    awk '
+        /^---- .* ----$/ { shown = 15; print ""; print; next }
+        /^failures:$/ || /[Ss]tack backtrace:$/ { shown = 0 }
+        shown > 0 && NF { print substr($0, 1, 1000); shown-- }
+    ' "$1"
+}
+
 case "${1:-all}" in
 kernel)
     prepare_guests
@@ -66,9 +77,11 @@ all)
     "$CARGO" test --locked --no-run
     # Built with the tests; built alone it would have other features of its dependencies.
     export SHIPPER_BIN="$PWD/target/debug/shipper"
-    "$CARGO" test --locked --no-fail-fast 2>&1 | tee target/test.log
+    "$CARGO" test --locked --no-fail-fast 2>&1 | tee target/test.log || status=$?
     echo
     grep '^SKIPPED' target/test.log || echo 'Nothing was skipped.'
+    [ "${status:-0}" -eq 0 ] || tell_failures target/test.log
+    exit "${status:-0}"
     ;;
 torture)
     export SHIPPER_TORTURE=1
