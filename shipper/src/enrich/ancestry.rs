@@ -146,9 +146,11 @@ impl Walker<'_> {
     }
 }
 
-/// Whether this is the name of a task that runs it. The kernel cuts names; the table has them whole.
+/// Whether this is the name of a task that runs it. The kernel cuts names; the table has them whole. Of a
+/// kernel worker /proc says after the name what it is at.
 fn is_named(program: &Program, comm: &[u8]) -> bool {
-    *program.name == *comm || (comm.len() == COMM_BYTES_MAX && program.name.starts_with(comm))
+    let may_be_longer = comm.len() == COMM_BYTES_MAX || program.executable.is_none();
+    *program.name == *comm || (may_be_longer && program.name.starts_with(comm))
 }
 
 /// Puts a living process into the table, from /proc. Its parent is put in by key only.
@@ -232,13 +234,26 @@ mod tests {
     fn what_proc_said_of_an_ancestor_is_not_told_under_another_name_than_the_kernel_saw() {
         let mut table = Table::new(100);
         let sources = |table: &mut Table, seen: &str| {
-            let program = table.program(b"a-long-name-of-a-file".as_slice().into(), None, None);
+            let executable = Some(b"/bin/a-long-name-of-a-file".as_slice().into());
+            let program =
+                table.program(b"a-long-name-of-a-file".as_slice().into(), executable, None);
             table.found(pkey(50), None, Some(program));
             walk(table, 16, &[ancestor(50, seen)]).0[0].clone()
         };
         let whole = (50, "a-long-name-of-a-file".to_owned(), Source::Procfs);
         assert_eq!(sources(&mut table, "a-long-name-of-"), whole);
-        assert_eq!(sources(&mut table, "other"), (50, "other".to_owned(), Source::Kernel));
+        for other in ["other", "a-long"] {
+            assert_eq!(sources(&mut table, other), (50, other.to_owned(), Source::Kernel));
+        }
+    }
+
+    #[test]
+    fn a_kernel_worker_is_known_with_what_it_is_at() {
+        let mut table = Table::new(100);
+        let program = table.program(b"kworker/0:1-events".as_slice().into(), None, None);
+        table.found(pkey(50), None, Some(program));
+        let whole = (50, "kworker/0:1-events".to_owned(), Source::Procfs);
+        assert_eq!(walk(&mut table, 16, &[ancestor(50, "kworker/0:1")]).0, [whole]);
     }
 
     #[test]
