@@ -19,6 +19,8 @@ command -v c++ >/dev/null || skip 'there is no C++ compiler'
 
 # Without the address sanitizer: what is fuzzed has no unsafe code, and the build takes half as long.
 export CARGO_TARGET_DIR="$PWD/target/fuzz"
+# shellcheck source=tests/openssl.sh
+. tests/openssl.sh
 cargo "+$nightly" fuzz build --sanitizer none
 for target in wire event spool; do
     echo "fuzzing $target for $seconds s"

@@ -19,9 +19,13 @@ prepare_guests() {
     [ $status -ne 77 ] || return 0 # It said SKIPPED and why; the tests will say so too.
     [ $status -eq 0 ] || return $status
     target=$(rustc -vV | sed -n 's/^host: //p')
-    RUSTFLAGS="-C target-feature=+crt-static" "$CARGO" build --profile guest --locked --quiet \
-        --target "$target" --target-dir target/static --package shipper --bin shipper \
-        --package shipper-tests --bin exec_helper
+    (
+        # shellcheck source=tests/openssl.sh
+        . tests/openssl.sh
+        RUSTFLAGS="-C target-feature=+crt-static" "$CARGO" build --profile guest --locked --quiet \
+            --target "$target" --target-dir target/static --package shipper --bin shipper \
+            --package shipper-tests --bin exec_helper
+    )
     export SHIPPER_STATIC="$PWD/target/static/$target/guest"
 }
 
@@ -69,12 +73,12 @@ all)
     mkdir -p target
     # Each kernel once; in all ways that there are, and those that take longest, with `kernel`.
     export SHIPPER_GUEST_FEW=1
+    # The default members: all but the kernel crate, which is for another target.
+    "$CARGO" test --locked --no-run
     prepare_guests
     prepare_kafka
     prepare_siem
     prepare_counts
-    # The default members: all but the kernel crate, which is for another target.
-    "$CARGO" test --locked --no-run
     # Built with the tests; built alone it would have other features of its dependencies.
     export SHIPPER_BIN="$PWD/target/debug/shipper"
     "$CARGO" test --locked --no-fail-fast 2>&1 | tee target/test.log || status=$?
