@@ -11,6 +11,7 @@ mod http;
 mod kafka;
 mod kernel;
 mod load;
+mod modes;
 mod noop;
 mod outage;
 mod process;
@@ -26,8 +27,10 @@ use serde_json::Value;
 use report::Figure;
 
 /// What can be measured, in this order.
-pub const PARTS: [&str; 10] =
-    ["table", "steady", "beside", "hash", "append", "drain", "outage", "backlog", "kafka", "http"];
+pub const PARTS: [&str; 11] = [
+    "table", "steady", "beside", "modes", "hash", "append", "drain", "outage", "backlog", "kafka",
+    "http",
+];
 
 /// Ancestors of a made-up event. Without any its ECS line is as short as there are: 2.3 KB.
 const ANCESTORS: u32 = 0;
@@ -46,6 +49,7 @@ pub fn run(parts: &[&str]) -> anyhow::Result<(Value, String)> {
             "table" => table::run(),
             "steady" => steady::run(),
             "beside" => beside::run(),
+            "modes" => modes::run(),
             "hash" => hash::run(),
             "append" => append::run(dir.path(), &pool),
             "drain" => drain::run(dir.path(), &pool),
