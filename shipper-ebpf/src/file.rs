@@ -12,7 +12,7 @@ use common::wire::{
 };
 
 use crate::layout::{offset, word};
-use crate::read::{field, field_or_zero, read_or_zero};
+use crate::read::{Piece, field, field_or_zero, piece_field, read, read_or_zero};
 
 // include/linux/mount.h
 const MNT_NOSUID: u32 = 0x01;
@@ -23,11 +23,18 @@ const SB_RDONLY: u64 = 1;
 const SB_I_NOEXEC: u32 = 2;
 /// The time of the last change was asked for (`I_CTIME_QUERIED`, 6.13): above what nanoseconds need.
 const NANOSECONDS: u32 = 0x3fff_ffff;
+/// Up to the times, but for `nsec` of the last on some kernels.
+const INODE_WORDS: usize = 18;
+/// Up to `s_magic`.
+const SUPER_BLOCK_WORDS: usize = 14;
+/// Up to `d_name`.
+const DENTRY_WORDS: usize = 6;
 /// `OVERLAYFS_SUPER_MAGIC`.
 const OVERLAYFS: u64 = 0x794c_7630;
 
 /// A `struct path`.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Place {
     pub mount: u64,
     pub dentry: u64,
@@ -36,7 +43,12 @@ pub struct Place {
 /// Reads the `struct path` at an address.
 #[inline(always)]
 pub fn place(path: u64) -> Option<Place> {
-    Some(Place { mount: field!(path, path_mnt)?, dentry: field!(path, path_dentry)? })
+    let (mount, dentry) = (offset!(path_mnt), offset!(path_dentry));
+    // Everywhere but where the layout of structures is made up at random. Known when the program is loaded.
+    if dentry == mount + 8 {
+        return read(path, mount);
+    }
+    Some(Place { mount: read(path, mount)?, dentry: read(path, dentry)? })
 }
 
 /// Address of the `struct path` of a `struct file`; one that cannot be read when there is no file.
@@ -55,78 +67,77 @@ pub struct Walk {
 #[inline(never)]
 pub fn read_facts(file: u64, out: *mut FileFacts) -> u64 {
     let Some(inode): Option<u64> = field!(file, file_inode) else { return 0 };
-    let sb: u64 = field_or_zero!(inode, inode_sb);
-    let (Some(uid), Some(mode)) = (field!(inode, inode_uid), field!(inode, inode_mode)) else {
+    let mut piece = Piece::<INODE_WORDS>::new();
+    if !piece.fill(inode, 0) {
         return 0;
-    };
-    let mode: u16 = mode;
-    let mut flags = FILE_PRESENT;
+    }
+    let sb: u64 = piece_field!(piece, inode, inode_sb);
+    let mode: u16 = piece_field!(piece, inode, inode_mode);
+    // SAFETY: `out` points into a map value.
+    let facts = unsafe { &mut *out };
+    facts.inode = piece_field!(piece, inode, inode_ino);
+    facts.size = piece_field!(piece, inode, inode_size);
+    facts.uid = piece_field!(piece, inode, inode_uid);
+    facts.gid = piece_field!(piece, inode, inode_gid);
+    facts.mode = u32::from(mode);
+    facts.links = piece_field!(piece, inode, inode_nlink);
+    facts.modified_sec = piece_field!(piece, inode, inode_mtime_sec);
+    facts.modified_nsec = piece_field!(piece, inode, inode_mtime_nsec);
+    facts.changed_sec = piece_field!(piece, inode, inode_ctime_sec);
+    let changed_nsec: u32 = piece_field!(piece, inode, inode_ctime_nsec);
+    facts.changed_nsec = changed_nsec & NANOSECONDS;
+    facts.flags = FILE_PRESENT;
+    let mut mount = 0;
     if let Some(place) = place(path_of(file)) {
+        mount = place.mount;
         let hash = offset!(dentry_hash_pprev);
-        if hash != MISSING && crate::read::read::<u64>(place.dentry, hash) == Some(0) {
-            flags |= FILE_UNHASHED;
+        if hash != MISSING && read::<u64>(place.dentry, hash) == Some(0) {
+            facts.flags |= FILE_UNHASHED;
         }
         if field!(place.dentry, dentry_parent) == Some(place.dentry) {
-            flags |= FILE_ANONYMOUS;
+            facts.flags |= FILE_ANONYMOUS;
         }
-        flags |= mount_flags(place.mount, sb);
     }
-    flags |= overlay_layer(inode, sb);
-    let facts = FileFacts {
-        inode: field_or_zero!(inode, inode_ino),
-        size: field_or_zero!(inode, inode_size),
-        device: field_or_zero!(sb, sb_dev),
-        uid,
-        gid: field_or_zero!(inode, inode_gid),
-        mode: u32::from(mode),
-        links: field!(inode, inode_nlink).unwrap_or(1),
-        flags,
-        modified_sec: field_or_zero!(inode, inode_mtime_sec),
-        modified_nsec: field_or_zero!(inode, inode_mtime_nsec),
-        changed_sec: field_or_zero!(inode, inode_ctime_sec),
-        changed_nsec: nanoseconds(field_or_zero!(inode, inode_ctime_nsec)),
-        file_system: [0; 16],
-    };
-    let kind: u64 = field_or_zero!(sb, sb_type);
-    let name: u64 = field_or_zero!(kind, fs_type_name);
-    // SAFETY: `out` points into a map value; the helper checks the source.
-    unsafe {
-        *out = facts;
-        bpf_probe_read_kernel_str((&raw mut (*out).file_system).cast(), 16, name as *const _);
-    }
-    1
+    read_file_system(sb, mount, inode, facts)
 }
 
-#[inline(always)]
-fn nanoseconds(raw: u32) -> u32 {
-    raw & NANOSECONDS
-}
-
-/// What mount and file system forbid.
-#[inline(always)]
-fn mount_flags(mount: u64, sb: u64) -> u32 {
+/// Fills what comes from the file system and its mount, which is 0 where it is not known.
+#[inline(never)]
+fn read_file_system(sb: u64, mount: u64, inode: u64, out: *mut FileFacts) -> u64 {
+    // SAFETY: the caller's map value.
+    let facts = unsafe { &mut *out };
+    let mut piece = Piece::<SUPER_BLOCK_WORDS>::new();
+    piece.fill(sb, 0);
+    facts.device = piece_field!(piece, sb, sb_dev);
     let of_mount: u32 = field_or_zero!(mount, vfsmount_flags);
-    let of_sb: u64 = field_or_zero!(sb, sb_flags);
-    let internal: u32 = field_or_zero!(sb, sb_iflags);
-    let mut flags = 0;
+    let of_sb: u64 = piece_field!(piece, sb, sb_flags);
+    let internal: u32 = piece_field!(piece, sb, sb_iflags);
     if of_mount & MNT_NOSUID != 0 {
-        flags |= FILE_NOSUID;
+        facts.flags |= FILE_NOSUID;
     }
     if of_mount & MNT_NOEXEC != 0 || internal & SB_I_NOEXEC != 0 {
-        flags |= FILE_NOEXEC;
+        facts.flags |= FILE_NOEXEC;
     }
     if of_mount & MNT_READONLY != 0 || of_sb & SB_RDONLY != 0 {
-        flags |= FILE_READ_ONLY;
+        facts.flags |= FILE_READ_ONLY;
     }
-    flags
+    let magic: u64 = piece_field!(piece, sb, sb_magic);
+    facts.flags |= overlay_layer(inode, magic);
+    let kind: u64 = piece_field!(piece, sb, sb_type);
+    let name: u64 = field_or_zero!(kind, fs_type_name);
+    facts.file_system = [0; 16];
+    // SAFETY: a field of the map value; the helper checks the source.
+    unsafe {
+        bpf_probe_read_kernel_str(facts.file_system.as_mut_ptr().cast(), 16, name as *const _);
+    }
+    1
 }
 
 /// On overlayfs, which layer a file is in. `struct ovl_inode` (fs/overlayfs/ovl_entry.h) is a module's
 /// own type; since 4.14 its `__upperdentry` follows the embedded `struct inode`.
 #[inline(always)]
-fn overlay_layer(inode: u64, sb: u64) -> u32 {
+fn overlay_layer(inode: u64, magic: u64) -> u32 {
     let bytes = word!(inode_bytes);
-    let magic: u64 = field_or_zero!(sb, sb_magic);
     if bytes == MISSING || magic != OVERLAYFS {
         return 0;
     }
@@ -142,13 +153,11 @@ pub fn walk<const MASK: usize>(heap: *mut u8, used: *mut u64, walk: &Walk) -> u3
     let Walk { from: Place { mut mount, mut dentry }, root } = *walk;
     // SAFETY: `used` is in the caller's map value.
     let begin = unsafe { core::ptr::read_volatile(used) };
+    let mut top: u64 = field_or_zero!(mount, vfsmount_root);
     for _ in 0..PATH_COMPONENTS_MAX {
         if dentry == root.dentry && mount == root.mount {
             return PATH_PRESENT;
         }
-        let Some(top): Option<u64> = field!(mount, vfsmount_root) else {
-            return PATH_PRESENT | PATH_FAULT;
-        };
         if dentry == top {
             // The root of this file system: go on at the mount point, in the parent mount.
             let this = mount - u64::from(offset!(mount_mnt));
@@ -160,14 +169,15 @@ pub fn walk<const MASK: usize>(heap: *mut u8, used: *mut u64, walk: &Walk) -> u3
             }
             dentry = field_or_zero!(this, mount_mountpoint);
             mount = parent + u64::from(offset!(mount_mnt));
+            top = field_or_zero!(mount, vfsmount_root);
             continue;
         }
-        let (Some(parent), Some(name)) = (
-            field!(dentry, dentry_parent) as Option<u64>,
-            field!(dentry, dentry_name) as Option<u64>,
-        ) else {
+        let mut piece = Piece::<DENTRY_WORDS>::new();
+        if top == 0 || !piece.fill(dentry, 0) {
             return PATH_PRESENT | PATH_FAULT;
-        };
+        }
+        let parent: u64 = piece_field!(piece, dentry, dentry_parent);
+        let name: u64 = piece_field!(piece, dentry, dentry_name);
         // SAFETY: the position is read past the compiler and masked, so that the verifier sees it
         // inside the heap, with slack for one name behind it.
         unsafe {

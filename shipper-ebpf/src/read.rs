@@ -45,6 +45,53 @@ fn probe<T>(base: u64, offset: u32, value: &mut core::mem::MaybeUninit<T>) -> i6
     }
 }
 
+/// Some words of a kernel structure, read at once: a call of the helper costs more than the bytes. Never
+/// more than the structure has.
+pub struct Piece<const WORDS: usize>(core::mem::MaybeUninit<[u64; WORDS]>);
+
+impl<const WORDS: usize> Piece<WORDS> {
+    /// Nothing read yet.
+    #[inline(always)]
+    pub fn new() -> Self {
+        Piece(core::mem::MaybeUninit::uninit())
+    }
+
+    /// Reads it from the structure at this address, from the word on that the offset `from` is in; whether
+    /// that could be read. If not it is all zeros.
+    #[inline(always)]
+    pub fn fill(&mut self, base: u64, from: u32) -> bool {
+        probe(base, from & !7, &mut self.0) == 0
+    }
+
+    /// A field of the structure that `fill` was told of in the same way; outside of what was read, and
+    /// only there, the memory is read again. Zero where this kernel has no such field.
+    ///
+    /// `from` is not kept in here: the verifier would not know it any more when the compiler has put it
+    /// aside.
+    #[inline(always)]
+    pub fn get<T: Copy>(&self, base: u64, from: u32, offset: u32) -> T {
+        let last = (8 * WORDS - size_of::<T>()) as u32;
+        let within = offset.wrapping_sub(from & !7);
+        // Known when the program is loaded.
+        if within > last {
+            return read_or_zero(base, offset);
+        }
+        // SAFETY: inside of what `fill` wrote, by the test above, and as aligned as in the kernel.
+        unsafe { self.0.as_ptr().cast::<u8>().add(within as usize).cast::<T>().read() }
+    }
+}
+
+/// Reads a field of the layout from a piece of the structure at that address, which begins with another
+/// field or, where none is named, with the structure.
+macro_rules! piece_field {
+    ($piece:expr, $base:expr, $field:ident) => {
+        $piece.get($base, 0, $crate::layout::offset!($field))
+    };
+    ($piece:expr, $base:expr, $field:ident, from $first:ident) => {
+        $piece.get($base, $crate::layout::offset!($first), $crate::layout::offset!($field))
+    };
+}
+
 /// Reads a field of the layout.
 macro_rules! field {
     ($base:expr, $field:ident) => {
@@ -59,7 +106,7 @@ macro_rules! field_or_zero {
     };
 }
 
-pub(crate) use {field, field_or_zero};
+pub(crate) use {field, field_or_zero, piece_field};
 
 /// The value, as something the compiler knows nothing about: a bounds check on it stays in the
 /// program, where the verifier needs it.

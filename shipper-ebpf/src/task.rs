@@ -10,11 +10,18 @@ use common::wire::{
 };
 
 use crate::layout::{offset, word};
-use crate::read::{field, field_or_zero, read_or_zero};
+use crate::read::{Piece, field, field_or_zero, piece_field, read_or_zero};
 
 /// Index of the process group and the session in `signal_struct.pids` (`enum pid_type`).
 const PIDTYPE_PGID: u32 = 2;
 const PIDTYPE_SID: u32 = 3;
+
+/// Up to the ambient capabilities.
+const CRED_WORDS: usize = 12;
+/// From `tgid` to `group_leader`.
+const RELATIVES_WORDS: usize = 10;
+/// Up to `time_ns_for_children`, which kernels have since 5.6.
+const NSPROXY_WORDS: usize = 8;
 
 /// include/linux/sched.h: bit `PFA_NO_NEW_PRIVS` of `task_struct.atomic_flags`.
 const PFA_NO_NEW_PRIVS: u64 = 1;
@@ -33,24 +40,27 @@ pub fn process_id(task: u64) -> Option<ProcessId> {
 /// Fills the credentials from a `struct cred`.
 #[inline(never)]
 pub fn read_credentials(cred: u64, out: *mut Credentials) -> u64 {
-    let Some(uid) = field!(cred, cred_uid) else { return 0 };
-    let user_ns: u64 = field_or_zero!(cred, cred_user_ns);
+    let mut piece = Piece::<CRED_WORDS>::new();
+    if !piece.fill(cred, 0) {
+        return 0;
+    }
+    let user_ns: u64 = piece_field!(piece, cred, cred_user_ns);
     let value = Credentials {
-        uid,
-        gid: field_or_zero!(cred, cred_gid),
-        suid: field_or_zero!(cred, cred_suid),
-        sgid: field_or_zero!(cred, cred_sgid),
-        euid: field_or_zero!(cred, cred_euid),
-        egid: field_or_zero!(cred, cred_egid),
-        fsuid: field_or_zero!(cred, cred_fsuid),
-        fsgid: field_or_zero!(cred, cred_fsgid),
-        securebits: field_or_zero!(cred, cred_securebits),
+        uid: piece_field!(piece, cred, cred_uid),
+        gid: piece_field!(piece, cred, cred_gid),
+        suid: piece_field!(piece, cred, cred_suid),
+        sgid: piece_field!(piece, cred, cred_sgid),
+        euid: piece_field!(piece, cred, cred_euid),
+        egid: piece_field!(piece, cred, cred_egid),
+        fsuid: piece_field!(piece, cred, cred_fsuid),
+        fsgid: piece_field!(piece, cred, cred_fsgid),
+        securebits: piece_field!(piece, cred, cred_securebits),
         user_namespace: field_or_zero!(user_ns, user_ns_inum),
-        cap_inheritable: field_or_zero!(cred, cred_cap_inheritable),
-        cap_permitted: field_or_zero!(cred, cred_cap_permitted),
-        cap_effective: field_or_zero!(cred, cred_cap_effective),
-        cap_bounding: field_or_zero!(cred, cred_cap_bset),
-        cap_ambient: field_or_zero!(cred, cred_cap_ambient),
+        cap_inheritable: piece_field!(piece, cred, cred_cap_inheritable),
+        cap_permitted: piece_field!(piece, cred, cred_cap_permitted),
+        cap_effective: piece_field!(piece, cred, cred_cap_effective),
+        cap_bounding: piece_field!(piece, cred, cred_cap_bset),
+        cap_ambient: piece_field!(piece, cred, cred_cap_ambient),
     };
     // SAFETY: `out` points into a map value or the caller's stack.
     unsafe { *out = value };
@@ -113,12 +123,14 @@ pub fn read_task(task: u64, exec: *mut Exec) -> u64 {
     let pid_ns: u64 = field_or_zero!(upid, upid_ns);
 
     let nsproxy: u64 = field_or_zero!(task, task_nsproxy);
-    let mnt: u64 = field_or_zero!(nsproxy, nsproxy_mnt);
-    let net: u64 = field_or_zero!(nsproxy, nsproxy_net);
-    let uts: u64 = field_or_zero!(nsproxy, nsproxy_uts);
-    let ipc: u64 = field_or_zero!(nsproxy, nsproxy_ipc);
-    let cgroup: u64 = field_or_zero!(nsproxy, nsproxy_cgroup);
-    let time: u64 = field_or_zero!(nsproxy, nsproxy_time);
+    let mut piece = Piece::<NSPROXY_WORDS>::new();
+    piece.fill(nsproxy, 0);
+    let mnt: u64 = piece_field!(piece, nsproxy, nsproxy_mnt);
+    let net: u64 = piece_field!(piece, nsproxy, nsproxy_net);
+    let uts: u64 = piece_field!(piece, nsproxy, nsproxy_uts);
+    let ipc: u64 = piece_field!(piece, nsproxy, nsproxy_ipc);
+    let cgroup: u64 = piece_field!(piece, nsproxy, nsproxy_cgroup);
+    let time: u64 = piece_field!(piece, nsproxy, nsproxy_time);
     exec.namespaces = Namespaces {
         mnt: field_or_zero!(mnt, mnt_inum),
         pid: field_or_zero!(pid_ns, pid_ns_inum),
@@ -139,9 +151,14 @@ pub fn read_ancestors(task: u64, exec: *mut Exec) -> u64 {
     let exec = unsafe { &mut *exec };
     let mut parent: u64 = field_or_zero!(task, task_real_parent);
     let mut count = 0;
+    let mut piece = Piece::<RELATIVES_WORDS>::new();
     for slot in exec.ancestors.iter_mut() {
-        let leader: u64 = field_or_zero!(parent, task_group_leader);
-        let tgid: u32 = field_or_zero!(leader, task_tgid);
+        piece.fill(parent, offset!(task_tgid));
+        let leader: u64 = piece_field!(piece, parent, task_group_leader, from task_tgid);
+        if leader != parent {
+            piece.fill(leader, offset!(task_tgid));
+        }
+        let tgid: u32 = piece_field!(piece, leader, task_tgid, from task_tgid);
         if tgid == 0 {
             // The idle task, parent of pid 1 and of kthreadd.
             parent = 0;
@@ -160,7 +177,7 @@ pub fn read_ancestors(task: u64, exec: *mut Exec) -> u64 {
             );
         }
         count += 1;
-        parent = field_or_zero!(leader, task_real_parent);
+        parent = piece_field!(piece, leader, task_real_parent, from task_tgid);
     }
     exec.ancestors_count = count;
     if count as usize == KERNEL_ANCESTORS_MAX {
