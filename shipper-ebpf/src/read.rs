@@ -63,8 +63,8 @@ impl<const WORDS: usize> Piece<WORDS> {
         probe(base, from & !7, &mut self.0) == 0
     }
 
-    /// A field of the structure that `fill` was told of in the same way; outside of what was read, and
-    /// only there, the memory is read again. Zero where this kernel has no such field.
+    /// A field of the structure that `fill` was told of in the same way; where it is outside of what
+    /// was read, or not aligned, the memory is read again. Zero where this kernel has no such field.
     ///
     /// `from` is not kept in here: the verifier would not know it any more when the compiler has put it
     /// aside.
@@ -72,11 +72,11 @@ impl<const WORDS: usize> Piece<WORDS> {
     pub fn get<T: Copy>(&self, base: u64, from: u32, offset: u32) -> T {
         let last = (8 * WORDS - size_of::<T>()) as u32;
         let within = offset.wrapping_sub(from & !7);
-        // Known when the program is loaded.
-        if within > last {
+        // Known when the program is loaded. Capabilities are two halves before 6.3, aligned as such.
+        if within > last || within % align_of::<T>() as u32 != 0 {
             return read_or_zero(base, offset);
         }
-        // SAFETY: inside of what `fill` wrote, by the test above, and as aligned as in the kernel.
+        // SAFETY: inside of what `fill` wrote, and aligned, by the tests above.
         unsafe { self.0.as_ptr().cast::<u8>().add(within as usize).cast::<T>().read() }
     }
 }
