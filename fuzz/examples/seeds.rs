@@ -23,7 +23,18 @@ fn main() {
         segments(&events, compression);
     }
     records();
+    for (at, line) in LINES.iter().enumerate() {
+        put("redact", &format!("line-{at}"), line.as_bytes());
+    }
 }
+
+/// Arguments with secrets, each ended by NUL but the last.
+const LINES: [&str; 4] = [
+    "mysql\0-uroot\0-phunter2\0db",
+    "sh\0-c\0tool --password='a b' --token x | curl -u me:x https://me:x@h/?sig=y",
+    "curl\0-H\0Authorization: Bearer abcdefghijkl\0-d\0{\"password\": \"x\"}",
+    "echo\0-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----",
+];
 
 fn put(target: &str, name: &str, bytes: &[u8]) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
@@ -212,7 +223,14 @@ fn full() -> Event {
         layer: Some(Layer::Upper),
     };
     let list = ["bash", "-c", "run \u{1}"].map(bytes).to_vec();
-    let args = Args { list, count: 3, bytes_total: 15, truncated: true, faulted: false };
+    let args = Args {
+        list,
+        count: 3,
+        bytes_total: 15,
+        truncated: true,
+        faulted: false,
+        redacted: vec!["jwt".into()],
+    };
     let key = ProcessKey { pid: 4711, start_ticks: 123_456 };
     let leader = Leader {
         pid: 4711,
@@ -247,6 +265,7 @@ fn full() -> Event {
             list: vec![bytes("LD_PRELOAD=/tmp/hook.so")],
             truncated: true,
             faulted: true,
+            redacted: vec!["aws_key".into()],
         },
         working_directory: path("/root"),
         credentials,

@@ -29,6 +29,7 @@ fn main() {
         bytes_total: 37,
         truncated: false,
         faulted: false,
+        redacted: Vec::new(),
     };
     let parent = Ancestor {
         key: exec.process.key,

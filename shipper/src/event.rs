@@ -278,6 +278,9 @@ pub struct Args {
     pub truncated: bool,
     /// Not all bytes could be read.
     pub faulted: bool,
+    /// Kinds of secrets that were replaced by a mark, in alphabetical order. `count` and `bytes_total` are
+    /// of the arguments as they were.
+    pub redacted: Vec<Arc<str>>,
 }
 
 /// What an inode says.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::ConfigArg;
 use crate::capture::{self, EnforceError};
 use crate::config;
-use crate::config::settings::{SinkKind, SinkSettings};
+use crate::config::settings::{HashKeyError, RedactSettings, SinkKind, SinkSettings};
 use crate::sink::{Finding, Grade, elasticsearch, http, kafka, splunk_hec};
 
 /// Check a configuration and say everything that is wrong with it.
@@ -39,8 +39,14 @@ pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
             Err(error) => anyhow::bail!("{}: enforce: {error}", path.display()),
         },
     };
+    let redaction = match settings.redact.as_ref().map(RedactSettings::redactor) {
+        None | Some(Ok(_)) => String::new(),
+        // `run` has the rights, and the environment, that this user lacks.
+        Some(Err(error @ HashKeyError::Unreadable(_))) => format!("{error}\n"),
+        Some(Err(error)) => anyhow::bail!("{}: {error}", path.display()),
+    };
     let valid = format!("{}: valid; delivers to {}\n", path.display(), names.join(", "));
-    super::print(&(valid + &rules))?;
+    super::print(&(valid + &rules + &redaction))?;
     if !args.connect {
         return Ok(ExitCode::SUCCESS);
     }

@@ -19,6 +19,7 @@ mod http;
 mod kafka;
 pub mod model;
 mod problem;
+mod redact;
 mod scalar;
 pub mod secret;
 pub mod settings;

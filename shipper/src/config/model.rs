@@ -6,6 +6,7 @@ mod enforce;
 mod enrich;
 mod environment;
 mod exclude;
+mod redact;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub(super) use exclude::{
     UIDS_EXPECTED, UIDS_FORMAT, is_cgroup_path,
 };
 pub use exclude::{Exclude, NamespaceRule, RateLimitPerCgroup, Uids};
+pub use redact::{KIND_NAME_FORMAT, Pattern, REGEX_BYTES_MAX, REGEX_FORMAT, Redact};
 
 /// Least ring buffer: one record with the longest argv must fit with room for the next.
 const RING_BUFFER_BYTES_MIN: u64 = 64 << 10;
@@ -108,6 +110,9 @@ pub struct Config {
     /// What is added to each record.
     #[serde(default)]
     pub enrich: Enrich,
+    /// Secrets that are taken out of arguments and variables before anything is stored.
+    #[serde(default)]
+    pub redact: Redact,
     /// Where events are kept on disk until every sink has them.
     #[serde(default)]
     pub spool: Spool,

@@ -14,16 +14,19 @@ use super::kafka::model::{
 };
 use super::model::{
     CGROUP_PATH_EXPECTED, CGROUP_PATH_FORMAT, DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT,
-    PATH_PREFIX_FORMAT, PROGRAM_PATH_EXPECTED, PROGRAM_PATH_FORMAT, RECORDED_VARIABLE_FORMAT,
-    RULE_ID_FORMAT, SINK_NAME_FORMAT, UIDS_EXPECTED, UIDS_FORMAT, Uids, is_cgroup_path,
-    is_recorded_variable,
+    KIND_NAME_FORMAT, PATH_PREFIX_FORMAT, PROGRAM_PATH_EXPECTED, PROGRAM_PATH_FORMAT,
+    RECORDED_VARIABLE_FORMAT, REGEX_FORMAT, RULE_ID_FORMAT, SINK_NAME_FORMAT, UIDS_EXPECTED,
+    UIDS_FORMAT, Uids, is_cgroup_path, is_recorded_variable,
 };
+use super::problem::sanitize;
+use super::redact::regex_problem;
 use super::secret::VARIABLE_FORMAT;
 use super::tree::{Node, Value};
 use super::units::{
     BYTE_SIZE_EXPECTED, BYTE_SIZE_FORMAT, ByteSize, FREE_SPACE_EXPECTED, FREE_SPACE_FORMAT,
     FreeSpace, SPAN_EXPECTED, SPAN_FORMAT, Span,
 };
+use crate::redact::is_kind_name;
 
 /// Longest path: PATH_MAX less its NUL.
 const PATH_BYTES_MAX: usize = 4095;
@@ -50,6 +53,8 @@ pub(super) enum Scalar {
     Http(Text),
     VariableName,
     RecordedVariable,
+    KindName,
+    Regex,
     Integer,
     Boolean,
 }
@@ -79,6 +84,8 @@ impl Scalar {
             (Some(OPTION_FORMAT), _) => Some(Scalar::OptionValue),
             (Some(VARIABLE_FORMAT), _) => Some(Scalar::VariableName),
             (Some(RECORDED_VARIABLE_FORMAT), _) => Some(Scalar::RecordedVariable),
+            (Some(KIND_NAME_FORMAT), _) => Some(Scalar::KindName),
+            (Some(REGEX_FORMAT), _) => Some(Scalar::Regex),
             (_, Some("integer")) => Some(Scalar::Integer),
             (_, Some("boolean")) => Some(Scalar::Boolean),
             _ => None,
@@ -129,6 +136,13 @@ impl Check<'_> {
                 is_recorded_variable,
                 "the whole name of an environment variable, without blanks, `=` and `*`",
             ),
+            Some(Scalar::KindName) => self.named(
+                node,
+                path,
+                is_kind_name,
+                "1 to 32 lower-case letters, digits or `_`",
+            ),
+            Some(Scalar::Regex) => self.regex(node, path),
             Some(Scalar::OptionValue) => self.option_value(node, path),
             Some(Scalar::Http(text)) => self.http_text(node, text, path),
             Some(Scalar::Boolean) => self.boolean(node, path),
@@ -255,6 +269,18 @@ impl Check<'_> {
         };
         if let Some(problem) = problem {
             self.say(node, &format!("`{path}` {problem}"));
+        }
+    }
+
+    fn regex(&mut self, node: &Node, path: &str) {
+        match &node.value {
+            Value::Text(regex) => {
+                if let Some(problem) = regex_problem(regex) {
+                    self.say(node, &format!("`{path}` {}", sanitize(&problem)));
+                }
+            }
+            // `[a-z]{8}` is YAML for something else.
+            _ => self.say(node, &format!("`{path}` must be text; put it in single quotes")),
         }
     }
 

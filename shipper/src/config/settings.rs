@@ -17,6 +17,7 @@ use super::model::{
     Compress, Compression, Config, ConsoleOutput, ContainerDirs, Delivery, Directory, Exclude,
     Failures, FileSink, Filter, Fsync, HashKind, Mode, RateLimitPerCgroup, Sink, Spool, WhenFull,
 };
+pub use super::redact::{HashKeyError, RedactSettings};
 pub use super::secret::Secret;
 pub use super::tls::TlsSettings;
 use super::units::{ByteSize, FreeSpace};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub enforce: Option<EnforceSettings>,
     /// What is added to each record.
     pub enrich: EnrichSettings,
+    /// How secrets are taken out of events, if they are.
+    pub redact: Option<RedactSettings>,
     /// Where events are kept until every sink has them.
     pub spool: SpoolSettings,
     /// How long sinks may take to deliver the rest when the daemon stops, 100 ms to 1 h.
@@ -262,6 +265,7 @@ impl Settings {
                     }),
                 },
             },
+            redact: config.redact.enabled.then(|| RedactSettings::from(config.redact)),
             spool: SpoolSettings::from(config.spool),
             shutdown_timeout: config.shutdown_timeout.0,
             sinks: config.sinks.into_iter().map(SinkSettings::from).collect(),

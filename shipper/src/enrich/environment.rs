@@ -32,6 +32,7 @@ impl Allowed {
             list: self.among(bytes),
             truncated: !faulted && (bytes.len() as u64) < record.exec.env_bytes,
             faulted,
+            redacted: Vec::new(),
         }
     }
 

@@ -28,6 +28,7 @@ use crate::event::{
     Bytes, Credentials, EntryLeader, Exec, ExecutedFile, Failure, FileFacts, Host, Loss, LossKind,
     LossStage, Names, Path as EventPath, Process, ProcessKey, Source, WallTime, basename,
 };
+use crate::redact::Redactor;
 use ancestry::{Walker, key, seed};
 use clock::{Clock, wall_now};
 use container::{Containers, Known};
@@ -103,7 +104,7 @@ impl Enricher {
     }
 
     /// The same, with a process table of at most so many entries, [`PROCESS_TABLE_MIN`] or more. What was
-    /// in the table is forgotten.
+    /// in the table, and how it was set, is forgotten.
     #[must_use]
     pub fn with_process_table(self, entries_max: usize) -> Self {
         Enricher { table: Table::new(entries_max), ..self }
@@ -113,6 +114,14 @@ impl Enricher {
     #[must_use]
     pub fn with_env(self, names: &[String]) -> Self {
         Enricher { env: Allowed::new(names), ..self }
+    }
+
+    /// The same, with secrets taken out of the arguments that the process table keeps, and so of ancestors,
+    /// leaders and ends. The arguments in [`Enricher::exec`]'s events are whole.
+    #[must_use]
+    pub fn with_redaction(mut self, redactor: Option<Arc<Redactor>>) -> Self {
+        self.table.redact(redactor);
+        self
     }
 
     /// Takes in all processes there are. Capture must have begun before, so that none falls between.

@@ -153,6 +153,7 @@ impl Procfs {
             list,
             truncated,
             faulted: false,
+            redacted: Vec::new(),
         })
     }
 

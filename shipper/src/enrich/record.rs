@@ -177,6 +177,7 @@ pub fn args(record: &ExecRecord<'_>) -> Args {
         bytes_total: raw.argv_bytes,
         truncated: !faulted && cut,
         faulted,
+        redacted: Vec::new(),
     }
 }
 

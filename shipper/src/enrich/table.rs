@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::clock::Clock;
 use crate::event::{Args, Bytes, ProcessKey, Source, WallTime};
+use crate::redact::Redactor;
 
 /// Fewest entries that an operator may ask for: an idle machine has some hundred processes.
 pub const ENTRIES_MIN: usize = 1024;
@@ -85,6 +86,7 @@ pub struct Table {
     absent: HashMap<ProcessKey, u32>,
     entries_max: usize,
     budget: Arc<AtomicUsize>,
+    redactor: Option<Arc<Redactor>>,
     evicted: u64,
     /// How often executions turned out to be lost.
     doubts: u64,
@@ -103,13 +105,19 @@ impl Table {
             absent: HashMap::new(),
             entries_max,
             budget: Arc::new(AtomicUsize::new(0)),
+            redactor: None,
             evicted: 0,
             doubts: 0,
             settled: 0,
         }
     }
 
-    /// Makes a program, its arguments cut to what the table keeps.
+    /// Secrets are taken out of the arguments that come in from now on.
+    pub fn redact(&mut self, redactor: Option<Arc<Redactor>>) {
+        self.redactor = redactor;
+    }
+
+    /// Makes a program, its arguments without secrets and cut to what the table keeps.
     #[must_use]
     pub fn program(
         &self,
@@ -119,7 +127,11 @@ impl Table {
     ) -> Arc<Program> {
         let most = self.entries_max.max(ENTRIES_MIN) * PROGRAM_BYTES_EACH;
         let room = most.saturating_sub(self.budget.load(Ordering::Relaxed));
-        let args = args.map(|args| Arc::new(cut(args, ARGS_BYTES_MAX.min(room))));
+        let args = args.map(|args| {
+            // Before the cut, which could leave a part of a secret that is not known by itself.
+            let redacted = self.redactor.as_ref().and_then(|redactor| redactor.args(args));
+            Arc::new(cut(redacted.as_ref().unwrap_or(args), ARGS_BYTES_MAX.min(room)))
+        });
         let bytes = name.len()
             + executable.as_ref().map_or(0, |path| path.len())
             + args.as_ref().map_or(0, |args| args.list.iter().map(|arg| arg.len() + 16).sum());
@@ -431,15 +443,16 @@ impl Table {
 fn cut(args: &Args, bytes_max: usize) -> Args {
     let mut left = bytes_max;
     let mut list = Vec::with_capacity(args.list.len());
+    let redacted = args.redacted.clone();
     for arg in &args.list {
         if arg.len() + 1 > left {
             list.push(Bytes::from(&arg[..left]));
-            return Args { list, truncated: true, ..*args };
+            return Args { list, truncated: true, redacted, ..*args };
         }
         left -= arg.len() + 1;
         list.push(arg.clone());
     }
-    Args { list, ..*args }
+    Args { list, redacted, ..*args }
 }
 
 #[cfg(test)]

@@ -52,6 +52,7 @@
 //!   repeated bytes env = 90;            // NAME=value
 //!   bool env_truncated = 91;
 //!   bool env_faulted = 92;
+//!   repeated string env_redacted = 93;  // kinds
 //! }
 //! message Names {                       // all optional
 //!   string euid = 1; string uid = 2; string suid = 3; string egid = 4; string gid = 5;
@@ -72,6 +73,7 @@
 //!   repeated uint64 totals = 2;         // count, bytes_total
 //!   bool truncated = 3;
 //!   bool faulted = 4;
+//!   repeated string redacted = 5;       // kinds
 //! }
 //! message File {
 //!   Path path = 1;
@@ -284,6 +286,9 @@ fn process(message: &mut Message<'_>, process: &Process) {
     }
     message.flag(91, process.env.truncated);
     message.flag(92, process.env.faulted);
+    for kind in &process.env.redacted {
+        message.bytes(93, &**kind);
+    }
 }
 
 fn key(key: ProcessKey) -> [u64; 2] {
@@ -403,6 +408,9 @@ fn args(message: &mut Message<'_>, args: &Args) {
     message.numbers(2, &[args.count.into(), args.bytes_total]);
     message.flag(3, args.truncated);
     message.flag(4, args.faulted);
+    for kind in &args.redacted {
+        message.bytes(5, &**kind);
+    }
 }
 
 fn source(source: Source) -> u64 {

@@ -1,5 +1,7 @@
 //! Environment variables of a process.
 
+use std::sync::Arc;
+
 use super::Bytes;
 
 /// The variables that the operator asked for, as the process was executed with them.
@@ -12,4 +14,6 @@ pub struct Environment {
     pub truncated: bool,
     /// Not all of the environment could be read; the same goes for that.
     pub faulted: bool,
+    /// Kinds of secrets that were replaced by a mark, in alphabetical order.
+    pub redacted: Vec<Arc<str>>,
 }

@@ -141,7 +141,7 @@ fn cut(args: &Args, from: usize, left: &mut usize) -> Option<Args> {
             list.push(head.into());
         }
         *left = 0;
-        return Some(Args { list, truncated: true, ..*args });
+        return Some(Args { list, truncated: true, redacted: args.redacted.clone(), ..*args });
     }
     None
 }
@@ -151,7 +151,9 @@ fn leave_out(env: &Environment, left: &mut usize) -> Option<Environment> {
     for (place, variable) in env.list.iter().enumerate() {
         if variable.len() >= *left {
             *left = 0;
-            return Some(Environment { list: env.list[..place].to_vec(), truncated: true, ..*env });
+            let list = env.list[..place].to_vec();
+            let redacted = env.redacted.clone();
+            return Some(Environment { list, truncated: true, redacted, ..*env });
         }
         *left -= variable.len() + 1;
     }

@@ -16,6 +16,7 @@ pub fn args<const N: usize>(list: [&str; N]) -> Args {
         bytes_total: list.iter().map(|arg| arg.len() as u64 + 1).sum(),
         truncated: false,
         faulted: false,
+        redacted: Vec::new(),
     }
 }
 

@@ -15,7 +15,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::capture::{Capture, CaptureError, Enforce, FailuresSeen, Mode, Options, privileges};
-use crate::config::settings::{EnrichSettings, HashSettings, Settings};
+use crate::config::settings::{
+    EnrichSettings, HashKeyError, HashSettings, RedactSettings, Settings,
+};
 use crate::deliver::{Control, Delivered};
 use crate::enrich::hash::{self, Hasher};
 use crate::enrich::{Enricher, StateDirs};
@@ -45,6 +47,9 @@ pub enum PipelineError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The key for the hashes of removed secrets cannot be had.
+    #[error(transparent)]
+    HashKey(#[from] HashKeyError),
     /// The system refuses threads or signals.
     #[error("{what}: {source}")]
     System {
@@ -79,6 +84,8 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     if let Some(missing) = privileges::missing() {
         return Err(CaptureError::NotPermitted(missing).into());
     }
+    let redactor =
+        settings.redact.as_ref().map(RedactSettings::redactor).transpose()?.map(Arc::new);
     let system = |what| move |source| PipelineError::System { what, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -115,14 +122,16 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     if let Some(Enforce { rules, dry_run, .. }) = &options.enforce {
         tracing::info!(rules = rules.len(), dry_run, "deny rules are in the kernel");
     }
-    let enricher = enricher(&settings.enrich).with_env(&settings.capture.env);
+    let enricher =
+        enricher(&settings.enrich).with_env(&settings.capture.env).with_redaction(redactor.clone());
     let ends = settings.capture.exit;
     let hashing = hashing(settings).map_err(system("a thread cannot be started"))?;
     let watched_signals = signals.clone();
     let captured = std::thread::Builder::new()
         .name("capture".to_owned())
         .spawn(move || {
-            Work::new(capture, enricher, ends, hashing, writer)?.run(&watched_signals.stop)
+            Work::new(capture, enricher, ends, redactor, hashing, writer)?
+                .run(&watched_signals.stop)
         })
         .map_err(system("a thread cannot be started"))?
         .join()

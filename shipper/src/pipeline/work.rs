@@ -1,9 +1,10 @@
-//! The thread that reads the ring: capture -> decode -> enrich -> spool.
+//! The thread that reads the ring: capture -> decode -> enrich -> redact -> spool.
 //!
 //! A record stays in the ring until the block that holds its event is written to the spool. So
 //! whatever ends the daemon, what was read is in one of them. That goes for events that wait for the
 //! hash of a file, too, and for those behind them; what was lost is told in the next block.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::enrich::Enricher;
 use crate::enrich::clock::{boot_now_ns, wall_now};
 use crate::enrich::hash::{self, Hasher, Pending};
 use crate::event::{Event, Loss, LossKind, LossStage, WallTime, codec};
+use crate::redact::Redactor;
 use crate::spool::{self, MARK_BYTES_MAX, Now, SpoolLoss, Writer, Wrote};
 
 /// After a wake-up, how long the ring may fill before it is read: one wake-up for many records.
@@ -75,6 +77,7 @@ struct ToSpool {
     enricher: Enricher,
     /// Whether the ends of processes are events.
     ends: bool,
+    redactor: Option<Arc<Redactor>>,
     hasher: Option<Hasher>,
     waiting: Waiting,
     /// Where the newest record begins that was read.
@@ -93,6 +96,7 @@ impl Work {
         mut capture: Capture,
         mut enricher: Enricher,
         ends: bool,
+        redactor: Option<Arc<Redactor>>,
         (hasher, waiting): (Option<Hasher>, Waiting),
         writer: Writer,
     ) -> Result<Self, CaptureError> {
@@ -103,6 +107,7 @@ impl Work {
         let line = ToSpool {
             enricher,
             ends,
+            redactor,
             hasher,
             waiting,
             position: 0,
@@ -318,6 +323,9 @@ impl ToSpool {
             Ok(Record::Exec(exec) | Record::Failure(exec)) => {
                 self.counts.execs += 1;
                 let mut exec = Box::new(self.enricher.exec(&exec));
+                if let Some(redactor) = &self.redactor {
+                    redactor.exec(&mut exec);
+                }
                 let pending = match &mut self.hasher {
                     // What was not executed was not loaded either.
                     Some(hasher) if exec.failure.is_none() => hasher.begin(&mut exec),

@@ -146,6 +146,8 @@ pub struct Process {
     pub env_truncated: bool,
     #[prost(bool, tag = "92")]
     pub env_faulted: bool,
+    #[prost(string, repeated, tag = "93")]
+    pub env_redacted: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -212,6 +214,8 @@ pub struct Args {
     pub truncated: bool,
     #[prost(bool, tag = "4")]
     pub faulted: bool,
+    #[prost(string, repeated, tag = "5")]
+    pub redacted: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -58,6 +58,7 @@ fn the_example_shows_the_defaults() {
     assert_eq!(example.enrich.process_table_max, 65_536);
     assert!(!example.capture.exit && !example.capture.pin);
     assert_eq!(example.enrich.hash, None);
+    assert!(example.redact.is_some());
     assert_eq!(example.shutdown_timeout, Duration::from_secs(5));
     let spool = SpoolSettings {
         dir: "/var/lib/shipper/spool".into(),

@@ -11,7 +11,7 @@ fn sections_are_told_what_is_wrong_with_them() {
         (
             "kafka: {}\n",
             &[
-                "1:1: unknown key `kafka`; the keys here are capture, enforce, enrich, spool, shutdown_timeout, sinks",
+                "1:1: unknown key `kafka`; the keys here are capture, enforce, enrich, redact, spool, shutdown_timeout, sinks",
             ],
         ),
         ("<<: {}\n", &["1:1: merge keys (`<<`) are not known; write the keys out"]),
@@ -233,6 +233,33 @@ fn sections_are_told_what_is_wrong_with_them() {
 #[test]
 fn deny_rules_are_told_what_is_wrong_with_them() {
     let cases: &[(&str, &[&str])] = &[
+        ("redact: {}\n", &[]),
+        (
+            "redact:\n  enabled: false\n  hash_key: { env: KEY }\n  patterns:\n    \
+             - { name: ticket_2, regex: 'tkt-(?<secret>[0-9]{4,})' }\n",
+            &[],
+        ),
+        (
+            "redact:\n  enabled: on\n  hash_key: hunter2\n  patterns:\n    - name: A-b\n      regex: '(a'\n    \
+             - name: x\n      regex: 'a*'\n    - name: y\n      regex: '(\\w{1000}){1000}'\n    \
+             - name: z\n      regex: [a-z]\n    - regex: ''\n",
+            &[
+                "2:12: `redact.enabled` must be `true` or `false`, but is `on`",
+                "3:13: `redact.hash_key` is a secret and must not stand here; put it into the \
+                 environment or a file and write `{ env: NAME }` or `{ file: PATH }`",
+                "5:13: `redact.patterns[0].name` must be 1 to 32 lower-case letters, digits or `_`, \
+                 but is `A-b`",
+                "6:14: `redact.patterns[0].regex` is no regular expression that shipper knows: \
+                 unclosed group",
+                "8:14: `redact.patterns[1].regex` would match where there is nothing; let it need at \
+                 least one character",
+                "10:14: `redact.patterns[2].regex` is too large: compiled it takes more than 1 MiB; \
+                 use fewer or smaller repetitions",
+                "12:14: `redact.patterns[3].regex` must be text; put it in single quotes",
+                "13:7: missing key `name` in `redact.patterns[4]`",
+                "13:14: `redact.patterns[4].regex` must have 1 to 1024 bytes, but has 0",
+            ],
+        ),
         ("enforce: {}\ncapture: { mode: tracepoint, failures: none }\n", &[]),
         (
             "enforce:\n  dry_run: false\n  without_daemon: keep\n  rules:\n  \
@@ -479,7 +506,7 @@ outputs: []
             "15:11: `sinks[1].name` must be unique, but the sink in line 10 is `local` too",
             "16:11: `sinks[1].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `konsole`; did you \
              mean `console`?",
-            "17:1: unknown key `outputs`; the keys here are capture, enforce, enrich, spool, shutdown_timeout, sinks",
+            "17:1: unknown key `outputs`; the keys here are capture, enforce, enrich, redact, spool, shutdown_timeout, sinks",
             "18:1: the key `1` must be text; put it in quotes",
         ]
     );

@@ -70,20 +70,26 @@ fn path() -> impl Strategy<Value = Path> {
 }
 
 fn args() -> impl Strategy<Value = Args> {
-    (vec(bytes(40), 0..6), any::<u32>(), any::<u64>(), any::<bool>(), any::<bool>()).prop_map(
-        |(list, count, bytes_total, truncated, faulted)| Args {
+    (vec(bytes(40), 0..6), any::<u32>(), any::<u64>(), any::<bool>(), any::<bool>(), kinds())
+        .prop_map(|(list, count, bytes_total, truncated, faulted, redacted)| Args {
             list,
             count,
             bytes_total,
             truncated,
             faulted,
-        },
-    )
+            redacted,
+        })
 }
 
 fn environment() -> impl Strategy<Value = Environment> {
-    (vec(bytes(40), 0..4), any::<bool>(), any::<bool>())
-        .prop_map(|(list, truncated, faulted)| Environment { list, truncated, faulted })
+    (vec(bytes(40), 0..4), any::<bool>(), any::<bool>(), kinds()).prop_map(
+        |(list, truncated, faulted, redacted)| Environment { list, truncated, faulted, redacted },
+    )
+}
+
+/// Kinds of secrets that were removed.
+fn kinds() -> impl Strategy<Value = Vec<Arc<str>>> {
+    vec("[a-z_]{1,20}".prop_map(Arc::from), 0..3)
 }
 
 prop_compose! {

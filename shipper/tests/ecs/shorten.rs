@@ -40,8 +40,9 @@ fn taken_apart(event: &Event) -> Option<(Vec<Option<Args>>, Event)> {
     let take = |args: &mut Option<Arc<Args>>| args.take().map(Arc::unwrap_or_clone);
     let own = match &mut event {
         Event::Exec(exec) => {
-            let Environment { list, truncated, faulted } = std::mem::take(&mut exec.process.env);
-            let env = Args { list, truncated, faulted, ..Args::default() };
+            let Environment { list, truncated, faulted, redacted } =
+                std::mem::take(&mut exec.process.env);
+            let env = Args { list, truncated, faulted, redacted, ..Args::default() };
             [Some(std::mem::take(&mut exec.process.args)), Some(env)]
         }
         Event::Exit(exit) => [take(&mut exit.process.args), None],

@@ -253,5 +253,6 @@ fn args(list: &[&str]) -> Args {
         bytes_total: list.iter().map(|arg| arg.len() as u64 + 1).sum(),
         truncated: false,
         faulted: false,
+        redacted: Vec::new(),
     }
 }

@@ -84,6 +84,7 @@ fn exec() -> Exec {
                 list: vec![odd("LD_PRELOAD=/tmp/hook.so"), odd("EMPTY=")],
                 truncated: true,
                 faulted: true,
+                redacted: vec!["github_token".into()],
             },
             working_directory: path("/srv/build"),
             credentials,
@@ -211,7 +212,14 @@ fn args() -> Args {
     let long: Bytes = vec![b'x'; LONG_ARGUMENT_BYTES].into();
     let list = vec![b"python3".as_slice().into(), odd("--mark"), long];
     let bytes_total = list.iter().map(|arg| arg.len() as u64 + 1).sum();
-    Args { count: 9, bytes_total, list, truncated: true, faulted: true }
+    Args {
+        count: 9,
+        bytes_total,
+        list,
+        truncated: true,
+        faulted: true,
+        redacted: vec!["jwt".into()],
+    }
 }
 
 fn file(name: &str) -> ExecutedFile {

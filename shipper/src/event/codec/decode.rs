@@ -204,6 +204,7 @@ impl Decoder {
                 90 => env.list.push(read_bytes(&field)?),
                 91 => env.truncated = field.flag()?,
                 92 => env.faulted = field.flag()?,
+                93 => env.redacted.push(Arc::from(field.text()?)),
                 _ => {}
             }
         }
@@ -445,7 +446,7 @@ pub(super) fn path(message: &[u8]) -> Result<Path, CodecError> {
 
 fn args(bytes: &[u8]) -> Result<Args, CodecError> {
     let (mut list, mut totals) = (Vec::new(), None);
-    let (mut truncated, mut faulted) = (false, false);
+    let (mut truncated, mut faulted, mut redacted) = (false, false, Vec::new());
     for field in Fields::new(bytes) {
         let field = field?;
         match field.number {
@@ -453,11 +454,12 @@ fn args(bytes: &[u8]) -> Result<Args, CodecError> {
             2 => totals = Some(field.numbers()?),
             3 => truncated = field.flag()?,
             4 => faulted = field.flag()?,
+            5 => redacted.push(Arc::from(field.text()?)),
             _ => {}
         }
     }
     let [count, bytes_total] = need(totals, "args.totals")?;
-    Ok(Args { list, count: small(count)?, bytes_total, truncated, faulted })
+    Ok(Args { list, count: small(count)?, bytes_total, truncated, faulted, redacted })
 }
 
 pub(super) fn read_source(number: u64) -> Result<Source, CodecError> {

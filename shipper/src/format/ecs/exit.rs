@@ -1,6 +1,7 @@
 //! The document of the end of a process.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -51,6 +52,8 @@ struct Own<'a> {
     args_truncated: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     args_unreadable: bool,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    redacted: BTreeSet<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<AncestorRaw<'a>>,
     boot_ns: Long,
@@ -99,6 +102,13 @@ impl<'a> ExitDocument<'a> {
                 args_bytes: args.map(|args| Long(args.bytes_total)),
                 args_truncated: args.is_some_and(|args| args.truncated),
                 args_unreadable: args.is_some_and(|args| args.faulted),
+                redacted: [process]
+                    .into_iter()
+                    .chain(&exit.ancestry)
+                    .filter_map(|process| process.args.as_deref())
+                    .flat_map(|args| &args.redacted)
+                    .map(|kind| &**kind)
+                    .collect(),
                 raw: AncestorRaw::new(process),
                 boot_ns: Long(exit.boot_ns),
                 cpu: exit.cpu,

@@ -1,5 +1,7 @@
 //! Everything under `shipper.`: what ECS has no field for.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::super::text::{Exact, Long, Shown, Text, exact};
@@ -33,6 +35,8 @@ pub(super) struct Own<'a> {
     env_truncated: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     env_unreadable: bool,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    redacted: BTreeSet<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     paths_cut: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -240,6 +244,7 @@ impl<'a> Own<'a> {
             args_unreadable: process.args.faulted,
             env_truncated: process.env.truncated,
             env_unreadable: process.env.faulted,
+            redacted: redacted(exec),
             paths_cut: with(|path| path.cut),
             paths_unreachable: with(|path| path.unreachable),
             raw: Raw::new(exec),
@@ -266,6 +271,18 @@ impl<'a> Own<'a> {
             cpu: exec.cpu,
         }
     }
+}
+
+/// Kinds of secrets that were taken out of anything in the event.
+fn redacted(exec: &Exec) -> BTreeSet<&str> {
+    let process = &exec.process;
+    let entry = exec.entry_leader.as_ref().map(|entry| &entry.leader);
+    let leaders = [&process.group_leader, &process.session_leader].into_iter().chain(entry);
+    let others = leaders.filter_map(|leader| leader.args.as_deref());
+    let others = others.chain(exec.ancestry.iter().filter_map(|other| other.args.as_deref()));
+    let own = [&process.args.redacted, &process.env.redacted];
+    let lists = own.into_iter().chain(others.map(|args| &args.redacted));
+    lists.flatten().map(|kind| &**kind).collect()
 }
 
 impl<'a> OwnFile<'a> {

@@ -223,6 +223,7 @@ fields! {
     "shipper.args_unreadable" Boolean "A page of the arguments could not be read; they end before it",
     "shipper.env_truncated" Boolean "Only the first 32 KiB of the environment were looked at, or variables were left out of an event that was too large: more of process.env_vars may have been there, and the last one may be cut",
     "shipper.env_unreadable" Boolean "A page of the environment could not be read; what lies behind it is missing in process.env_vars",
+    "shipper.redacted" Keywords "Kinds of secrets that were taken out of arguments and variables of the process, its ancestors and leaders, such as `password_option`, or the name of an own pattern; `[redacted:KIND]` stands in their place, with redact.hash_key and a hash `[redacted:KIND:HASH]`. Counts and lengths are of the arguments as they were",
     "shipper.paths_cut" Keywords "Fields whose path lacks leading directories: deeper than 64 or longer than 4096 bytes",
     "shipper.paths_unreachable" Keywords "Fields whose path is not below the root of the process",
     "shipper.raw.name" Keyword "process.name in base64, when it is not UTF-8",
