@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use shipper::event::codec;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader, DeniedBy, Failure, Enforcement, EnforcementAction, Environment,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader, DeniedBy, Failure, Enforcement, EnforcementAction, Environment, RuleMatch, Severity,
 };
 use shipper::spool::{self, Compression, FreeMin, Fsync, Now, Options, WhenFull};
 use shipper_common::wire::{self, Header, PATH_PRESENT, PathSpan, RecordKind, Span, WIRE_VERSION};
@@ -133,6 +133,8 @@ fn loss() -> Event {
         stage: LossStage::SpoolFull,
         kind: LossKind::Record,
         sink: Some("a".to_owned()),
+        cgroup: None,
+        rule: Some("exec.memfd".to_owned()),
         count: 300,
         first: WallTime(1),
         last: WallTime(2),
@@ -154,6 +156,7 @@ fn exit() -> Event {
         duration_ns: 1_500_000_000,
         ancestry: exec.ancestry,
         ancestry_cut: true,
+        matches: exec.matches,
     }))
 }
 
@@ -291,5 +294,11 @@ fn full() -> Event {
         entry_leader: Some(EntryLeader { leader, kind: EntryKind::Container }),
         failure: Some(Failure { errno: 1, denied_by: Some(DeniedBy::Shipper) }),
         enforcement: Some(Enforcement { rule: "exec.user-owned".to_owned(), action: EnforcementAction::Denied }),
+        matches: vec![RuleMatch {
+            id: "exec.memfd".into(),
+            name: "Execution of an anonymous file in memory".into(),
+            severity: Severity::High,
+            tags: ["attack.t1620".into()].into(),
+        }],
     }))
 }

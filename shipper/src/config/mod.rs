@@ -19,6 +19,7 @@ mod http;
 mod kafka;
 pub mod model;
 mod problem;
+pub mod rules;
 mod scalar;
 pub mod secret;
 pub mod settings;
@@ -27,6 +28,7 @@ pub mod tls;
 mod tree;
 pub mod units;
 
+pub(crate) use check::nearest;
 pub use problem::{Position, Problem};
 pub use settings::Settings;
 
@@ -45,6 +47,9 @@ pub enum ConfigError {
         .0.display()
     )]
     Missing(PathBuf),
+    /// There are no rules.
+    #[error("{}: no such file or directory; name files of rules, or directories of them", .0.display())]
+    NoRules(PathBuf),
     /// It is a directory.
     #[error("{}: this is a directory; name the configuration file in it", .0.display())]
     Directory(PathBuf),
@@ -95,19 +100,29 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
 /// When anything is wrong: always [`ConfigError::Invalid`].
 pub fn parse(source_name: &str, text: &str) -> Result<Settings, ConfigError> {
     let mut problems = Problems::new(source_name);
+    let mut elsewhere = Vec::new();
     if let Some(root) = document::read(text, &mut problems) {
         check::check(&root, &schema(), &mut problems);
         sinks::check(&root, &mut problems);
         enforce::check(&root, &mut problems);
-        if problems.is_empty() {
+        let source = rules::Text { name: source_name, text };
+        let mut gathered = rules::Gathered::default();
+        elsewhere = gathered.configuration(&root, &source, &mut problems);
+        let whens = rules::of_sinks(&root, &source, &mut problems);
+        if problems.is_empty() && elsewhere.is_empty() {
             match serde_json::from_value(root.to_json()) {
-                Ok(config) => return Ok(Settings::from_checked(config)),
+                Ok(config) => {
+                    let rules = gathered.rules.into_iter().map(|tested| tested.rule).collect();
+                    return Ok(Settings::from_checked(config, rules, whens));
+                }
                 // Only if the check let through what the model refuses; then at least its words.
                 Err(error) => problems.add(root.at, error.to_string()),
             }
         }
     }
-    Err(ConfigError::Invalid(problems.into_sorted()))
+    let mut found = problems.into_sorted();
+    found.extend(elsewhere);
+    Err(ConfigError::Invalid(found))
 }
 
 /// The configuration that is built in: a console and files below `./run`.
@@ -119,8 +134,18 @@ pub fn local() -> Settings {
 /// The JSON Schema (draft 2020-12) of the configuration, for editors.
 #[must_use]
 pub fn schema() -> serde_json::Value {
+    schema_of::<model::Config>()
+}
+
+/// The JSON Schema (draft 2020-12) of a file of rules, for editors.
+#[must_use]
+pub fn rules_schema() -> serde_json::Value {
+    schema_of::<model::RulesFile>()
+}
+
+fn schema_of<T: schemars::JsonSchema>() -> serde_json::Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
-    let schema = generator.into_root_schema_for::<model::Config>();
+    let schema = generator.into_root_schema_for::<T>();
     // Serialized, not converted: that puts title and description first and the definitions last.
     serde_json::to_value(&schema).expect("a schema is JSON already")
 }

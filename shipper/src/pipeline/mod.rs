@@ -19,6 +19,7 @@ use crate::config::settings::{EnrichSettings, HashSettings, Settings};
 use crate::deliver::{Control, Delivered};
 use crate::enrich::hash::{self, Hasher};
 use crate::enrich::{Enricher, StateDirs};
+use crate::rules::Matcher;
 use crate::spool::disk::RealDisk;
 use crate::spool::{self, SpoolError};
 use sinks::OpenSink;
@@ -118,11 +119,12 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
     let enricher = enricher(&settings.enrich).with_env(&settings.capture.env);
     let ends = settings.capture.exit;
     let hashing = hashing(settings).map_err(system("a thread cannot be started"))?;
+    let matcher = Matcher::new(settings.rules.clone());
     let watched_signals = signals.clone();
     let captured = std::thread::Builder::new()
         .name("capture".to_owned())
         .spawn(move || {
-            Work::new(capture, enricher, ends, hashing, writer)?.run(&watched_signals.stop)
+            Work::new(capture, enricher, ends, hashing, matcher, writer)?.run(&watched_signals.stop)
         })
         .map_err(system("a thread cannot be started"))?
         .join()

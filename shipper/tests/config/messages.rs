@@ -326,7 +326,7 @@ fn sinks_are_told_what_is_wrong_with_them() {
                 "1:26: `sinks[0].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `fil`; did you \
                  mean `file`?",
                 "1:41: unknown key `outptu`; the keys here are type, name, path, rotate, \
-                 compress, keep, batch, retry, filter, quarantine",
+                 compress, keep, batch, retry, when, quarantine",
             ],
         ),
         (
@@ -364,7 +364,7 @@ fn sinks_are_told_what_is_wrong_with_them() {
             &[
                 "1:38: `sinks[0].path` must be the path of a file, but is `/x\\u{0}`",
                 "1:46: unknown key `output`; the keys here are type, name, path, rotate, \
-                 compress, keep, batch, retry, filter, quarantine",
+                 compress, keep, batch, retry, when, quarantine",
             ],
         ),
         (
@@ -387,12 +387,12 @@ fn sinks_are_told_what_is_wrong_with_them() {
         ),
         (
             "sinks: [{ name: a, type: console, batch: { events: 0, bytes: 65MiB, linger: 61s }, \
-             filter: nothing, quarantine: { bytes_max: 0 } }]",
+             when: file.pth, quarantine: { bytes_max: 0 } }]",
             &[
                 "1:52: `sinks[0].batch.events` must be from 1 to 100000, but is `0`",
                 "1:62: `sinks[0].batch.bytes` must be from 1KiB to 64MiB, but is `65MiB`",
                 "1:77: `sinks[0].batch.linger` must be at most 1m, but is `61s`",
-                "1:92: `sinks[0].filter` must be one of all, not_root_owned, but is `nothing`",
+                "1:98: `sinks[0].when`, character 5: there is no field `file.pth`; did you mean `file.path`?",
                 "1:126: `sinks[0].quarantine.bytes_max` must be from 64KiB to 1TiB, but is `0`",
             ],
         ),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::super::text::Long;
 use super::fields::{EventFields, HostFields};
 use super::own::{AncestorRaw, OwnAncestor};
+use super::rules::{OwnRule, RuleFields, tags};
 use super::{AGENT, Agent, ECS, Ext, ParentFields, Version};
 use crate::event::{Exit, WallTime};
 
@@ -21,6 +22,10 @@ pub(super) struct ExitDocument<'a> {
     agent: Agent,
     host: HostFields<'a>,
     process: ProcessFields<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<RuleFields<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<&'a str>,
     shipper: Own<'a>,
 }
 
@@ -53,6 +58,8 @@ struct Own<'a> {
     args_unreadable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<AncestorRaw<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rules: Vec<OwnRule<'a>>,
     boot_ns: Long,
     cpu: u32,
 }
@@ -86,6 +93,8 @@ impl<'a> ExitDocument<'a> {
                 parent: exit.ancestry.first().map(ParentFields::new),
                 ext: Ext { ancestry: exit.ancestry.iter().map(|a| a.entity_id).collect() },
             },
+            rule: RuleFields::new(&exit.matches, None),
+            tags: tags(&exit.matches),
             shipper: Own {
                 source: process.source.as_str(),
                 exit: Ending {
@@ -100,6 +109,7 @@ impl<'a> ExitDocument<'a> {
                 args_truncated: args.is_some_and(|args| args.truncated),
                 args_unreadable: args.is_some_and(|args| args.faulted),
                 raw: AncestorRaw::new(process),
+                rules: OwnRule::all(&exit.matches),
                 boot_ns: Long(exit.boot_ns),
                 cpu: exit.cpu,
             },
