@@ -20,7 +20,7 @@ command -v c++ >/dev/null || skip 'there is no C++ compiler'
 # Without the address sanitizer: what is fuzzed has no unsafe code, and the build takes half as long.
 export CARGO_TARGET_DIR="$PWD/target/fuzz"
 cargo "+$nightly" fuzz build --sanitizer none
-for target in wire event spool; do
+for target in wire event spool expression; do
     echo "fuzzing $target for $seconds s"
     mkdir -p "target/fuzz-corpus/$target"
     cargo "+$nightly" fuzz run --sanitizer none "$target" "target/fuzz-corpus/$target" "fuzz/corpus/$target" -- \

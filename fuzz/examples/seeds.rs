@@ -23,7 +23,22 @@ fn main() {
         segments(&events, compression);
     }
     records();
+    for (at, expression) in EXPRESSIONS.iter().enumerate() {
+        put("expression", &format!("expression-{at}"), expression.as_bytes());
+    }
 }
+
+/// One of each form.
+const EXPRESSIONS: [&str; 8] = [
+    "event.action == 'exec' && file.uid != 0",
+    "file.path.glob('/tmp/**') || file.path.matches('^/(var/)?tmp/')",
+    "ancestors.exists(a, a.name in ['sshd', 'cron'] && a.args.exists(x, x == '-D'))",
+    "['/tmp/', '/dev/shm/'].exists(dir, file.path.startsWith(dir)) && !has(container.id)",
+    "process.args[0].endsWith(']') && size(process.args) > 1 && process.args.all(a, a != '')",
+    "env.LD_PRELOAD.contains('/tmp/') || env['SSH_CONNECTION'].cidr('10.0.0.0/8')",
+    "severity >= high || 'exec.memfd' in rules || tags.exists(t, t.startsWith('attack.'))",
+    "file.hash.sha256 in lines('known-bad.txt') || user.id in [0, 1000] && -1 < user.id",
+];
 
 fn put(target: &str, name: &str, bytes: &[u8]) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);

@@ -30,6 +30,7 @@ pub mod units;
 
 pub(crate) use check::nearest;
 pub use problem::{Position, Problem};
+pub use rules::TestedRule;
 pub use settings::Settings;
 
 use problem::Problems;
@@ -76,10 +77,19 @@ pub enum ConfigError {
 ///
 /// When the file cannot be read or anything in it is wrong.
 pub fn load(path: &Path) -> Result<Settings, ConfigError> {
+    load_with_rules(path).map(|(settings, _)| settings)
+}
+
+/// The same, with the rules as they stand there and their tests.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_with_rules(path: &Path) -> Result<(Settings, Vec<TestedRule>), ConfigError> {
     let bytes = read(path)?;
     let name = path.to_string_lossy();
     match std::str::from_utf8(&bytes) {
-        Ok(text) => parse(&name, text),
+        Ok(text) => parse_with_rules(&name, text),
         Err(error) => {
             let mut problems = Problems::new(&name);
             let (valid, rest) = bytes.split_at(error.valid_up_to());
@@ -99,6 +109,13 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
 ///
 /// When anything is wrong: always [`ConfigError::Invalid`].
 pub fn parse(source_name: &str, text: &str) -> Result<Settings, ConfigError> {
+    parse_with_rules(source_name, text).map(|(settings, _)| settings)
+}
+
+fn parse_with_rules(
+    source_name: &str,
+    text: &str,
+) -> Result<(Settings, Vec<TestedRule>), ConfigError> {
     let mut problems = Problems::new(source_name);
     let mut elsewhere = Vec::new();
     if let Some(root) = document::read(text, &mut problems) {
@@ -112,8 +129,9 @@ pub fn parse(source_name: &str, text: &str) -> Result<Settings, ConfigError> {
         if problems.is_empty() && elsewhere.is_empty() {
             match serde_json::from_value(root.to_json()) {
                 Ok(config) => {
-                    let rules = gathered.rules.into_iter().map(|tested| tested.rule).collect();
-                    return Ok(Settings::from_checked(config, rules, whens));
+                    let tested = gathered.rules;
+                    let rules = tested.iter().map(|tested| tested.rule.clone()).collect();
+                    return Ok((Settings::from_checked(config, rules, whens), tested));
                 }
                 // Only if the check let through what the model refuses; then at least its words.
                 Err(error) => problems.add(root.at, error.to_string()),

@@ -11,7 +11,7 @@ use super::tree::{Node, Value};
 use super::{ConfigError, check, document, nearest};
 use crate::event::Severity;
 use crate::rules::field::Field;
-use crate::rules::{Dedup, Expression, Lists, Place, Rule};
+use crate::rules::{Dedup, Expression, Lists, Place, Record, Rule};
 
 /// A rule that is valid, and the tests that stand with it.
 #[derive(Clone, Debug)]
@@ -24,6 +24,27 @@ pub struct TestedRule {
     pub file: Arc<str>,
     /// Its line there.
     pub line: usize,
+}
+
+impl TestedRule {
+    /// Tries its tests; each that is not as it says, in words.
+    #[must_use]
+    pub fn failures(&self) -> Vec<String> {
+        let failed = |(index, test): (usize, &RuleTest)| {
+            let fields = test.event.iter().map(|(name, value)| (name, &value.0));
+            let what = match Record::made(fields) {
+                Err(error) => error,
+                Ok(record) => match (self.rule.matches(&record), test.matches) {
+                    (true, false) => "it matches and must not".to_owned(),
+                    (false, true) => "it does not match and must".to_owned(),
+                    _ => return None,
+                },
+            };
+            let name = test.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+            Some(format!("tests[{index}]{name}: {what}"))
+        };
+        self.tests.iter().enumerate().filter_map(failed).collect()
+    }
 }
 
 /// What is gathered over all files.

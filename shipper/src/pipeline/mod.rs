@@ -113,6 +113,11 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
 
     let capture = Capture::start(options)?;
     announce(&capture, options);
+    for (rule, name) in settings.unrecorded() {
+        tracing::warn!(
+            "rule {rule} looks at the variable {name}, which is not recorded; name it in capture.env"
+        );
+    }
     if let Some(Enforce { rules, dry_run, .. }) = &options.enforce {
         tracing::info!(rules = rules.len(), dry_run, "deny rules are in the kernel");
     }

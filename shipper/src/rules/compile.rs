@@ -90,7 +90,12 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn error<T>(&self, expr: &IdedExpr, message: impl Into<String>) -> Checked<T> {
-        let start = self.source.offset_for(expr.id).map_or(0, |(start, _)| start as usize);
+        // A field stands where its name begins; the parser has the place of its last dot.
+        let mut begin = expr;
+        while let Expr::Select(select) = &begin.expr {
+            begin = &select.operand;
+        }
+        let start = self.source.offset_for(begin.id).map_or(0, |(start, _)| start as usize);
         // The parser counts bytes.
         let before = self.source.source.char_indices().take_while(|(at, _)| *at < start);
         Err(ExpressionError::new(before.count(), message))

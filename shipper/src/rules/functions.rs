@@ -30,7 +30,12 @@ pub(super) fn call(
             let test = match name {
                 "startsWith" => Test::StartsWith(part),
                 "endsWith" => Test::EndsWith(part),
-                _ => Test::Contains(part),
+                _ => match part {
+                    Text::Literal(part) => {
+                        Test::ContainsLiteral(memchr::memmem::Finder::new(&part).into_owned())
+                    }
+                    part => Test::Contains(part),
+                },
             };
             Ok(Typed::Bool(Node::Test { text, test }))
         }

@@ -11,6 +11,7 @@ mod functions;
 mod lists;
 mod node;
 mod parse;
+mod record;
 mod rule;
 mod subject;
 
@@ -18,5 +19,6 @@ pub use compile::Place;
 pub use expression::Expression;
 pub use lists::Lists;
 pub use parse::{EXPRESSION_BYTES_MAX, ExpressionError};
+pub use record::Record;
 pub use rule::{DEDUP_KEYS_MAX, Dedup, LeftOutMatches, Matcher, Rule};
 pub use subject::{List, Recorded, Subject};

@@ -76,6 +76,8 @@ pub(super) enum Test {
     StartsWith(Text),
     EndsWith(Text),
     Contains(Text),
+    /// A text that is known from the beginning: most are.
+    ContainsLiteral(memchr::memmem::Finder<'static>),
     Glob(globset::GlobMatcher),
     Matches(regex::bytes::Regex),
     Cidr(ipnet::IpNet),
@@ -261,6 +263,7 @@ impl Test {
             Test::Contains(part) => {
                 other(part).is_some_and(|part| memchr::memmem::find(text, &part).is_some())
             }
+            Test::ContainsLiteral(part) => part.find(text).is_some(),
             Test::Glob(glob) => {
                 use std::os::unix::ffi::OsStrExt as _;
                 glob.is_match(std::ffi::OsStr::from_bytes(text))

@@ -184,7 +184,7 @@ impl Matcher {
             if !rule.when.holds(&recorded) {
                 continue;
             }
-            if rule.suppress.as_ref().is_some_and(|suppress| suppress.holds(&recorded)) {
+            if rule.is_suppressed(&recorded) {
                 suppressed.add(time);
                 continue;
             }
@@ -224,6 +224,25 @@ impl Matcher {
 }
 
 impl Rule {
+    /// Whether it matches, dedup aside.
+    #[must_use]
+    pub fn matches(&self, subject: &impl Subject) -> bool {
+        self.when.holds(subject) && !self.is_suppressed(subject)
+    }
+
+    /// Whether a match is none.
+    #[must_use]
+    pub fn is_suppressed(&self, subject: &impl Subject) -> bool {
+        self.suppress.as_ref().is_some_and(|suppress| suppress.holds(subject))
+    }
+
+    /// Environment variables that it looks at by name, each once.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        let when = self.when.variables();
+        let suppress = self.suppress.iter().flat_map(Expression::variables);
+        when.iter().chain(suppress.filter(|name| !when.contains(name))).map(String::as_str)
+    }
+
     /// A match of it.
     #[must_use]
     pub fn found(&self) -> RuleMatch {

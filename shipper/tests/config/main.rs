@@ -5,6 +5,7 @@ mod any_text;
 mod http;
 mod kafka;
 mod messages;
+mod rules;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

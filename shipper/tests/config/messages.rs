@@ -11,7 +11,7 @@ fn sections_are_told_what_is_wrong_with_them() {
         (
             "kafka: {}\n",
             &[
-                "1:1: unknown key `kafka`; the keys here are capture, enforce, enrich, spool, shutdown_timeout, sinks",
+                "1:1: unknown key `kafka`; the keys here are capture, enforce, rules, rules_files, enrich, spool, shutdown_timeout, sinks",
             ],
         ),
         ("<<: {}\n", &["1:1: merge keys (`<<`) are not known; write the keys out"]),
@@ -392,8 +392,8 @@ fn sinks_are_told_what_is_wrong_with_them() {
                 "1:52: `sinks[0].batch.events` must be from 1 to 100000, but is `0`",
                 "1:62: `sinks[0].batch.bytes` must be from 1KiB to 64MiB, but is `65MiB`",
                 "1:77: `sinks[0].batch.linger` must be at most 1m, but is `61s`",
-                "1:98: `sinks[0].when`, character 5: there is no field `file.pth`; did you mean `file.path`?",
-                "1:126: `sinks[0].quarantine.bytes_max` must be from 64KiB to 1TiB, but is `0`",
+                "1:90: `sinks[0].when`, character 1: there is no field `file.pth`; did you mean `file.path`?",
+                "1:125: `sinks[0].quarantine.bytes_max` must be from 64KiB to 1TiB, but is `0`",
             ],
         ),
         (
@@ -479,7 +479,7 @@ outputs: []
             "15:11: `sinks[1].name` must be unique, but the sink in line 10 is `local` too",
             "16:11: `sinks[1].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `konsole`; did you \
              mean `console`?",
-            "17:1: unknown key `outputs`; the keys here are capture, enforce, enrich, spool, shutdown_timeout, sinks",
+            "17:1: unknown key `outputs`; the keys here are capture, enforce, rules, rules_files, enrich, spool, shutdown_timeout, sinks",
             "18:1: the key `1` must be text; put it in quotes",
         ]
     );

@@ -264,7 +264,7 @@ fn rules_that_matched_come_first_the_gravest_before_others() {
     ]);
     let event = set(script(), "/shipper/rules", rules);
     let shown = plain(&event);
-    assert!(shown.contains("  [critical: 'b\\x1b[2J'] [medium: c] [low: a] [not root"), "{shown}");
+    assert!(shown.contains("  [critical: $'b\\x1b[2J'] [medium: c] [low: a] [not root"), "{shown}");
     let styled = pretty(4096, true).line(&event, now());
     assert!(styled.contains("\x1b[33m[medium: c]"), "{styled:?}");
 }

@@ -1,3 +1,5 @@
+//! Expressions: what they say, what an absent field does, and what is said of those that are wrong.
+
 use std::path::Path;
 
 use super::*;
@@ -173,18 +175,18 @@ fn what_is_wrong_is_said_with_its_place() {
         ("file.uid = 0", 9, "this is no expression: "),
         ("file.uid ==", 11, "this is no expression: "),
         ("file.uid == 'root'", 9, "a number cannot be compared with a text"),
-        ("file.pth == 'x'", 4, "there is no field `file.pth`; did you mean `file.path`?"),
+        ("file.pth == 'x'", 0, "there is no field `file.pth`; did you mean `file.path`?"),
         ("é == 'x'", 0, "this is no expression: "),
-        ("'é' == file.pth", 11, "there is no field `file.pth`"),
-        ("file.path", 4, "this must be true or false, but is a text"),
-        ("process.args", 7, "this must be true or false, but is a list"),
+        ("'é' == file.pth", 7, "there is no field `file.pth`"),
+        ("file.path", 0, "this must be true or false, but is a text"),
+        ("process.args", 0, "this must be true or false, but is a list"),
         ("file.path < 'x'", 10, "texts are compared with == and !="),
         ("file.path.foo('x')", 13, "there is no function `foo`"),
-        ("file.uid.startsWith('1')", 4, "this must be a text, but is a number"),
+        ("file.uid.startsWith('1')", 0, "this must be a text, but is a number"),
         ("file.path.glob('[')", 15, "this is no pattern: "),
         ("file.path.matches('(')", 18, "this is no regular expression: "),
         ("file.path.matches('(a{99}){99}{99}')", 18, "this is no regular expression: "),
-        ("file.path.matches(file.name)", 22, "this must be a text in quotes"),
+        ("file.path.matches(file.name)", 18, "this must be a text in quotes"),
         ("file.path.cidr('10.0.0.0')", 15, "this must be a network"),
         ("process.args.map(a, a) == ['x']", 16, "of the loops there are"),
         ("process.args.exists(a, process.args.exists(b, a == b))", 42, "a loop over arguments"),
@@ -200,12 +202,14 @@ fn what_is_wrong_is_said_with_its_place() {
         ("file.uid == 1.5", 12, "numbers here are whole"),
         ("has(true)", 4, "this is no expression: "),
         ("file.path == \"x", 13, "the text that begins here has no closing quote"),
+        ("file.path == r'x'", 14, "raw texts have no meaning here"),
+        ("file.path == '''x'''", 15, "a text has one quote on each side"),
         ("true // x", 5, "a comment has no meaning here"),
-        (&deep, 48, "this is nested too deep"),
-        (&not, 48, "this is nested too deep"),
-        (&chain, 97, "this is nested too deep"),
+        (&deep, 24, "this is nested too deep"),
+        (&not, 24, "this is nested too deep"),
+        (&chain, 49, "this is nested too deep"),
         (&calls, 0, "this is nested too deep"),
-        (&sums, 97, "this is nested too deep"),
+        (&sums, 49, "this is nested too deep"),
         (&ins, 0, "this is nested too deep"),
         (&long, 0, "the expression is longer than 4096 bytes"),
     ];
@@ -222,6 +226,14 @@ fn what_is_wrong_is_said_with_its_place() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_nested_as_deep_as_it_may_be_is_read() {
+    let deep = format!("{}true{}", "(".repeat(24), ")".repeat(24));
+    assert!(compiled(&deep).is_ok(), "{:?}", compiled(&deep));
+    let not = format!("{}file.memfd", "!".repeat(23));
+    assert!(compiled(&not).is_ok(), "{:?}", compiled(&not));
 }
 
 #[test]
