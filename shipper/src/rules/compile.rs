@@ -1,20 +1,18 @@
 //! From the syntax tree to the compiled expression: every field, type, function and pattern is checked
 //! here, so that nothing can go wrong when an event is held to it.
 
-use cel::common::ast::{
-    CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo, operators,
-};
+mod lists;
 
-use super::field::{AncestorText, Field, ListField, Row};
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo, operators};
+
+use super::field::{AncestorText, Field, Row, TextField};
 use super::functions;
 use super::lists::Lists;
 use super::node::{Items, Node, Number, Order, Text};
 use super::parse::ExpressionError;
 use crate::config::nearest;
-use crate::event::{Bytes, Severity};
-
-/// Most loops in one another: more than two over long lists would take too long.
-const LOOPS_MAX: usize = 3;
+use crate::event::Severity;
+use lists::Loop;
 
 /// What is said of a list from a file.
 pub(super) const IN_ONLY: &str = "a list from a file can only be looked into, by `in`";
@@ -60,14 +58,6 @@ impl Typed {
             Typed::Environment => "the environment",
         }
     }
-}
-
-/// What a loop is over, the innermost last.
-struct Loop {
-    name: String,
-    is_ancestor: bool,
-    /// As many turns as whoever executes something likes.
-    is_long: bool,
 }
 
 /// Names of environment variables that an expression looks at.
@@ -187,7 +177,7 @@ impl<'a> Compiler<'a> {
         if first == "env" {
             return match rest {
                 [] => Ok(Typed::Environment),
-                [name] => self.variable(name),
+                [name] => self.variable(expr, name),
                 _ => self.error(expr, "a variable is a text and has no parts"),
             };
         }
@@ -208,7 +198,12 @@ impl<'a> Compiler<'a> {
         }
         let name = parts.join(".");
         match Field::of_name(&name) {
-            Some(Field::Text(field)) => Ok(Typed::Text(Text::Field(field))),
+            Some(Field::Text(field)) => {
+                if field == TextField::ProcessCommandLine {
+                    self.bound_long(expr)?;
+                }
+                Ok(Typed::Text(Text::Field(field)))
+            }
             Some(Field::Number(field)) => Ok(Typed::Number(Number::Field(field))),
             Some(Field::Flag(field)) => Ok(Typed::Bool(Node::Flag(field))),
             Some(Field::List(field)) if field.is_of_matches() && self.place == Place::Rule => {
@@ -227,7 +222,8 @@ impl<'a> Compiler<'a> {
     }
 
     /// A recorded environment variable.
-    fn variable(&mut self, name: &str) -> Checked<Typed> {
+    fn variable(&mut self, expr: &IdedExpr, name: &str) -> Checked<Typed> {
+        self.bound_long(expr)?;
         if !self.variables.iter().any(|known| known == name) {
             self.variables.push(name.to_owned());
         }
@@ -269,72 +265,6 @@ impl<'a> Compiler<'a> {
             },
             (true, _) => self.error(expr, "this has no parts"),
         }
-    }
-
-    fn list(&mut self, expr: &IdedExpr, elements: &[IdedExpr]) -> Checked<Typed> {
-        let (mut texts, mut numbers): (Vec<Bytes>, Vec<i64>) = (Vec::new(), Vec::new());
-        for element in elements {
-            match self.typed(element)? {
-                Typed::Text(Text::Literal(text)) => texts.push(text),
-                Typed::Number(Number::Literal(number)) => numbers.push(number),
-                _ => return self.error(element, "a list holds texts or numbers as they are"),
-            }
-        }
-        match (texts.is_empty(), numbers.is_empty()) {
-            (true, true) => self.error(expr, "an empty list has nothing in it"),
-            (false, false) => self.error(expr, "a list holds either texts or numbers"),
-            (true, false) => Ok(Typed::Numbers(numbers)),
-            (false, true) => Ok(Typed::Items(Items::Literal(texts.into()))),
-        }
-    }
-
-    /// `exists` and `all`, which the parser has made a loop of.
-    fn each(&mut self, expr: &IdedExpr, each: &ComprehensionExpr) -> Checked<Node> {
-        let known = "of the loops there are `exists` and `all`";
-        let is_all = match (&each.accu_init.expr, &each.loop_step.expr) {
-            (Expr::Literal(LiteralValue::Boolean(value)), Expr::Call(_)) => *value.inner(),
-            _ => return self.error(expr, known),
-        };
-        let Expr::Call(step) = &each.loop_step.expr else { return self.error(expr, known) };
-        let [_, body] = step.args.as_slice() else { return self.error(expr, known) };
-        let over = self.typed(&each.iter_range)?;
-        let (is_ancestor, is_long) = match &over {
-            Typed::Ancestors => (true, false),
-            Typed::Items(Items::Literal(_)) => (false, false),
-            // Of an ancestor there are at most 4096 bytes.
-            Typed::Items(Items::ArgsOfAncestor(_)) => (false, false),
-            Typed::Items(Items::Field(ListField::Rules | ListField::Tags)) => (false, false),
-            Typed::Items(Items::Field(_)) => (false, true),
-            Typed::Items(Items::Set(_)) => return self.error(&each.iter_range, IN_ONLY),
-            other => {
-                let message = format!(
-                    "`exists` and `all` go over ancestors, a list of the event or one in brackets, \
-                     but this is {}",
-                    other.describe()
-                );
-                return self.error(&each.iter_range, message);
-            }
-        };
-        if self.loops.len() == LOOPS_MAX {
-            return self.error(expr, format!("more than {LOOPS_MAX} loops in one another"));
-        }
-        if is_long && self.loops.iter().any(|outer| outer.is_long) {
-            return self.error(
-                expr,
-                "a loop over arguments in another one would take too long; turn one into `in [...]` \
-                 or a pattern",
-            );
-        }
-        self.loops.push(Loop { name: each.iter_var.clone(), is_ancestor, is_long });
-        let body = self.bool(body);
-        self.loops.pop();
-        // All are so when none is not so.
-        let body = if is_all { Node::Not(Box::new(body?)) } else { body? };
-        let any = match over {
-            Typed::Items(items) => Node::Any { items, body: Box::new(body) },
-            _ => Node::AnyAncestor { body: Box::new(body) },
-        };
-        Ok(if is_all { Node::Not(Box::new(any)) } else { any })
     }
 
     fn call(&mut self, expr: &IdedExpr, call: &CallExpr) -> Checked<Typed> {
@@ -380,48 +310,6 @@ impl<'a> Compiler<'a> {
                 "this operator has no meaning here; there are == != < <= > >= in && || and !",
             ),
             _ => functions::call(self, expr, call),
-        }
-    }
-
-    fn is_in(&mut self, expr: &IdedExpr, left: &IdedExpr, right: &IdedExpr) -> Checked<Node> {
-        let value = self.typed(left)?;
-        let list = self.typed(right)?;
-        match (value, list) {
-            (Typed::Text(text), Typed::Items(items)) => {
-                let is_long = matches!(items, Items::Field(field) if !field.is_of_matches());
-                if is_long && self.loops.iter().any(|outer| outer.is_long) {
-                    return self.error(expr, "this in a loop over arguments would take too long");
-                }
-                Ok(Node::TextIn { text, items })
-            }
-            (Typed::Number(number), Typed::Numbers(list)) => Ok(Node::NumberIn { number, list }),
-            (value, list) => self.error(
-                expr,
-                format!("`in` looks for a text among texts or a number among numbers, but this is {} in {}", value.describe(), list.describe()),
-            ),
-        }
-    }
-
-    /// `process.args[1]` and `env['NAME']`.
-    fn index(&mut self, expr: &IdedExpr, left: &IdedExpr, right: &IdedExpr) -> Checked<Typed> {
-        let list = self.typed(left)?;
-        let at = self.typed(right)?;
-        match (list, at) {
-            (Typed::Items(items), Typed::Number(Number::Literal(at)))
-                if !matches!(items, Items::Set(_)) =>
-            {
-                match usize::try_from(at) {
-                    Ok(at) => Ok(Typed::Text(Text::At(items, at))),
-                    Err(_) => self.error(right, "places in a list are counted from 0"),
-                }
-            }
-            (Typed::Environment, Typed::Text(Text::Literal(name))) => {
-                self.variable(&String::from_utf8_lossy(&name))
-            }
-            _ => self.error(
-                expr,
-                "`[...]` takes a place in a list of texts, or the name of a variable of env",
-            ),
         }
     }
 

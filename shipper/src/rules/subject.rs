@@ -67,6 +67,9 @@ impl<'a> List<'a> {
     /// The one at this place.
     #[must_use]
     pub fn at(self, at: usize) -> Option<&'a [u8]> {
+        if let List::Bytes(list) = self {
+            return list.get(at).map(|item| &**item);
+        }
         let mut left = at;
         let mut found = None;
         self.any(|item| {
