@@ -32,7 +32,8 @@ pub(super) fn call(
                 "endsWith" => Test::EndsWith(part),
                 _ => match part {
                     Text::Literal(part) => {
-                        Test::ContainsLiteral(memchr::memmem::Finder::new(&part).into_owned())
+                        let finder = memchr::memmem::Finder::new(&part).into_owned();
+                        Test::ContainsLiteral(Box::new(finder))
                     }
                     part => Test::Contains(part),
                 },
@@ -99,7 +100,7 @@ fn tested(compiler: &mut Compiler<'_>, name: &str, pattern: &IdedExpr) -> Checke
                 .backslash_escape(true)
                 .build();
             match glob {
-                Ok(glob) => Ok(Test::Glob(glob.compile_matcher())),
+                Ok(glob) => Ok(Test::Glob(Box::new(glob.compile_matcher()))),
                 Err(error) => {
                     compiler.error(pattern, format!("this is no pattern: {}", error.kind()))
                 }

@@ -77,8 +77,8 @@ pub(super) enum Test {
     EndsWith(Text),
     Contains(Text),
     /// A text that is known from the beginning: most are.
-    ContainsLiteral(memchr::memmem::Finder<'static>),
-    Glob(globset::GlobMatcher),
+    ContainsLiteral(Box<memchr::memmem::Finder<'static>>),
+    Glob(Box<globset::GlobMatcher>),
     Matches(regex::bytes::Regex),
     Cidr(ipnet::IpNet),
 }
@@ -250,7 +250,7 @@ impl Items {
     }
 
     fn count<'s, S: Subject>(&'s self, subject: &'s S, loops: Loops<'s, '_>) -> Option<usize> {
-        self.list(subject, loops).map(List::len)
+        self.list(subject, loops).map(List::count)
     }
 }
 

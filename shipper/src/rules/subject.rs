@@ -56,7 +56,7 @@ impl<'a> List<'a> {
 
     /// How many there are.
     #[must_use]
-    pub fn len(self) -> usize {
+    pub fn count(self) -> usize {
         match self {
             List::Bytes(list) => list.len(),
             List::RuleIds(list) => list.len(),

@@ -7,7 +7,7 @@ use shipper::config::{self, TestedRule};
 use super::{SINKS, config_file, problems, read};
 
 fn pack() -> Vec<TestedRule> {
-    config::rules::load(&[config_file("rules")]).unwrap_or_else(|error| panic!("{error}"))
+    config::rules::load(&[config_file("rules")]).expect("rules without a mistake")
 }
 
 /// Each test of each rule, and that a rule cannot pass by saying nothing or everything.
