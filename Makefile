@@ -45,7 +45,7 @@ fuzz:
 
 bench: build
 	$(CARGO) run --release --locked --package shipper-tests --bin bench
-	$(CARGO) bench --locked --package shipper --bench codec --bench redact
+	$(CARGO) bench --locked --package shipper --bench codec --bench redact --bench rules
 
 lint:
 	@./setup.sh lint

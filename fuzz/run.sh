@@ -22,7 +22,7 @@ export CARGO_TARGET_DIR="$PWD/target/fuzz"
 # shellcheck source=tests/openssl.sh
 . tests/openssl.sh
 cargo "+$nightly" fuzz build --sanitizer none
-for target in wire event redact spool; do
+for target in wire event redact spool expression; do
     echo "fuzzing $target for $seconds s"
     mkdir -p "target/fuzz-corpus/$target"
     cargo "+$nightly" fuzz run --sanitizer none "$target" "target/fuzz-corpus/$target" "fuzz/corpus/$target" -- \

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use shipper::event::codec;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader, DeniedBy, Failure, Enforcement, EnforcementAction, Environment,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader, DeniedBy, Failure, Enforcement, EnforcementAction, Environment, RuleMatch, Severity,
 };
 use shipper::spool::{self, Compression, FreeMin, Fsync, Now, Options, WhenFull};
 use shipper_common::wire::{self, Header, PATH_PRESENT, PathSpan, RecordKind, Span, WIRE_VERSION};
@@ -26,6 +26,9 @@ fn main() {
     for (at, line) in LINES.iter().enumerate() {
         put("redact", &format!("line-{at}"), line.as_bytes());
     }
+    for (at, expression) in EXPRESSIONS.iter().enumerate() {
+        put("expression", &format!("expression-{at}"), expression.as_bytes());
+    }
 }
 
 /// Arguments with secrets, each ended by NUL but the last.
@@ -34,6 +37,18 @@ const LINES: [&str; 4] = [
     "sh\0-c\0tool --password='a b' --token x | curl -u me:x https://me:x@h/?sig=y",
     "curl\0-H\0Authorization: Bearer abcdefghijkl\0-d\0{\"password\": \"x\"}",
     "echo\0-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----",
+];
+
+/// One of each form.
+const EXPRESSIONS: [&str; 8] = [
+    "event.action == 'exec' && file.uid != 0",
+    "file.path.glob('/tmp/**') || file.path.matches('^/(var/)?tmp/')",
+    "ancestors.exists(a, a.name in ['sshd', 'cron'] && a.args.exists(x, x == '-D'))",
+    "['/tmp/', '/dev/shm/'].exists(dir, file.path.startsWith(dir)) && !has(container.id)",
+    "process.args[0].endsWith(']') && size(process.args) > 1 && process.args.all(a, a != '')",
+    "env.LD_PRELOAD.contains('/tmp/') || env['SSH_CONNECTION'].cidr('10.0.0.0/8')",
+    "severity >= high || 'exec.memfd' in rules || tags.exists(t, t.startsWith('attack.'))",
+    "file.hash.sha256 in lines('known-bad.txt') || user.id in [0, 1000] && -1 < user.id",
 ];
 
 fn put(target: &str, name: &str, bytes: &[u8]) {
@@ -144,6 +159,8 @@ fn loss() -> Event {
         stage: LossStage::SpoolFull,
         kind: LossKind::Record,
         sink: Some("a".to_owned()),
+        cgroup: None,
+        rule: Some("exec.memfd".to_owned()),
         count: 300,
         first: WallTime(1),
         last: WallTime(2),
@@ -165,6 +182,7 @@ fn exit() -> Event {
         duration_ns: 1_500_000_000,
         ancestry: exec.ancestry,
         ancestry_cut: true,
+        matches: exec.matches,
     }))
 }
 
@@ -310,5 +328,11 @@ fn full() -> Event {
         entry_leader: Some(EntryLeader { leader, kind: EntryKind::Container }),
         failure: Some(Failure { errno: 1, denied_by: Some(DeniedBy::Shipper) }),
         enforcement: Some(Enforcement { rule: "exec.user-owned".to_owned(), action: EnforcementAction::Denied }),
+        matches: vec![RuleMatch {
+            id: "exec.memfd".into(),
+            name: "Execution of an anonymous file in memory".into(),
+            severity: Severity::High,
+            tags: ["attack.t1620".into()].into(),
+        }],
     }))
 }

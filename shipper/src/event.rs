@@ -12,6 +12,7 @@ mod file;
 mod host;
 mod loss;
 mod origin;
+mod rule_match;
 mod shorten;
 #[cfg(test)]
 pub mod testing;
@@ -26,6 +27,7 @@ pub use file::{ExecutedFile, FileHash, HashMissing};
 pub use host::Host;
 pub use loss::{Loss, LossKind, LossStage};
 pub use origin::{Container, EntryKind, EntryLeader, Leader};
+pub use rule_match::{RuleMatch, Severity, gravest};
 pub use shorten::shorten;
 
 /// Bytes of a path, an argument or a name, as the kernel had them.
@@ -187,6 +189,8 @@ pub struct Exec {
     pub failure: Option<Failure>,
     /// What a deny rule made of it; `None` when none is for it.
     pub enforcement: Option<Enforcement>,
+    /// Rules that matched, in the order in which they are configured.
+    pub matches: Vec<RuleMatch>,
 }
 
 /// The process of an exec.

@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod event;
 pub mod enrich;
+pub mod rules;
 pub mod redact;
 pub mod spool;
 pub mod deliver;

@@ -168,6 +168,7 @@ fn event(number: u64) -> Event {
         kind: LossKind::Exec,
         sink: None,
         cgroup: None,
+        rule: None,
         count: number + 1,
         first: WallTime(0),
         last: WallTime(0),

@@ -261,7 +261,7 @@ fn a_process_older_than_the_daemon_ends_with_what_proc_said_of_it() -> Result<()
 fn choosy(dir: &Path) -> String {
     let path = dir.join("choosy.ndjson");
     format!(
-        "  - name: choosy\n    type: file\n    path: {}\n    filter: not_root_owned\n",
+        "  - name: choosy\n    type: file\n    path: {}\n    when: event.action == 'exec' && !(file.uid == 0)\n",
         path.display()
     )
 }

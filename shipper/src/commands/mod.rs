@@ -1,11 +1,13 @@
 //! The subcommands. `anyhow` is used here and nowhere else.
 
 mod doctor;
+mod rules;
 mod run;
 mod schema;
 mod setup;
 mod spool;
 pub mod tail;
+mod test_rules;
 mod unpin;
 mod validate;
 
@@ -33,6 +35,8 @@ Examples:
   shipper setup elasticsearch          install pipeline and templates in the cluster of a sink
   sudo shipper doctor                  what this machine allows, and which mode would be used
   shipper tail --tree                  follow the events as a process tree
+  shipper rules lint config/rules      check rules, and try their tests
+  shipper test-rules events.ndjson     which recorded events the rules match
   sudo shipper spool status            how far each sink has got
 
 Exit codes: 0 as asked, 1 something failed at run time, 2 wrong usage or configuration.
@@ -63,6 +67,10 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Follow the event log and show each event as a line for people
     Tail(tail::TailArgs),
+    /// List rules, or check them with their tests
+    Rules(rules::RulesArgs),
+    /// Show which recorded events rules match
+    TestRules(test_rules::TestRulesArgs),
     /// Look into the spool, and have events delivered again
     Spool(spool::SpoolArgs),
 }
@@ -107,6 +115,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(args),
         Command::Unpin(args) => unpin::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::Rules(args) => rules::run(args),
+        Command::TestRules(args) => test_rules::run(args),
         Command::Spool(args) => spool::run(args),
         Command::Tail(args) => tail::run(args).map(|()| ExitCode::SUCCESS),
     };

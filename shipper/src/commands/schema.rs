@@ -17,6 +17,8 @@ pub struct SchemaArgs {
 enum Of {
     /// The configuration file
     Config,
+    /// A file of rules
+    Rules,
     /// One event, as file and console sinks write it
     Event,
 }
@@ -25,6 +27,7 @@ enum Of {
 pub fn run(args: &SchemaArgs) -> anyhow::Result<ExitCode> {
     let schema = match args.of {
         Of::Config => config::schema(),
+        Of::Rules => config::rules_schema(),
         Of::Event => ecs::schema::schema(),
     };
     super::print(&format!("{schema:#}\n"))

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::ConfigArg;
+use super::rules::unrecorded;
 use crate::capture::{self, EnforceError};
 use crate::config;
 use crate::config::settings::{HashKeyError, RedactSettings, SinkKind, SinkSettings};
@@ -46,7 +47,13 @@ pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
         Some(Err(error)) => anyhow::bail!("{}: {error}", path.display()),
     };
     let valid = format!("{}: valid; delivers to {}\n", path.display(), names.join(", "));
-    super::print(&(valid + &rules + &redaction))?;
+    let matching = match settings.rules.len() {
+        0 => String::new(),
+        count => format!("rules: {count}\n"),
+    };
+    let unrecorded =
+        settings.unrecorded().map(|(rule, name)| format!("rules: {}\n", unrecorded(rule, name)));
+    super::print(&(valid + &rules + &matching + &unrecorded.collect::<String>() + &redaction))?;
     if !args.connect {
         return Ok(ExitCode::SUCCESS);
     }

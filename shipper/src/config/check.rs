@@ -30,7 +30,7 @@ pub(super) fn check(root: &Node, schema: &Json, problems: &mut Problems) {
 }
 
 /// The known word most like `word`, if one is like enough that it was probably meant.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > SIMILAR_BYTES_MAX {
         return None;
     }

@@ -20,6 +20,7 @@ mod kafka;
 pub mod model;
 mod problem;
 mod redact;
+pub mod rules;
 mod scalar;
 pub mod secret;
 pub mod settings;
@@ -28,7 +29,9 @@ pub mod tls;
 mod tree;
 pub mod units;
 
+pub(crate) use check::nearest;
 pub use problem::{Position, Problem};
+pub use rules::TestedRule;
 pub use settings::Settings;
 
 use problem::Problems;
@@ -46,6 +49,9 @@ pub enum ConfigError {
         .0.display()
     )]
     Missing(PathBuf),
+    /// There are no rules.
+    #[error("{}: no such file or directory; name files of rules, or directories of them", .0.display())]
+    NoRules(PathBuf),
     /// It is a directory.
     #[error("{}: this is a directory; name the configuration file in it", .0.display())]
     Directory(PathBuf),
@@ -72,10 +78,19 @@ pub enum ConfigError {
 ///
 /// When the file cannot be read or anything in it is wrong.
 pub fn load(path: &Path) -> Result<Settings, ConfigError> {
+    load_with_rules(path).map(|(settings, _)| settings)
+}
+
+/// The same, with the rules as they stand there and their tests.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_with_rules(path: &Path) -> Result<(Settings, Vec<TestedRule>), ConfigError> {
     let bytes = read(path)?;
     let name = path.to_string_lossy();
     match std::str::from_utf8(&bytes) {
-        Ok(text) => parse(&name, text),
+        Ok(text) => parse_with_rules(&name, text),
         Err(error) => {
             let mut problems = Problems::new(&name);
             let (valid, rest) = bytes.split_at(error.valid_up_to());
@@ -95,20 +110,38 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
 ///
 /// When anything is wrong: always [`ConfigError::Invalid`].
 pub fn parse(source_name: &str, text: &str) -> Result<Settings, ConfigError> {
+    parse_with_rules(source_name, text).map(|(settings, _)| settings)
+}
+
+fn parse_with_rules(
+    source_name: &str,
+    text: &str,
+) -> Result<(Settings, Vec<TestedRule>), ConfigError> {
     let mut problems = Problems::new(source_name);
+    let mut elsewhere = Vec::new();
     if let Some(root) = document::read(text, &mut problems) {
         check::check(&root, &schema(), &mut problems);
         sinks::check(&root, &mut problems);
         enforce::check(&root, &mut problems);
-        if problems.is_empty() {
+        let source = rules::Text { name: source_name, text };
+        let mut gathered = rules::Gathered::default();
+        elsewhere = gathered.configuration(&root, &source, &mut problems);
+        let whens = rules::of_sinks(&root, &source, &mut problems);
+        if problems.is_empty() && elsewhere.is_empty() {
             match serde_json::from_value(root.to_json()) {
-                Ok(config) => return Ok(Settings::from_checked(config)),
+                Ok(config) => {
+                    let tested = gathered.rules;
+                    let rules = tested.iter().map(|tested| tested.rule.clone()).collect();
+                    return Ok((Settings::from_checked(config, rules, whens), tested));
+                }
                 // Only if the check let through what the model refuses; then at least its words.
                 Err(error) => problems.add(root.at, error.to_string()),
             }
         }
     }
-    Err(ConfigError::Invalid(problems.into_sorted()))
+    let mut found = problems.into_sorted();
+    found.extend(elsewhere);
+    Err(ConfigError::Invalid(found))
 }
 
 /// The configuration that is built in: a console and files below `./run`.
@@ -120,8 +153,18 @@ pub fn local() -> Settings {
 /// The JSON Schema (draft 2020-12) of the configuration, for editors.
 #[must_use]
 pub fn schema() -> serde_json::Value {
+    schema_of::<model::Config>()
+}
+
+/// The JSON Schema (draft 2020-12) of a file of rules, for editors.
+#[must_use]
+pub fn rules_schema() -> serde_json::Value {
+    schema_of::<model::RulesFile>()
+}
+
+fn schema_of<T: schemars::JsonSchema>() -> serde_json::Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
-    let schema = generator.into_root_schema_for::<model::Config>();
+    let schema = generator.into_root_schema_for::<T>();
     // Serialized, not converted: that puts title and description first and the definitions last.
     serde_json::to_value(&schema).expect("a schema is JSON already")
 }

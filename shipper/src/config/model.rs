@@ -7,6 +7,7 @@ mod enrich;
 mod environment;
 mod exclude;
 mod redact;
+mod rules;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::http::model::{ElasticsearchSink, HttpSink, SplunkHecSink};
 use super::kafka::model::KafkaSink;
 use super::units::{ByteSize, FreeSpace, Span};
+use crate::rules::EXPRESSION_BYTES_MAX;
 pub use enforce::{
     Deny, Enforce, Except, PATH_PREFIX_FORMAT, RULE_ID_FORMAT, Rule, Uid, WithoutDaemon,
 };
@@ -29,6 +31,11 @@ pub(super) use exclude::{
 };
 pub use exclude::{Exclude, NamespaceRule, RateLimitPerCgroup, Uids};
 pub use redact::{KIND_NAME_FORMAT, Pattern, REGEX_BYTES_MAX, REGEX_FORMAT, Redact};
+pub use rules::{
+    DedupRule, EXPRESSION_FORMAT, EventRule, FIELD_VALUE_FORMAT, FieldValue, Grade,
+    PROSE_BYTES_MAX, PROSE_FORMAT, RULES_MAX, RULES_PATH_FORMAT, RULES_PATHS_MAX, RuleTest,
+    RulesFile, RulesPath, TAG_FORMAT,
+};
 
 /// Least ring buffer: one record with the longest argv must fit with room for the next.
 const RING_BUFFER_BYTES_MIN: u64 = 64 << 10;
@@ -107,6 +114,15 @@ pub struct Config {
     /// What is not executed.
     #[serde(default)]
     pub enforce: Enforce,
+    /// What is said of events: rules, at most 512, beside those of `rules_files`.
+    #[serde(default)]
+    #[schemars(length(max = RULES_MAX))]
+    pub rules: Vec<EventRule>,
+    /// More rules: files, or directories whose `*.yaml` are taken in the order of their names; at most
+    /// 64. A relative path counts from the directory in which shipper is started.
+    #[serde(default)]
+    #[schemars(length(max = RULES_PATHS_MAX))]
+    pub rules_files: Vec<RulesPath>,
     /// What is added to each record.
     #[serde(default)]
     pub enrich: Enrich,
@@ -310,9 +326,11 @@ pub struct Delivery {
     /// Pauses between attempts; there is no last attempt.
     #[serde(default)]
     pub retry: Retry,
-    /// Which events it gets. Reports of lost events always pass.
+    /// Which events it gets: an expression as in `rules`, which may also ask for `severity`, `rules` and
+    /// `tags` of what matched. Left out: all. Reports of what was lost or left out always pass.
     #[serde(default)]
-    pub filter: Filter,
+    #[schemars(with = "String", extend("format" = EXPRESSION_FORMAT, "maxLength" = EXPRESSION_BYTES_MAX))]
+    pub when: Option<String>,
     /// Where events go that the sink refuses for good.
     #[serde(default)]
     pub quarantine: Quarantine,
@@ -357,17 +375,6 @@ impl Default for Retry {
     fn default() -> Self {
         Retry { initial: Span(Duration::from_millis(500)), max: Span(Duration::from_secs(60)) }
     }
-}
-
-/// Which events a sink gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Filter {
-    /// Every one.
-    #[default]
-    All,
-    /// Executions of files that root does not own, or whose owner is not known; no ends of processes.
-    NotRootOwned,
 }
 
 /// Events that a sink refuses for good are kept beside the spool, to be looked at and delivered again.

@@ -13,10 +13,11 @@ use super::kafka::model::{
     BROKER_FORMAT, LINE_FORMAT, OPTION_FORMAT, OptionValue, TOKEN_URL_FORMAT, TOPIC_FORMAT,
 };
 use super::model::{
-    CGROUP_PATH_EXPECTED, CGROUP_PATH_FORMAT, DIRECTORY_PATH_FORMAT, FILE_PATH_FORMAT,
-    KIND_NAME_FORMAT, PATH_PREFIX_FORMAT, PROGRAM_PATH_EXPECTED, PROGRAM_PATH_FORMAT,
-    RECORDED_VARIABLE_FORMAT, REGEX_FORMAT, RULE_ID_FORMAT, SINK_NAME_FORMAT, UIDS_EXPECTED,
-    UIDS_FORMAT, Uids, is_cgroup_path, is_recorded_variable,
+    CGROUP_PATH_EXPECTED, CGROUP_PATH_FORMAT, DIRECTORY_PATH_FORMAT, EXPRESSION_FORMAT,
+    FIELD_VALUE_FORMAT, FILE_PATH_FORMAT, KIND_NAME_FORMAT, PATH_PREFIX_FORMAT,
+    PROGRAM_PATH_EXPECTED, PROGRAM_PATH_FORMAT, PROSE_BYTES_MAX, PROSE_FORMAT,
+    RECORDED_VARIABLE_FORMAT, REGEX_FORMAT, RULE_ID_FORMAT, RULES_PATH_FORMAT, SINK_NAME_FORMAT,
+    TAG_FORMAT, UIDS_EXPECTED, UIDS_FORMAT, Uids, is_cgroup_path, is_recorded_variable,
 };
 use super::problem::sanitize;
 use super::redact::regex_problem;
@@ -41,6 +42,10 @@ pub(super) enum Scalar {
     FilePath,
     DirectoryPath,
     RuleId,
+    Tag,
+    Expression,
+    Prose,
+    FieldValue,
     PathPrefix,
     Uids,
     CgroupPath,
@@ -73,6 +78,11 @@ impl Scalar {
             (Some(FILE_PATH_FORMAT), _) => Some(Scalar::FilePath),
             (Some(DIRECTORY_PATH_FORMAT), _) => Some(Scalar::DirectoryPath),
             (Some(RULE_ID_FORMAT), _) => Some(Scalar::RuleId),
+            (Some(TAG_FORMAT), _) => Some(Scalar::Tag),
+            (Some(EXPRESSION_FORMAT), _) => Some(Scalar::Expression),
+            (Some(PROSE_FORMAT), _) => Some(Scalar::Prose),
+            (Some(FIELD_VALUE_FORMAT), _) => Some(Scalar::FieldValue),
+            (Some(RULES_PATH_FORMAT), _) => Some(Scalar::DirectoryPath),
             (Some(PATH_PREFIX_FORMAT), _) => Some(Scalar::PathPrefix),
             (Some(UIDS_FORMAT), _) => Some(Scalar::Uids),
             (Some(CGROUP_PATH_FORMAT), _) => Some(Scalar::CgroupPath),
@@ -108,7 +118,17 @@ impl Check<'_> {
             Some(Scalar::DirectoryPath) => {
                 self.named(node, path, is_directory_path, "the path of a directory")
             }
-            Some(Scalar::RuleId) => {
+            Some(Scalar::Expression) => self.expression(node, path),
+            Some(Scalar::Prose) => {
+                self.named(node, path, is_prose, "1 to 4096 bytes of text")
+            }
+            // Held to its field where the test is run.
+            Some(Scalar::FieldValue) => {
+                if matches!(node.value, Value::Null | Value::Map(_)) {
+                    self.wrong(node, path, "text, a number, `true`, `false` or a list", "");
+                }
+            }
+            Some(Scalar::RuleId | Scalar::Tag) => {
                 self.named(node, path, is_rule_id, "1 to 64 letters, digits, `-`, `_` or `.`")
             }
             Some(Scalar::PathPrefix) => self.named(
@@ -284,6 +304,16 @@ impl Check<'_> {
         }
     }
 
+    /// That it is text; `rules` looks into it.
+    fn expression(&mut self, node: &Node, path: &str) {
+        match &node.value {
+            Value::Text(_) => {}
+            Value::Bool(_) => self.wrong(node, path, "an expression", "; put it in quotes"),
+            // `{a: b}` and `[a]` are YAML for something else, and so is what begins with `!`.
+            _ => self.wrong(node, path, "an expression", unquoted(node)),
+        }
+    }
+
     fn named(&mut self, node: &Node, path: &str, valid: fn(&str) -> bool, expected: &str) {
         match &node.value {
             Value::Text(text) if valid(text) => {}
@@ -328,6 +358,10 @@ fn is_sink_name(name: &str) -> bool {
 pub(super) fn is_file_path(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     path.len() <= PATH_BYTES_MAX && !path.contains('\0') && !matches!(name, "" | "." | "..")
+}
+
+fn is_prose(text: &str) -> bool {
+    (1..=PROSE_BYTES_MAX).contains(&text.len())
 }
 
 fn is_program_path(path: &str) -> bool {

@@ -15,12 +15,13 @@ pub use super::kafka::{
 };
 use super::model::{
     Compress, Compression, Config, ConsoleOutput, ContainerDirs, Delivery, Directory, Exclude,
-    Failures, FileSink, Filter, Fsync, HashKind, Mode, RateLimitPerCgroup, Sink, Spool, WhenFull,
+    Failures, FileSink, Fsync, HashKind, Mode, RateLimitPerCgroup, Sink, Spool, WhenFull,
 };
 pub use super::redact::{HashKeyError, RedactSettings};
 pub use super::secret::Secret;
 pub use super::tls::TlsSettings;
 use super::units::{ByteSize, FreeSpace};
+use crate::rules::{Expression, Rule};
 
 /// Batches of a Kafka sink in flight at once, so that one is gathered while others are on their way.
 /// The producer keeps the order of each key.
@@ -36,6 +37,8 @@ pub struct Settings {
     pub capture: CaptureSettings,
     /// Deny rules, where there are any.
     pub enforce: Option<EnforceSettings>,
+    /// What is said of events, in the order in which it is tried; each rule has an id of its own.
+    pub rules: Vec<Rule>,
     /// What is added to each record.
     pub enrich: EnrichSettings,
     /// How secrets are taken out of events, if they are.
@@ -152,8 +155,8 @@ pub struct DeliverySettings {
     pub concurrency: Concurrency,
     /// Most that is sent in a second.
     pub rate_limit: RateLimit,
-    /// Which events it gets.
-    pub filter: Filter,
+    /// Which events it gets; `None` for all.
+    pub when: Option<Expression>,
     /// Most bytes of its quarantine, 64 KiB to 1 TiB.
     pub quarantine_bytes_max: u64,
 }
@@ -235,8 +238,23 @@ impl From<ContainerDirs> for ContainerDirSettings {
 }
 
 impl Settings {
-    /// Takes over a model whose document was checked.
-    pub(super) fn from_checked(config: Config) -> Self {
+    /// Rules that look at environment variables which are not recorded: id and name of each.
+    pub fn unrecorded(&self) -> impl Iterator<Item = (&str, &str)> {
+        let variables = |rule| Rule::variables(rule).map(|name| (rule.id.as_ref(), name));
+        let all = self.rules.iter().flat_map(variables);
+        all.filter(|(_, name)| !self.capture.env.iter().any(|recorded| recorded == name))
+    }
+
+    /// Takes over a model whose document was checked, its rules, , and by which expression each sink chooses.
+    pub(super) fn from_checked(
+        config: Config,
+        rules: Vec<Rule>,
+        whens: Vec<Option<Expression>>,
+    ) -> Self {
+        let mut sinks: Vec<_> = config.sinks.into_iter().map(SinkSettings::from).collect();
+        for (sink, when) in sinks.iter_mut().zip(whens) {
+            sink.delivery.when = when;
+        }
         let u32_bytes =
             |size: ByteSize| u32::try_from(size.0).expect("the schema bounds the size by 1 GiB");
         Settings {
@@ -268,7 +286,8 @@ impl Settings {
             redact: config.redact.enabled.then(|| RedactSettings::from(config.redact)),
             spool: SpoolSettings::from(config.spool),
             shutdown_timeout: config.shutdown_timeout.0,
-            sinks: config.sinks.into_iter().map(SinkSettings::from).collect(),
+            rules,
+            sinks,
         }
     }
 }
@@ -339,7 +358,8 @@ impl From<&Delivery> for DeliverySettings {
             // Files and the console take one batch after the other.
             concurrency: Concurrency::Fixed(1),
             rate_limit: RateLimit::default(),
-            filter: delivery.filter,
+            // Set by whoever has the expression that was checked.
+            when: None,
             quarantine_bytes_max: delivery.quarantine.bytes_max.0,
         }
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::model::Filter;
 use crate::config::settings::DeliverySettings;
 use crate::event::Event;
 use crate::event::codec::Decoder;
@@ -199,7 +198,7 @@ impl<'a> Gatherer<'a> {
                 return true;
             }
         };
-        if !passes(self.settings.filter, &event) {
+        if self.settings.when.as_ref().is_some_and(|when| !when.passes(&event)) {
             return true;
         }
         let Gathered { buffer, items, reports, .. } = &mut self.gathered;
@@ -216,32 +215,5 @@ impl<'a> Gatherer<'a> {
         }
         items.push(Item { id: event.id(), number, start, end });
         true
-    }
-}
-
-/// Reports of losses always pass: a sink that wants less is still told what is missing.
-fn passes(filter: Filter, event: &Event) -> bool {
-    match (filter, event) {
-        (Filter::All, _) | (_, Event::Loss(_)) => true,
-        // Not knowing the owner is no proof that it is root.
-        (Filter::NotRootOwned, Event::Exec(exec)) => exec.file.not_root_owned() != Some(false),
-        // It asks for executions, and nobody remembers whose file this process ran.
-        (Filter::NotRootOwned, Event::Exit(_)) => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::testing;
-
-    #[test]
-    fn who_asks_for_executions_of_some_files_is_not_told_of_ends_but_of_losses() {
-        let passed = |filter| {
-            [testing::exec(), testing::exit(), testing::loss()].map(|event| passes(filter, &event))
-        };
-        assert_eq!(passed(Filter::All), [true; 3]);
-        // Whose file it was is not known here.
-        assert_eq!(passed(Filter::NotRootOwned), [true, false, true]);
     }
 }

@@ -79,6 +79,7 @@ impl Enricher {
             duration_ns: header.boot_ns.saturating_sub(record.process.start_ns),
             ancestry: chain.list,
             ancestry_cut: chain.cut,
+            matches: Vec::new(),
         })
     }
 }

@@ -205,6 +205,7 @@ impl Enricher {
             kind,
             sink,
             cgroup: None,
+            rule: None,
             count,
             first,
             last,
@@ -341,6 +342,7 @@ impl Enricher {
             failure: failed
                 .then(|| Failure { errno: raw.errno, denied_by: record::denied_by(raw.flags) }),
             enforcement: record::enforcement(record),
+            matches: Vec::new(),
         }
     }
 

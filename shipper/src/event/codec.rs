@@ -22,7 +22,9 @@
 //!   optional EntryLeader entry_leader = 16;
 //!   optional string enforcement_rule = 70;  // both or neither
 //!   optional Action enforcement_action = 71;
+//!   repeated Match matches = 110;
 //! }
+//! message Match { string id = 1; string name = 2; Severity severity = 3; repeated string tags = 4; }
 //! message Failure { uint32 errno = 1; optional DeniedBy denied_by = 2; }
 //! message Process {
 //!   repeated uint64 key = 1;            // pid, start_ticks
@@ -98,7 +100,7 @@
 //! message Loss {
 //!   bytes id = 1; fixed64 time = 2; Host host = 3; Stage stage = 4; Kind kind = 5;
 //!   uint64 count = 6; fixed64 first = 7; fixed64 last = 8; optional string sink = 9;
-//!   optional bytes cgroup = 80;
+//!   optional bytes cgroup = 80; optional string rule = 110;
 //! }
 //! message Exit {
 //!   bytes id = 1; fixed64 time = 2; fixed64 boot_ns = 3; fixed64 read = 4; uint32 cpu = 5;
@@ -108,7 +110,9 @@
 //!   uint64 duration_ns = 10;
 //!   repeated Ancestor ancestry = 11;
 //!   bool ancestry_cut = 12;
+//!   repeated Match matches = 110;
 //! }
+//! enum Severity { INFORMATIONAL = 1; LOW = 2; MEDIUM = 3; HIGH = 4; CRITICAL = 5; }
 //! enum DeniedBy { SECURITY_MODULE = 1; SHIPPER = 2; }
 //! enum Action { DENIED = 1; WOULD_DENY = 2; NOT_JUDGED = 3; }
 //! enum Source { KERNEL = 1; EVENT = 2; PROCFS = 3; UNKNOWN = 4; }
@@ -124,8 +128,9 @@
 //!   RING_FULL = 1; KERNEL_RECURSION = 2; UNREADABLE = 3; UNDECODABLE = 4; SPOOL_FULL = 5;
 //!   SPOOL_DAMAGED = 6; TOO_LARGE = 7; QUARANTINED = 8; EXCLUDED_TREE = 80; EXCLUDED_USER = 81;
 //!   EXCLUDED_NAMESPACE = 82; EXCLUDED_CGROUP = 83; RATE_LIMITED = 84;
+//!   RULE_SUPPRESSED = 100; RULE_FOLDED = 101;
 //! }
-//! enum Kind { EXEC = 1; FORK = 2; EXIT = 3; RECORD = 4; }
+//! enum Kind { EXEC = 1; FORK = 2; EXIT = 3; RECORD = 4; MATCH = 100; }
 //! ```
 //!
 //! Numbers that are always there together are one packed field: it costs a third of a message of
@@ -142,14 +147,16 @@ mod exit;
 mod failure;
 mod file;
 mod hash;
+mod loss;
 mod recent;
+mod rule_match;
 mod wire;
 
 pub use decode::Decoder;
 
 use super::{
     Ancestor, Args, Container, Credentials, EntryKind, EntryLeader, Event, Exec, Host, InsideIds,
-    Leader, Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source,
+    Leader, Names, Namespaces, Path, Process, ProcessKey, Source,
 };
 use wire::Message;
 
@@ -205,7 +212,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
     let mut message = Message::new(out);
     match event {
         Event::Exec(event) => message.message(1, |message| exec(message, event)),
-        Event::Loss(event) => message.message(2, |message| loss(message, event)),
+        Event::Loss(event) => message.message(2, |message| loss::encode(message, event)),
         Event::Exit(event) => message.message(3, |message| exit::encode(message, event)),
     }
 }
@@ -242,6 +249,7 @@ fn exec(message: &mut Message<'_>, exec: &Exec) {
     if let Some(known) = &exec.enforcement {
         enforcement::encode(message, known);
     }
+    rule_match::encode(message, &exec.matches);
 }
 
 fn process(message: &mut Message<'_>, process: &Process) {
@@ -443,49 +451,5 @@ fn host(message: &mut Message<'_>, host: &Host) {
         [name, id, boot_id, kernel, architecture, os_platform, os_name, os_version, os_full];
     for (field, text) in (1..).zip(texts) {
         message.bytes(field, text);
-    }
-}
-
-fn loss(message: &mut Message<'_>, loss: &Loss) {
-    message.bytes(1, loss.id.0);
-    message.fixed(2, loss.time.0);
-    message.message(3, |message| host(message, &loss.host));
-    message.uint(4, stage(loss.stage));
-    message.uint(5, kind(loss.kind));
-    message.uint(6, loss.count);
-    message.fixed(7, loss.first.0);
-    message.fixed(8, loss.last.0);
-    if let Some(sink) = &loss.sink {
-        message.bytes(9, sink);
-    }
-    if let Some(cgroup) = &loss.cgroup {
-        message.bytes(80, cgroup);
-    }
-}
-
-fn stage(stage: LossStage) -> u64 {
-    match stage {
-        LossStage::RingFull => 1,
-        LossStage::KernelRecursion => 2,
-        LossStage::Unreadable => 3,
-        LossStage::Undecodable => 4,
-        LossStage::SpoolFull => 5,
-        LossStage::SpoolDamaged => 6,
-        LossStage::TooLarge => 7,
-        LossStage::Quarantined => 8,
-        LossStage::ExcludedTree => 80,
-        LossStage::ExcludedUser => 81,
-        LossStage::ExcludedNamespace => 82,
-        LossStage::ExcludedCgroup => 83,
-        LossStage::RateLimited => 84,
-    }
-}
-
-fn kind(kind: LossKind) -> u64 {
-    match kind {
-        LossKind::Exec => 1,
-        LossKind::Fork => 2,
-        LossKind::Exit => 3,
-        LossKind::Record => 4,
     }
 }

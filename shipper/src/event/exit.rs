@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Ancestor, Host, Id, WallTime};
+use super::{Ancestor, Host, Id, RuleMatch, WallTime};
 
 /// Low bits of a wait status: the signal that ended the process, 0 for none.
 const SIGNAL_BITS: u16 = 0x7f;
@@ -82,6 +82,8 @@ pub struct Exit {
     pub ancestry: Vec<Ancestor>,
     /// The chain goes on above the last ancestor listed.
     pub ancestry_cut: bool,
+    /// Rules that matched, in the order in which they are configured.
+    pub matches: Vec<RuleMatch>,
 }
 
 /// How a process ended, as wait(2) shows it: the exit status in the high byte, or the signal that

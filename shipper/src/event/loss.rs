@@ -22,6 +22,8 @@ pub struct Loss {
     /// The cgroup that had more than its share; `None` for everything else, and when it is not known any
     /// more.
     pub cgroup: Option<Bytes>,
+    /// The rule whose matches were left out; `None` for everything else.
+    pub rule: Option<String>,
     /// How many records, at least 1.
     pub count: u64,
     /// Not before this moment.
@@ -34,6 +36,11 @@ impl Loss {
     /// What happened, as a sentence without its full stop.
     #[must_use]
     pub fn sentence(&self) -> String {
+        if let Some(rule) = &self.rule {
+            let matches = if self.count == 1 { "match was" } else { "matches were" };
+            let explain = self.stage.explain();
+            return format!("{} {matches} left out of rule {rule}: {explain}", self.count);
+        }
         let records = if self.count == 1 { "record was" } else { "records were" };
         let kind = match self.kind {
             LossKind::Record => String::new(),
@@ -83,11 +90,15 @@ pub enum LossStage {
     ExcludedCgroup,
     /// Left out: more than a cgroup may have.
     RateLimited,
+    /// Left out: matches of a rule for which its `suppress` holds. The events are there.
+    RuleSuppressed,
+    /// Left out: matches of a rule that had one alike within its `dedup.window`. The events are there.
+    RuleFolded,
 }
 
 impl LossStage {
     /// Every stage.
-    pub const ALL: [LossStage; 13] = [
+    pub const ALL: [LossStage; 15] = [
         LossStage::RingFull,
         LossStage::KernelRecursion,
         LossStage::Unreadable,
@@ -101,6 +112,8 @@ impl LossStage {
         LossStage::ExcludedNamespace,
         LossStage::ExcludedCgroup,
         LossStage::RateLimited,
+        LossStage::RuleSuppressed,
+        LossStage::RuleFolded,
     ];
 
     /// Whether it is no loss: the operator wants it so.
@@ -113,6 +126,8 @@ impl LossStage {
                 | LossStage::ExcludedNamespace
                 | LossStage::ExcludedCgroup
                 | LossStage::RateLimited
+                | LossStage::RuleSuppressed
+                | LossStage::RuleFolded
         )
     }
 
@@ -133,6 +148,8 @@ impl LossStage {
             LossStage::ExcludedNamespace => "excluded_namespace",
             LossStage::ExcludedCgroup => "excluded_cgroup",
             LossStage::RateLimited => "rate_limited",
+            LossStage::RuleSuppressed => "rule_suppressed",
+            LossStage::RuleFolded => "rule_folded",
         }
     }
 
@@ -159,6 +176,10 @@ impl LossStage {
             }
             LossStage::ExcludedCgroup => "their cgroup is excluded (capture.exclude.cgroups)",
             LossStage::RateLimited => "more than a cgroup may have (capture.rate_limit_per_cgroup)",
+            LossStage::RuleSuppressed => "its `suppress` holds for the events, which are recorded",
+            LossStage::RuleFolded => {
+                "one alike was there within its `dedup.window`; the events are recorded"
+            }
         }
     }
 }
@@ -175,12 +196,14 @@ pub enum LossKind {
     Exit,
     /// Events of the stream, of any kind: lost after they were captured.
     Record,
+    /// What a rule said of events.
+    Match,
 }
 
 impl LossKind {
     /// Every kind.
-    pub const ALL: [LossKind; 4] =
-        [LossKind::Exec, LossKind::Fork, LossKind::Exit, LossKind::Record];
+    pub const ALL: [LossKind; 5] =
+        [LossKind::Exec, LossKind::Fork, LossKind::Exit, LossKind::Record, LossKind::Match];
 
     /// The word events and metrics carry.
     #[must_use]
@@ -190,6 +213,7 @@ impl LossKind {
             LossKind::Fork => "fork",
             LossKind::Exit => "exit",
             LossKind::Record => "record",
+            LossKind::Match => "match",
         }
     }
 }
@@ -215,5 +239,12 @@ mod tests {
             let said = Loss { stage, cgroup: None, ..loss.clone() }.sentence();
             assert_eq!(said.contains(" lost"), !stage.is_wanted(), "{said}");
         }
+        loss.stage = LossStage::RuleFolded;
+        loss.rule = Some("exec.memfd".to_owned());
+        assert_eq!(
+            loss.sentence(),
+            "1 match was left out of rule exec.memfd: one alike was there within its \
+             `dedup.window`; the events are recorded"
+        );
     }
 }

@@ -102,6 +102,7 @@ pub fn exec() -> Event {
         entry_leader: None,
         failure: None,
         enforcement: None,
+        matches: Vec::new(),
     }))
 }
 
@@ -128,6 +129,7 @@ pub fn exit() -> Event {
         duration_ns: 1_250_000_000,
         ancestry: ancestry(),
         ancestry_cut: false,
+        matches: Vec::new(),
     }))
 }
 
@@ -141,6 +143,7 @@ pub fn loss() -> Event {
         kind: LossKind::Exec,
         sink: None,
         cgroup: None,
+        rule: None,
         count: 3,
         first: WallTime(1_000_000_000),
         last: WallTime(2_000_000_000),

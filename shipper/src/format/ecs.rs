@@ -9,6 +9,7 @@ mod exit;
 mod fields;
 mod leaders;
 mod own;
+mod rules;
 pub mod schema;
 
 use std::borrow::Cow;
@@ -24,9 +25,10 @@ use crate::event::{
 use capabilities::CapabilityNames;
 use container::{ContainerFields, Orchestrator};
 use exit::ExitDocument;
-use fields::{CommandLine, Device, EventFields, Hash, HostFields, Ids, Keyed, Mode, Terminal};
+use fields::{CommandLine, Device, EventFields, Hash, HostFields, Ids, Mode, Terminal};
 use leaders::Leaders;
 use own::Own;
+use rules::{RuleFields, tags};
 
 pub use fields::Class;
 
@@ -78,7 +80,9 @@ struct ExecDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorFields>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<Keyed<&'a str>>,
+    rule: Option<RuleFields<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<&'a str>,
     shipper: Own<'a>,
 }
 
@@ -274,10 +278,8 @@ impl<'a> ExecDocument<'a> {
             container: ContainerFields::new(exec),
             orchestrator: Orchestrator::new(exec),
             error: exec.failure.as_ref().map(ErrorFields::new),
-            rule: exec
-                .enforcement
-                .as_ref()
-                .map(|enforcement| Keyed { id: enforcement.rule.as_str() }),
+            rule: RuleFields::new(&exec.matches, exec.enforcement.as_ref()),
+            tags: tags(&exec.matches),
             shipper: Own::new(exec),
         }
     }
@@ -359,6 +361,8 @@ struct LossFields<'a> {
     sink: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cgroup: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
     count: Long,
     first: WallTime,
     last: WallTime,
@@ -379,6 +383,7 @@ impl<'a> LossDocument<'a> {
                     kind: loss.kind.as_str(),
                     sink: loss.sink.as_deref(),
                     cgroup: loss.cgroup.as_deref().map(Text),
+                    rule: loss.rule.as_deref(),
                     count: Long(loss.count),
                     first: loss.first,
                     last: loss.last,

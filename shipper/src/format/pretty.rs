@@ -11,6 +11,7 @@
 
 mod command;
 mod end;
+mod matches;
 
 use std::os::fd::AsFd;
 
@@ -263,17 +264,17 @@ impl Line {
 
 /// What a person should notice, the gravest first.
 fn marks(event: &Value, command: &Command) -> Vec<(Style, String)> {
-    let mut marks = Vec::new();
+    let mut marks = matches::marks(event);
     if text(event, "/event/outcome") == Some("failure") {
         let code = text(event, "/error/code").unwrap_or("failed");
         let by = text(event, "/shipper/failure/denied_by");
         let by = by.map_or_else(String::new, |by| format!(" by {}", value(by)));
-        let rule = text(event, "/rule/id").filter(|_| by == " by shipper");
+        let rule = text(event, "/shipper/enforcement/rule").filter(|_| by == " by shipper");
         let rule = rule.map_or_else(String::new, |rule| format!(", rule {}", value(rule)));
         marks.push((DANGER, format!("not executed: {}{by}{rule}", value(code))));
     }
     if let (Some(rule), Some(action @ ("would_deny" | "not_judged"))) =
-        (text(event, "/rule/id"), text(event, "/shipper/enforcement/action"))
+        (text(event, "/shipper/enforcement/rule"), text(event, "/shipper/enforcement/action"))
     {
         let what = if action == "would_deny" { "would be denied" } else { "not judged" };
         marks.push((WARNING, format!("{what}: rule {}", value(rule))));

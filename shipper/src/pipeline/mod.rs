@@ -21,6 +21,7 @@ use crate::config::settings::{
 use crate::deliver::{Control, Delivered};
 use crate::enrich::hash::{self, Hasher};
 use crate::enrich::{Enricher, StateDirs};
+use crate::rules::Matcher;
 use crate::spool::disk::RealDisk;
 use crate::spool::{self, SpoolError};
 use sinks::OpenSink;
@@ -119,6 +120,11 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
 
     let capture = Capture::start(options)?;
     announce(&capture, options);
+    for (rule, name) in settings.unrecorded() {
+        tracing::warn!(
+            "rule {rule} looks at the variable {name}, which is not recorded; name it in capture.env"
+        );
+    }
     if let Some(Enforce { rules, dry_run, .. }) = &options.enforce {
         tracing::info!(rules = rules.len(), dry_run, "deny rules are in the kernel");
     }
@@ -126,11 +132,12 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
         enricher(&settings.enrich).with_env(&settings.capture.env).with_redaction(redactor.clone());
     let ends = settings.capture.exit;
     let hashing = hashing(settings).map_err(system("a thread cannot be started"))?;
+    let matcher = Matcher::new(settings.rules.clone());
     let watched_signals = signals.clone();
     let captured = std::thread::Builder::new()
         .name("capture".to_owned())
         .spawn(move || {
-            Work::new(capture, enricher, ends, redactor, hashing, writer)?
+            Work::new(capture, enricher, ends, hashing, matcher, redactor, writer)?
                 .run(&watched_signals.stop)
         })
         .map_err(system("a thread cannot be started"))?

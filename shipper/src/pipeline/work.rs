@@ -1,31 +1,36 @@
-//! The thread that reads the ring: capture -> decode -> enrich -> redact -> spool.
+//! The thread that reads the ring: capture -> decode -> enrich -> match rules -> redact -> spool.
 //!
 //! A record stays in the ring until the block that holds its event is written to the spool. So
 //! whatever ends the daemon, what was read is in one of them. That goes for events that wait for the
 //! hash of a file, too, and for those behind them; what was lost is told in the next block.
+
+mod reports;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::decode::{Record, decode, header};
-use common::filters::{Reason, Subject};
 use common::wire::RecordKind;
 
 use super::waiting::{Held, Waiting};
-use crate::capture::{Capture, CaptureError, LeftOut, Lost, LostStage, MARK_BYTES, Place, Reading};
+use crate::capture::{Capture, CaptureError, Lost, LostStage, MARK_BYTES, Place, Reading};
 use crate::enrich::Enricher;
 use crate::enrich::clock::{boot_now_ns, wall_now};
 use crate::enrich::hash::{self, Hasher, Pending};
-use crate::event::{Event, Loss, LossKind, LossStage, WallTime, codec};
+use crate::event::{Event, LossKind, LossStage, codec};
 use crate::redact::Redactor;
-use crate::spool::{self, MARK_BYTES_MAX, Now, SpoolLoss, Writer, Wrote};
+use crate::rules::Matcher;
+use crate::spool::{MARK_BYTES_MAX, Now, Writer, Wrote};
 
 /// After a wake-up, how long the ring may fill before it is read: one wake-up for many records.
 const RING_LINGER: Duration = Duration::from_millis(10);
 
 /// How often losses and slow changes are looked for.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How often it is told what rules left out.
+const TELL_MATCHES: Duration = Duration::from_secs(60);
 
 /// Longest wait for the ring: a signal does not end it, so it is short enough to be prompt.
 const WAIT_MAX: Duration = Duration::from_millis(200);
@@ -77,9 +82,10 @@ struct ToSpool {
     enricher: Enricher,
     /// Whether the ends of processes are events.
     ends: bool,
-    redactor: Option<Arc<Redactor>>,
     hasher: Option<Hasher>,
     waiting: Waiting,
+    matcher: Matcher,
+    redactor: Option<Arc<Redactor>>,
     /// Where the newest record begins that was read.
     position: u64,
     /// Lost executions of which the enricher knows.
@@ -96,8 +102,9 @@ impl Work {
         mut capture: Capture,
         mut enricher: Enricher,
         ends: bool,
-        redactor: Option<Arc<Redactor>>,
         (hasher, waiting): (Option<Hasher>, Waiting),
+        matcher: Matcher,
+        redactor: Option<Arc<Redactor>>,
         writer: Writer,
     ) -> Result<Self, CaptureError> {
         enricher.seed();
@@ -107,9 +114,10 @@ impl Work {
         let line = ToSpool {
             enricher,
             ends,
-            redactor,
             hasher,
             waiting,
+            matcher,
+            redactor,
             position: 0,
             execs_lost: capture.execs_lost(),
             writer,
@@ -124,6 +132,7 @@ impl Work {
     pub fn run(mut self, stop: &AtomicBool) -> Result<Counts, CaptureError> {
         self.capture.keep_enforcing();
         let mut next_tick = Instant::now() + TICK;
+        let mut next_tell = Instant::now() + TELL_MATCHES;
         let mut drained = Drained::Empty;
         while !stop.load(Ordering::Relaxed) {
             let left = next_tick.saturating_duration_since(Instant::now()).min(WAIT_MAX);
@@ -144,6 +153,10 @@ impl Work {
                 self.line.enricher.refresh();
                 self.watch_table();
                 self.tell_left_out(false)?;
+                if Instant::now() >= next_tell {
+                    self.line.tell_matches();
+                    next_tell = Instant::now() + TELL_MATCHES;
+                }
                 self.account(drained, Reading::Empty)?;
                 next_tick = Instant::now() + TICK;
             }
@@ -169,6 +182,7 @@ impl Work {
         };
         self.await_hashes(pinned);
         self.tell_left_out(true)?;
+        self.line.tell_matches();
         self.watch_table();
         self.account(drained, Reading::Settled)?;
         self.write();
@@ -323,9 +337,6 @@ impl ToSpool {
             Ok(Record::Exec(exec) | Record::Failure(exec)) => {
                 self.counts.execs += 1;
                 let mut exec = Box::new(self.enricher.exec(&exec));
-                if let Some(redactor) = &self.redactor {
-                    redactor.exec(&mut exec);
-                }
                 let pending = match &mut self.hasher {
                     // What was not executed was not loaded either.
                     Some(hasher) if exec.failure.is_none() => hasher.begin(&mut exec),
@@ -387,6 +398,11 @@ impl ToSpool {
         if let (Some(hasher), Event::Exec(exec)) = (&mut self.hasher, &mut event) {
             hasher.complete(pending, exec);
         }
+        self.matcher.apply(&mut event);
+        // What others have of arguments comes from the process table, which has it without secrets.
+        if let (Some(redactor), Event::Exec(exec)) = (&self.redactor, &mut event) {
+            redactor.exec(exec);
+        }
         self.put(&event);
     }
 
@@ -394,77 +410,6 @@ impl ToSpool {
         self.encoded.clear();
         codec::encode(event, &mut self.encoded);
         self.writer.append(&self.encoded);
-    }
-
-    fn lost(&mut self, stage: LossStage, kind: LossKind, count: u64, first: u64, last: u64) {
-        let loss = self.loss(stage, kind, count, first, last);
-        self.put(&Event::Loss(loss));
-    }
-
-    /// What was left out in the kernel, said in the log.
-    fn left_out(&mut self, left_out: &LeftOut) {
-        let stage = match left_out.reason {
-            Reason::Tree => LossStage::ExcludedTree,
-            Reason::User => LossStage::ExcludedUser,
-            Reason::Namespace => LossStage::ExcludedNamespace,
-            Reason::Cgroup => LossStage::ExcludedCgroup,
-            Reason::RateLimit => LossStage::RateLimited,
-        };
-        let kind = match left_out.subject {
-            Subject::Exec => LossKind::Exec,
-            Subject::End => LossKind::Exit,
-        };
-        let (first, last) = (left_out.first_boot_ns, left_out.last_boot_ns);
-        let (first, last) = (self.enricher.wall(first), self.enricher.wall(last));
-        let mut loss = self.enricher.loss(stage, kind, None, left_out.count, first, last);
-        loss.cgroup = left_out.cgroup.as_deref().map(Enricher::cgroup_path);
-        match left_out.reason {
-            Reason::RateLimit => tracing::warn!("{}", loss.sentence()),
-            _ => tracing::info!("{}", loss.sentence()),
-        }
-        self.counts.left_out += loss.count;
-        self.put(&Event::Loss(loss));
-    }
-
-    /// A loss on the way from the kernel, said in the log.
-    fn loss(
-        &mut self,
-        stage: LossStage,
-        kind: LossKind,
-        count: u64,
-        first: u64,
-        last: u64,
-    ) -> Loss {
-        let (first, last) = (self.enricher.wall(first), self.enricher.wall(last));
-        let loss = self.enricher.loss(stage, kind, None, count, first, last);
-        self.tell(&loss);
-        loss
-    }
-
-    /// What the spool lost, and what it has aside for the sinks.
-    fn report_spool(&mut self) {
-        for SpoolLoss { stage, sink, count, first_wall_ns, last_wall_ns } in
-            self.writer.take_losses()
-        {
-            let stage = match stage {
-                spool::LossStage::Full => LossStage::SpoolFull,
-                spool::LossStage::Damaged => LossStage::SpoolDamaged,
-                spool::LossStage::TooLarge => LossStage::TooLarge,
-                spool::LossStage::Quarantined => LossStage::Quarantined,
-            };
-            let (first, last) = (WallTime(first_wall_ns), WallTime(last_wall_ns));
-            let loss = self.enricher.loss(stage, LossKind::Record, sink, count, first, last);
-            self.tell(&loss);
-            self.put(&Event::Loss(loss));
-        }
-    }
-
-    fn tell(&mut self, loss: &Loss) {
-        tracing::warn!("{}", loss.sentence());
-        // A record that would have been an event is missing from the stream.
-        if loss.kind == LossKind::Exec || (loss.kind == LossKind::Exit && self.ends) {
-            self.counts.lost += loss.count;
-        }
     }
 }
 

@@ -16,6 +16,7 @@ pub fn events(numbers: std::ops::Range<u64>, host: &str) -> Vec<Event> {
         kind: LossKind::Exec,
         sink: None,
         cgroup: None,
+        rule: None,
         count: number + 1,
         first: WallTime(0),
         last: WallTime(0),

@@ -56,6 +56,20 @@ pub struct Exec {
     pub enforcement_rule: Option<String>,
     #[prost(uint32, optional, tag = "71")]
     pub enforcement_action: Option<u32>,
+    #[prost(message, repeated, tag = "110")]
+    pub matches: Vec<Match>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Match {
+    #[prost(string, required, tag = "1")]
+    pub id: String,
+    #[prost(string, required, tag = "2")]
+    pub name: String,
+    #[prost(uint32, required, tag = "3")]
+    pub severity: u32,
+    #[prost(string, repeated, tag = "4")]
+    pub tags: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -304,6 +318,8 @@ pub struct Loss {
     pub sink: Option<String>,
     #[prost(bytes, optional, tag = "80")]
     pub cgroup: Option<Vec<u8>>,
+    #[prost(string, optional, tag = "110")]
+    pub rule: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -332,6 +348,8 @@ pub struct Exit {
     pub ancestry: Vec<Ancestor>,
     #[prost(bool, tag = "12")]
     pub ancestry_cut: bool,
+    #[prost(message, repeated, tag = "110")]
+    pub matches: Vec<Match>,
 }
 
 /// A later version: fields were added, in each form that there is.
@@ -385,6 +403,8 @@ pub struct LaterExec {
     pub enforcement_rule: Option<String>,
     #[prost(uint32, optional, tag = "71")]
     pub enforcement_action: Option<u32>,
+    #[prost(bytes, repeated, tag = "110")]
+    pub matches: Vec<Vec<u8>>,
     #[prost(uint64, repeated, tag = "100")]
     pub numbers: Vec<u64>,
     #[prost(fixed32, optional, tag = "101")]
@@ -417,6 +437,8 @@ pub struct LaterLoss {
     pub sink: Option<String>,
     #[prost(bytes, optional, tag = "80")]
     pub cgroup: Option<Vec<u8>>,
+    #[prost(string, optional, tag = "110")]
+    pub rule: Option<String>,
     #[prost(sint64, optional, tag = "77")]
     pub added: Option<i64>,
 }
@@ -447,6 +469,8 @@ pub struct LaterExit {
     pub ancestry: Vec<Vec<u8>>,
     #[prost(bool, tag = "12")]
     pub ancestry_cut: bool,
+    #[prost(bytes, repeated, tag = "110")]
+    pub matches: Vec<Vec<u8>>,
     #[prost(string, optional, tag = "78")]
     pub added: Option<String>,
 }

@@ -5,11 +5,12 @@ mod any_text;
 mod http;
 mod kafka;
 mod messages;
+mod rules;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shipper::config::model::{Compress, Compression, ConsoleOutput, Filter, Fsync, Mode, WhenFull};
+use shipper::config::model::{Compress, Compression, ConsoleOutput, Fsync, Mode, WhenFull};
 use shipper::config::settings::{
     Concurrency, DeliverySettings, FileSettings, RateLimit, SinkKind, SinkSettings, SpoolSettings,
 };
@@ -77,7 +78,7 @@ fn the_example_shows_the_defaults() {
         retry_max: Duration::from_secs(60),
         concurrency: Concurrency::Fixed(1),
         rate_limit: RateLimit::default(),
-        filter: Filter::All,
+        when: None,
         quarantine_bytes_max: 64 << 20,
     };
     let file = FileSettings {

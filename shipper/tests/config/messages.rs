@@ -11,7 +11,7 @@ fn sections_are_told_what_is_wrong_with_them() {
         (
             "kafka: {}\n",
             &[
-                "1:1: unknown key `kafka`; the keys here are capture, enforce, enrich, redact, spool, shutdown_timeout, sinks",
+                "1:1: unknown key `kafka`; the keys here are capture, enforce, rules, rules_files, enrich, redact, spool, shutdown_timeout, sinks",
             ],
         ),
         ("<<: {}\n", &["1:1: merge keys (`<<`) are not known; write the keys out"]),
@@ -353,7 +353,7 @@ fn sinks_are_told_what_is_wrong_with_them() {
                 "1:26: `sinks[0].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `fil`; did you \
                  mean `file`?",
                 "1:41: unknown key `outptu`; the keys here are type, name, path, rotate, \
-                 compress, keep, batch, retry, filter, quarantine",
+                 compress, keep, batch, retry, when, quarantine",
             ],
         ),
         (
@@ -391,7 +391,7 @@ fn sinks_are_told_what_is_wrong_with_them() {
             &[
                 "1:38: `sinks[0].path` must be the path of a file, but is `/x\\u{0}`",
                 "1:46: unknown key `output`; the keys here are type, name, path, rotate, \
-                 compress, keep, batch, retry, filter, quarantine",
+                 compress, keep, batch, retry, when, quarantine",
             ],
         ),
         (
@@ -414,13 +414,13 @@ fn sinks_are_told_what_is_wrong_with_them() {
         ),
         (
             "sinks: [{ name: a, type: console, batch: { events: 0, bytes: 65MiB, linger: 61s }, \
-             filter: nothing, quarantine: { bytes_max: 0 } }]",
+             when: file.pth, quarantine: { bytes_max: 0 } }]",
             &[
                 "1:52: `sinks[0].batch.events` must be from 1 to 100000, but is `0`",
                 "1:62: `sinks[0].batch.bytes` must be from 1KiB to 64MiB, but is `65MiB`",
                 "1:77: `sinks[0].batch.linger` must be at most 1m, but is `61s`",
-                "1:92: `sinks[0].filter` must be one of all, not_root_owned, but is `nothing`",
-                "1:126: `sinks[0].quarantine.bytes_max` must be from 64KiB to 1TiB, but is `0`",
+                "1:90: `sinks[0].when`, character 1: there is no field `file.pth`; did you mean `file.path`?",
+                "1:125: `sinks[0].quarantine.bytes_max` must be from 64KiB to 1TiB, but is `0`",
             ],
         ),
         (
@@ -506,7 +506,7 @@ outputs: []
             "15:11: `sinks[1].name` must be unique, but the sink in line 10 is `local` too",
             "16:11: `sinks[1].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `konsole`; did you \
              mean `console`?",
-            "17:1: unknown key `outputs`; the keys here are capture, enforce, enrich, redact, spool, shutdown_timeout, sinks",
+            "17:1: unknown key `outputs`; the keys here are capture, enforce, rules, rules_files, enrich, redact, spool, shutdown_timeout, sinks",
             "18:1: the key `1` must be text; put it in quotes",
         ]
     );

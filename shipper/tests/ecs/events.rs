@@ -10,8 +10,8 @@ use shipper::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, Enforcement,
     EnforcementAction, EntryKind, EntryLeader, Environment, Event, Exec, ExecutedFile, Exit,
     Failure, FileFacts, FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader,
-    Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WaitStatus,
-    WallTime,
+    Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, RuleMatch, Severity,
+    Source, WaitStatus, WallTime,
 };
 
 /// Any event.
@@ -277,6 +277,13 @@ fn enforcement() -> impl Strategy<Value = Enforcement> {
         .prop_map(|(rule, action)| Enforcement { rule, action })
 }
 
+fn rule_match() -> impl Strategy<Value = RuleMatch> {
+    let tags = vec("[a-z.]{1,8}", 0..3).prop_map(|tags| tags.into_iter().map(Box::from).collect());
+    ("[A-Za-z0-9._-]{1,12}", "\\PC{1,12}", select(&Severity::ALL[..]), tags).prop_map(
+        |(id, name, severity, tags)| RuleMatch { id: id.into(), name: name.into(), severity, tags },
+    )
+}
+
 prop_compose! {
     /// Any execution.
     pub fn exec()(
@@ -292,11 +299,12 @@ prop_compose! {
             option::of(entry_leader()).boxed(),
         ),
         (failure, enforcement) in (option::of(failure()), option::of(enforcement())),
+        matches in vec(rule_match(), 0..3),
     ) -> Exec {
         Exec {
             id, time, boot_ns, read, cpu, sequence, host, process, file, interpreter, ancestry,
             ancestry_cut, container_id, container, entry_leader, failure,
-            enforcement,
+            enforcement, matches,
         }
     }
 }
@@ -309,10 +317,11 @@ prop_compose! {
         (host, process, duration_ns) in (host(), ancestor().boxed(), any::<u64>()),
         status in prop_oneof![any::<u16>(), 1..=64_u16].prop_map(WaitStatus),
         (ancestry, ancestry_cut) in (vec(ancestor(), 0..4), any::<bool>()),
+        matches in vec(rule_match(), 0..3),
     ) -> Exit {
         Exit {
             id, time, boot_ns, read, cpu, sequence, host, process, status, duration_ns, ancestry,
-            ancestry_cut,
+            ancestry_cut, matches,
         }
     }
 }
@@ -324,9 +333,10 @@ prop_compose! {
         kind in select(LossKind::ALL.to_vec()),
         sink in option::of("[A-Za-z0-9_-]{1,12}"),
         cgroup in option::of(vec(any::<u8>(), 1..24)),
+        rule in option::of("[A-Za-z0-9._-]{1,12}"),
         (count, first, last) in (1..=u64::MAX, wall(), wall()),
     ) -> Loss {
         let cgroup = cgroup.map(Vec::into_boxed_slice);
-        Loss { id, time, host, stage, kind, sink, cgroup, count, first, last }
+        Loss { id, time, host, stage, kind, sink, cgroup, rule, count, first, last }
     }
 }

@@ -44,6 +44,7 @@ fn event(number: u64) -> Vec<u8> {
         kind: LossKind::Exec,
         sink: None,
         cgroup: None,
+        rule: None,
         count: number,
         first: time,
         last: time,

@@ -238,6 +238,7 @@ impl Makings {
             entry_leader: Some(EntryLeader { leader, kind: EntryKind::Init }),
             failure: None,
             enforcement: None,
+            matches: Vec::new(),
         }))
     }
 }

@@ -6,8 +6,8 @@ use shipper::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, Enforcement,
     EnforcementAction, EntryKind, EntryLeader, Environment, Event, Exec, ExecutedFile, Exit,
     Failure, FileFacts, FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader,
-    Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, Source, WaitStatus,
-    WallTime,
+    Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, RuleMatch, Severity,
+    Source, WaitStatus, WallTime,
 };
 
 /// 2026-11-24T08:00:00.123456789Z.
@@ -127,6 +127,7 @@ fn exec() -> Exec {
             rule: "exec.user-owned".to_owned(),
             action: EnforcementAction::Denied,
         }),
+        matches: matches(),
         container_id: Some("c0ffee".to_owned()),
         container: Some(Arc::new(Container {
             runtime: Some("containerd".into()),
@@ -176,7 +177,17 @@ fn exit() -> Exit {
         duration_ns: u64::MAX,
         ancestry: vec![parent()],
         ancestry_cut: true,
+        matches: matches(),
     }
+}
+
+fn matches() -> Vec<RuleMatch> {
+    vec![RuleMatch {
+        id: "exec.memfd".into(),
+        name: "Execution of an anonymous file in memory".into(),
+        severity: Severity::High,
+        tags: ["attack.t1620".into()].into(),
+    }]
 }
 
 fn loss() -> Loss {
@@ -188,6 +199,7 @@ fn loss() -> Loss {
         kind: LossKind::Exec,
         sink: Some("siem".to_owned()),
         cgroup: Some(b"/system.slice/build.service".as_slice().into()),
+        rule: Some("exec.memfd".to_owned()),
         count: u64::MAX,
         first: WallTime(0),
         last: TIME,

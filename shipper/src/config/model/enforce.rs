@@ -15,7 +15,7 @@ pub const RULE_ID_FORMAT: &str = "rule-id";
 pub const PATH_PREFIX_FORMAT: &str = "path-prefix";
 
 /// What `rule-id` allows, for editors.
-const RULE_ID_PATTERN: &str = "^[A-Za-z0-9._-]{1,64}$";
+pub(super) const RULE_ID_PATTERN: &str = "^[A-Za-z0-9._-]{1,64}$";
 
 /// What `path-prefix` allows, for editors: absolute, and not the root.
 const BELOW_ROOT_PATTERN: &str = "^/.*[^/]$";

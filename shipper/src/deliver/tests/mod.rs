@@ -17,7 +17,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{Control, Delivered, Line};
-use crate::config::model::Filter;
 use crate::config::settings::{Concurrency, DeliverySettings, RateLimit};
 use crate::event::{Event, Host, Id, Loss, LossKind, LossStage, WallTime, codec};
 use crate::sink::{Batch, Outcome, Sink};
@@ -44,7 +43,7 @@ impl Setup {
                 retry_max: Duration::from_secs(60),
                 concurrency: Concurrency::Fixed(1),
                 rate_limit: RateLimit::default(),
-                filter: Filter::All,
+                when: None,
                 quarantine_bytes_max: 64 << 20,
             },
         };
@@ -126,6 +125,7 @@ pub fn numbered(count: u64) -> Event {
         kind: LossKind::Exec,
         sink: None,
         cgroup: None,
+        rule: None,
         count,
         first: WallTime(0),
         last: WallTime(0),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{NAME, Scripted, Setup, all, now, open, refused, retry, sent};
-use crate::config::model::Filter;
 use crate::deliver::Delivered;
+use crate::rules::{Expression, Lists, Place};
 use crate::sink::Outcome;
 use crate::spool::disk::{Disk, RealDisk};
 use crate::spool::inspect::{self, Piece};
@@ -186,9 +186,10 @@ async fn a_report_of_a_loss_that_is_put_aside_makes_no_further_report() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_filter_lets_reports_of_losses_through() {
+async fn an_expression_lets_reports_of_losses_through_whatever_it_says() {
     let mut setup = Setup::new(20);
-    setup.settings.filter = Filter::NotRootOwned;
+    let lists = &mut Lists::new(std::path::Path::new("/"));
+    setup.settings.when = Some(Expression::new("false", Place::Sink, lists).expect("valid"));
     let sink = Scripted::answers(Vec::new());
     assert_eq!(setup.run(&sink).await.sent, 20);
 }

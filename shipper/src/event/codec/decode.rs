@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::recent::Recent;
 use super::wire::{Field, Fields, small};
-use super::{CodecError, enforcement, failure, file};
+use super::{CodecError, enforcement, failure, file, rule_match};
 use crate::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, EntryKind, EntryLeader,
-    Environment, Event, Exec, Host, Id, InsideIds, Leader, Loss, LossKind, LossStage, Names,
-    Namespaces, Path, Process, ProcessKey, Source, WallTime,
+    Environment, Event, Exec, Host, Id, InsideIds, Leader, Names, Namespaces, Path, Process,
+    ProcessKey, Source, WallTime,
 };
 
 /// Lists of arguments that are remembered: more than the ancestors and leaders of one process.
@@ -72,7 +72,7 @@ impl Decoder {
         let (mut known_container, mut entry) = (None, None);
         let mut ancestry = Vec::new();
         let (mut ancestry_cut, mut failed) = (false, None);
-        let (mut rule, mut action) = (None, None);
+        let (mut rule, mut action, mut matches) = (None, None, Vec::new());
         for field in Fields::new(bytes) {
             let field = field?;
             match field.number {
@@ -94,6 +94,7 @@ impl Decoder {
                 16 => entry = Some(self.entry_leader(field.bytes()?)?),
                 70 => rule = Some(field.text()?),
                 71 => action = Some(field.uint()?),
+                rule_match::NUMBER => matches.push(rule_match::decode(field.bytes()?)?),
                 _ => {}
             }
         }
@@ -115,40 +116,7 @@ impl Decoder {
             entry_leader: entry,
             failure: failed,
             enforcement: enforcement::decode(rule, action)?,
-        })
-    }
-
-    fn loss(&mut self, bytes: &[u8]) -> Result<Loss, CodecError> {
-        let (mut id, mut time, mut host, mut stage, mut kind) = (None, None, None, None, None);
-        let (mut count, mut first, mut last, mut sink) = (None, None, None, None);
-        let mut cgroup = None;
-        for field in Fields::new(bytes) {
-            let field = field?;
-            match field.number {
-                1 => id = Some(read_id(&field)?),
-                2 => time = Some(WallTime(field.uint()?)),
-                3 => host = Some(self.host(field.bytes()?)?),
-                4 => stage = Some(read_stage(field.uint()?)?),
-                5 => kind = Some(read_kind(field.uint()?)?),
-                6 => count = Some(field.uint()?),
-                7 => first = Some(WallTime(field.uint()?)),
-                8 => last = Some(WallTime(field.uint()?)),
-                9 => sink = Some(field.text()?.to_owned()),
-                80 => cgroup = Some(read_bytes(&field)?),
-                _ => {}
-            }
-        }
-        Ok(Loss {
-            id: need(id, "loss.id")?,
-            time: need(time, "loss.time")?,
-            host: need(host, "loss.host")?,
-            stage: need(stage, "loss.stage")?,
-            kind: need(kind, "loss.kind")?,
-            sink,
-            cgroup,
-            count: need(count, "loss.count")?,
-            first: need(first, "loss.first")?,
-            last: need(last, "loss.last")?,
+            matches,
         })
     }
 
@@ -309,7 +277,7 @@ pub(super) fn read_id(field: &Field<'_>) -> Result<Id, CodecError> {
     field.bytes()?.try_into().map(Id).map_err(|_| CodecError::IdLength)
 }
 
-fn read_bytes(field: &Field<'_>) -> Result<Bytes, CodecError> {
+pub(super) fn read_bytes(field: &Field<'_>) -> Result<Bytes, CodecError> {
     field.bytes().map(Bytes::from)
 }
 
@@ -475,14 +443,4 @@ pub(super) fn read_source(number: u64) -> Result<Source, CodecError> {
 fn read_entry_kind(number: u64) -> Result<EntryKind, CodecError> {
     let known = EntryKind::ALL.into_iter().find(|kind| super::entry_kind(*kind) == number);
     known.ok_or(CodecError::Unknown("entry_leader.kind"))
-}
-
-fn read_stage(number: u64) -> Result<LossStage, CodecError> {
-    let known = LossStage::ALL.into_iter().find(|stage| super::stage(*stage) == number);
-    known.ok_or(CodecError::Unknown("loss.stage"))
-}
-
-fn read_kind(number: u64) -> Result<LossKind, CodecError> {
-    let known = LossKind::ALL.into_iter().find(|kind| super::kind(*kind) == number);
-    known.ok_or(CodecError::Unknown("loss.kind"))
 }

@@ -2,7 +2,7 @@
 
 use super::decode::{Decoder, need, read_id};
 use super::wire::{Fields, Message};
-use super::{CodecError, ancestor, host};
+use super::{CodecError, ancestor, host, rule_match};
 use crate::event::{Exit, WaitStatus, WallTime};
 
 pub(super) fn encode(message: &mut Message<'_>, exit: &Exit) {
@@ -20,6 +20,7 @@ pub(super) fn encode(message: &mut Message<'_>, exit: &Exit) {
         message.message(11, |message| ancestor(message, each));
     }
     message.flag(12, exit.ancestry_cut);
+    rule_match::encode(message, &exit.matches);
 }
 
 impl Decoder {
@@ -27,7 +28,7 @@ impl Decoder {
         let (mut id, mut time, mut boot_ns, mut read) = (None, None, None, None);
         let (mut cpu, mut sequence, mut host, mut process) = (None, None, None, None);
         let (mut status, mut duration_ns) = (None, None);
-        let mut ancestry = Vec::new();
+        let (mut ancestry, mut matches) = (Vec::new(), Vec::new());
         let mut ancestry_cut = false;
         for field in Fields::new(bytes) {
             let field = field?;
@@ -44,6 +45,7 @@ impl Decoder {
                 10 => duration_ns = Some(field.uint()?),
                 11 => ancestry.push(self.ancestor(field.bytes()?)?),
                 12 => ancestry_cut = field.flag()?,
+                rule_match::NUMBER => matches.push(rule_match::decode(field.bytes()?)?),
                 _ => {}
             }
         }
@@ -60,6 +62,7 @@ impl Decoder {
             duration_ns: need(duration_ns, "exit.duration_ns")?,
             ancestry,
             ancestry_cut,
+            matches,
         })
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::super::text::Long;
 use super::fields::{EventFields, HostFields};
 use super::own::{AncestorRaw, OwnAncestor};
+use super::rules::{OwnRule, RuleFields, tags};
 use super::{AGENT, Agent, ECS, Ext, ParentFields, Version};
 use crate::event::{Exit, WallTime};
 
@@ -22,6 +23,10 @@ pub(super) struct ExitDocument<'a> {
     agent: Agent,
     host: HostFields<'a>,
     process: ProcessFields<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<RuleFields<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<&'a str>,
     shipper: Own<'a>,
 }
 
@@ -56,6 +61,8 @@ struct Own<'a> {
     redacted: BTreeSet<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<AncestorRaw<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rules: Vec<OwnRule<'a>>,
     boot_ns: Long,
     cpu: u32,
 }
@@ -89,6 +96,8 @@ impl<'a> ExitDocument<'a> {
                 parent: exit.ancestry.first().map(ParentFields::new),
                 ext: Ext { ancestry: exit.ancestry.iter().map(|a| a.entity_id).collect() },
             },
+            rule: RuleFields::new(&exit.matches, None),
+            tags: tags(&exit.matches),
             shipper: Own {
                 source: process.source.as_str(),
                 exit: Ending {
@@ -110,6 +119,7 @@ impl<'a> ExitDocument<'a> {
                     .map(|kind| &**kind)
                     .collect(),
                 raw: AncestorRaw::new(process),
+                rules: OwnRule::all(&exit.matches),
                 boot_ns: Long(exit.boot_ns),
                 cpu: exit.cpu,
             },

@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::super::text::{self, Long, Shown};
+use super::rules::severity;
 use crate::event::{Bytes, Enforcement, Event, Exec, ExecutedFile, Exit, Host, Id, Loss, WallTime};
 
 /// What tells the kinds of events apart.
@@ -48,6 +49,8 @@ pub struct EventFields<'a> {
     outcome: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<u8>,
     id: Id,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<WallTime>,
@@ -67,6 +70,7 @@ impl<'a> EventFields<'a> {
             action: Class::EXEC.action,
             outcome: Some(if exec.failure.is_some() { "failure" } else { "success" }),
             reason: exec.enforcement.as_ref().map(Enforcement::sentence),
+            severity: severity(&exec.matches),
             id: exec.id,
             created: Some(exec.read),
             sequence: Some(Long(exec.sequence)),
@@ -84,6 +88,7 @@ impl<'a> EventFields<'a> {
             action: Class::EXIT.action,
             outcome: None,
             reason: None,
+            severity: severity(&exit.matches),
             id: exit.id,
             created: Some(exit.read),
             sequence: Some(Long(exit.sequence)),
@@ -102,6 +107,7 @@ impl<'a> EventFields<'a> {
             action,
             outcome: None,
             reason: Some(loss.sentence()),
+            severity: None,
             id: loss.id,
             created: None,
             sequence: None,

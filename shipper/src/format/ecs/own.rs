@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::super::text::{Exact, Long, Shown, Text, exact};
 use super::capabilities::{CapabilityNames, CapabilitySets, SecureBits};
 use super::fields::Hash;
+use super::rules::OwnRule;
 use super::{Facts, ParentFields, some};
 use crate::event::{
     Ancestor, Bytes, Credentials, DeniedBy, Enforcement, Exec, ExecutedFile, HashMissing,
@@ -56,6 +57,8 @@ pub(super) struct Own<'a> {
     failure: Option<OwnFailure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enforcement: Option<OwnEnforcement<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rules: Vec<OwnRule<'a>>,
     namespaces: Namespaces,
     cgroup: Cgroup<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -260,6 +263,7 @@ impl<'a> Own<'a> {
             enforcement: exec.enforcement.as_ref().map(|Enforcement { rule, action }| {
                 OwnEnforcement { rule, action: action.as_str() }
             }),
+            rules: OwnRule::all(&exec.matches),
             namespaces: Namespaces::new(&process.namespaces),
             cgroup: Cgroup { id: Shown(process.cgroup_id), path: Text(&process.cgroup) },
             container_source: exec

@@ -252,3 +252,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rules_that_matched_come_first_the_gravest_before_others() {
+    let rule = |id: &str, severity: &str| json!({"id": id, "name": "n", "severity": severity});
+    let rules = json!([
+        rule("a", "low"),
+        rule("b\u{1b}[2J", "critical"),
+        rule("c", "medium"),
+        rule("d", "of a later version"),
+    ]);
+    let event = set(script(), "/shipper/rules", rules);
+    let shown = plain(&event);
+    assert!(shown.contains("  [critical: $'b\\x1b[2J'] [medium: c] [low: a] [not root"), "{shown}");
+    let styled = pretty(4096, true).line(&event, now());
+    assert!(styled.contains("\x1b[33m[medium: c]"), "{styled:?}");
+}

@@ -127,6 +127,7 @@ impl Ring {
             kind: LossKind::Record,
             sink,
             cgroup: None,
+            rule: None,
             count,
             first: WallTime(0),
             last: WallTime(0),

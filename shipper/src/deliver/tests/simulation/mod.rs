@@ -18,7 +18,6 @@ mod world;
 use std::collections::BTreeSet;
 
 use super::super::pauses;
-use crate::config::model::Filter;
 use crate::event::LossStage;
 use crate::spool::inspect::{self, Piece};
 use crate::spool::{Entry, Fsync, WhenFull, quarantine_directory};
@@ -182,7 +181,7 @@ fn share(world: &World, at: usize) -> Share {
     let is_wanted = |&key: &Key| {
         key >= record::REPORTS
             || record::is_garbage(key)
-            || settings.filter == Filter::All
+            || settings.when.is_none()
             || record::is_not_root_owned(key)
     };
     let keys = world.ring.log.values().map(|(key, _)| *key).filter(|key| !had.contains(key));

@@ -143,6 +143,7 @@ pub fn exec(key: Key) -> Event {
         entry_leader: None,
         failure: None,
         enforcement: None,
+        matches: Vec::new(),
     }))
 }
 

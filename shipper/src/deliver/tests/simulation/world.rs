@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep};
 use super::capture::Ring;
 use super::dice::Dice;
 use super::remote::{Kind, Near, Remote};
-use crate::config::model::Filter;
 use crate::config::settings::{Concurrency, DeliverySettings, RateLimit};
 use crate::deliver::{Control, Delivered, Line};
+use crate::rules::{Expression, Lists, Place};
 use crate::spool::disk::Disk;
 use crate::spool::disk::sim::{Op, SimDisk};
 use crate::spool::requeue::requeue_quarantined;
@@ -426,7 +426,13 @@ fn settings(dice: &mut Dice, kind: Kind) -> DeliverySettings {
             requests: dice.pick(&[None, None, None, Some(1), Some(50)]),
             bytes: dice.pick(&[None, None, None, Some(1_000), Some(20_000)]),
         },
-        filter: dice.pick(&[Filter::All, Filter::NotRootOwned]),
+        when: dice.pick(&[None, Some(not_root_owned())]),
         quarantine_bytes_max: dice.pick(&[1_000, 64 << 20]),
     }
+}
+
+/// Files that root does not own, and those whose owner is not known.
+fn not_root_owned() -> Expression {
+    let lists = &mut Lists::new(std::path::Path::new("/"));
+    Expression::new("!(file.uid == 0)", Place::Sink, lists).expect("valid")
 }

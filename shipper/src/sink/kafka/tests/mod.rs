@@ -8,7 +8,6 @@ mod order;
 use std::time::Duration;
 
 use super::KafkaSink;
-use crate::config::model::Filter;
 use crate::config::settings::{Concurrency, DeliverySettings, KafkaSettings, RateLimit};
 use crate::event::Event;
 use crate::sink::testing::Encoded;
@@ -28,7 +27,7 @@ fn delivery() -> DeliverySettings {
         retry_max: Duration::from_millis(20),
         concurrency: Concurrency::Fixed(4),
         rate_limit: RateLimit::default(),
-        filter: Filter::All,
+        when: None,
         quarantine_bytes_max: 1 << 20,
     }
 }

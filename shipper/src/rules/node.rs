@@ -1,0 +1,281 @@
+//! The compiled expression: a tree whose types were checked, evaluated over an event without an error
+//! and, but for a few fields, without allocation.
+//!
+//! A comparison, test or look-up of an absent value is false, `!=` as well; `!` turns any false into
+//! true.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::field::{AncestorText, FlagField, ListField, NumberField, TextField};
+use super::subject::{List, Subject, ancestor_text};
+use crate::event::{Ancestor, Bytes, Severity};
+
+/// True or false.
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    Const(bool),
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Not(Box<Node>),
+    Flag(FlagField),
+    HasText(Text),
+    HasNumber(Number),
+    HasFlag(FlagField),
+    HasList(Items),
+    Texts { left: Text, right: Text, equal: bool },
+    Numbers { left: Number, op: Order, right: Number },
+    Severity { op: Order, level: Severity },
+    Test { text: Text, test: Test },
+    NumberIn { number: Number, list: Vec<i64> },
+    TextIn { text: Text, items: Items },
+    Any { items: Items, body: Box<Node> },
+    AnyAncestor { body: Box<Node> },
+}
+
+/// A text, or none.
+#[derive(Clone, Debug)]
+pub(super) enum Text {
+    Literal(Bytes),
+    Field(TextField),
+    /// Value of a recorded environment variable, by `NAME=`.
+    Variable(Bytes),
+    /// What a loop is at, counted from the innermost.
+    Bound(usize),
+    OfAncestor(usize, AncestorText),
+    At(Items, usize),
+}
+
+/// A number, or none.
+#[derive(Clone, Debug)]
+pub(super) enum Number {
+    Literal(i64),
+    Field(NumberField),
+    AncestorPid(usize),
+    Ancestors,
+    Count(Items),
+    Length(Text),
+}
+
+/// A list of texts, or none.
+#[derive(Clone, Debug)]
+pub(super) enum Items {
+    Field(ListField),
+    ArgsOfAncestor(usize),
+    /// As they are written.
+    Literal(Arc<[Bytes]>),
+    /// Only to be looked up in: those of a file.
+    Set(Arc<HashSet<Bytes>>),
+}
+
+/// What a text is held to.
+#[derive(Clone, Debug)]
+pub(super) enum Test {
+    StartsWith(Text),
+    EndsWith(Text),
+    Contains(Text),
+    /// A text that is known from the beginning: most are.
+    ContainsLiteral(Box<memchr::memmem::Finder<'static>>),
+    Glob(Box<globset::GlobMatcher>),
+    Matches(regex::bytes::Regex),
+    Cidr(ipnet::IpNet),
+}
+
+/// How two values are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Order {
+    fn holds<T: PartialOrd>(self, left: T, right: T) -> bool {
+        match self {
+            Order::Equal => left == right,
+            Order::NotEqual => left != right,
+            Order::Less => left < right,
+            Order::LessOrEqual => left <= right,
+            Order::Greater => left > right,
+            Order::GreaterOrEqual => left >= right,
+        }
+    }
+}
+
+/// What the loops around a node are at, the innermost first.
+pub(super) struct Bound<'s, 'o> {
+    item: Item<'s>,
+    outer: Option<&'o Bound<'s, 'o>>,
+}
+
+#[derive(Clone, Copy)]
+enum Item<'s> {
+    Text(&'s [u8]),
+    Ancestor(&'s Ancestor),
+}
+
+type Loops<'s, 'o> = Option<&'o Bound<'s, 'o>>;
+
+fn item<'s>(mut loops: Loops<'s, '_>, depth: usize) -> Option<Item<'s>> {
+    for _ in 0..depth {
+        loops = loops?.outer;
+    }
+    Some(loops?.item)
+}
+
+fn ancestor<'s>(loops: Loops<'s, '_>, depth: usize) -> Option<&'s Ancestor> {
+    match item(loops, depth)? {
+        Item::Ancestor(ancestor) => Some(ancestor),
+        Item::Text(_) => None,
+    }
+}
+
+impl Node {
+    /// Whether it holds.
+    pub(super) fn holds<'s, S: Subject>(&'s self, subject: &'s S, loops: Loops<'s, '_>) -> bool {
+        match self {
+            Node::Const(value) => *value,
+            Node::And(all) => all.iter().all(|node| node.holds(subject, loops)),
+            Node::Or(any) => any.iter().any(|node| node.holds(subject, loops)),
+            Node::Not(node) => !node.holds(subject, loops),
+            Node::Flag(field) => subject.flag(*field) == Some(true),
+            Node::HasText(text) => text.of(subject, loops).is_some(),
+            Node::HasNumber(number) => number.of(subject, loops).is_some(),
+            Node::HasFlag(field) => subject.flag(*field).is_some(),
+            Node::HasList(items) => items.count(subject, loops).is_some_and(|count| count > 0),
+            Node::Texts { left, right, equal } => {
+                match (left.of(subject, loops), right.of(subject, loops)) {
+                    (Some(left), Some(right)) => (left == right) == *equal,
+                    _ => false,
+                }
+            }
+            Node::Numbers { left, op, right } => {
+                match (left.of(subject, loops), right.of(subject, loops)) {
+                    (Some(left), Some(right)) => op.holds(left, right),
+                    _ => false,
+                }
+            }
+            Node::Severity { op, level } => {
+                subject.severity().is_some_and(|severity| op.holds(severity, *level))
+            }
+            Node::Test { text, test } => {
+                text.of(subject, loops).is_some_and(|text| test.holds(&text, subject, loops))
+            }
+            Node::NumberIn { number, list } => {
+                number.of(subject, loops).is_some_and(|number| list.contains(&number))
+            }
+            Node::TextIn { text, items } => {
+                text.of(subject, loops).is_some_and(|text| items.has(&text, subject, loops))
+            }
+            Node::Any { items, body } => items.any(subject, loops, |text| {
+                let bound = Bound { item: Item::Text(text), outer: loops };
+                body.holds(subject, Some(&bound))
+            }),
+            Node::AnyAncestor { body } => subject.ancestors().iter().any(|ancestor| {
+                let bound = Bound { item: Item::Ancestor(ancestor), outer: loops };
+                body.holds(subject, Some(&bound))
+            }),
+        }
+    }
+}
+
+impl Text {
+    fn of<'s, S: Subject>(&'s self, subject: &'s S, loops: Loops<'s, '_>) -> Option<Cow<'s, [u8]>> {
+        match self {
+            Text::Literal(bytes) => Some(Cow::Borrowed(bytes)),
+            Text::Field(field) => subject.text(*field),
+            Text::Variable(prefix) => {
+                let mut found = None;
+                subject.list(ListField::ProcessEnvVars)?.any(|variable| {
+                    found = variable.strip_prefix(&**prefix);
+                    found.is_some()
+                });
+                found.map(Cow::Borrowed)
+            }
+            Text::Bound(depth) => match item(loops, *depth)? {
+                Item::Text(text) => Some(Cow::Borrowed(text)),
+                Item::Ancestor(_) => None,
+            },
+            Text::OfAncestor(depth, field) => ancestor_text(ancestor(loops, *depth)?, *field),
+            Text::At(items, at) => items.list(subject, loops)?.at(*at).map(Cow::Borrowed),
+        }
+    }
+}
+
+impl Number {
+    fn of<'s, S: Subject>(&'s self, subject: &'s S, loops: Loops<'s, '_>) -> Option<i64> {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        match self {
+            Number::Literal(number) => Some(*number),
+            Number::Field(field) => subject.number(*field),
+            Number::AncestorPid(depth) => Some(ancestor(loops, *depth)?.key.pid.into()),
+            Number::Ancestors => Some(count(subject.ancestors().len())),
+            Number::Count(items) => items.count(subject, loops).map(count),
+            Number::Length(text) => Some(count(text.of(subject, loops)?.len())),
+        }
+    }
+}
+
+impl Items {
+    fn list<'s, S: Subject>(&'s self, subject: &'s S, loops: Loops<'s, '_>) -> Option<List<'s>> {
+        match self {
+            Items::Field(field) => subject.list(*field),
+            Items::ArgsOfAncestor(depth) => {
+                Some(List::Bytes(&ancestor(loops, *depth)?.args.as_deref()?.list))
+            }
+            Items::Literal(list) => Some(List::Bytes(list)),
+            Items::Set(_) => None,
+        }
+    }
+
+    fn any<'s, S: Subject>(
+        &'s self,
+        subject: &'s S,
+        loops: Loops<'s, '_>,
+        test: impl FnMut(&'s [u8]) -> bool,
+    ) -> bool {
+        self.list(subject, loops).is_some_and(|list| list.any(test))
+    }
+
+    fn has<'s, S: Subject>(&'s self, text: &[u8], subject: &'s S, loops: Loops<'s, '_>) -> bool {
+        match self {
+            Items::Set(set) => set.contains(text),
+            _ => self.any(subject, loops, |item| item == text),
+        }
+    }
+
+    fn count<'s, S: Subject>(&'s self, subject: &'s S, loops: Loops<'s, '_>) -> Option<usize> {
+        self.list(subject, loops).map(List::count)
+    }
+}
+
+impl Test {
+    fn holds<'s, S: Subject>(&'s self, text: &[u8], subject: &'s S, loops: Loops<'s, '_>) -> bool {
+        let other = |other: &'s Text| other.of(subject, loops);
+        match self {
+            Test::StartsWith(start) => other(start).is_some_and(|start| text.starts_with(&start)),
+            Test::EndsWith(end) => other(end).is_some_and(|end| text.ends_with(&end)),
+            Test::Contains(part) => {
+                other(part).is_some_and(|part| memchr::memmem::find(text, &part).is_some())
+            }
+            Test::ContainsLiteral(part) => part.find(text).is_some(),
+            Test::Glob(glob) => {
+                use std::os::unix::ffi::OsStrExt as _;
+                glob.is_match(std::ffi::OsStr::from_bytes(text))
+            }
+            Test::Matches(regex) => regex.is_match(text),
+            Test::Cidr(net) => address(text).is_some_and(|address| net.contains(&address)),
+        }
+    }
+}
+
+/// The address at the beginning: the whole text, or what stands before a blank, as in `SSH_CONNECTION`.
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let first = text.split(|&byte| byte == b' ').next()?;
+    std::str::from_utf8(first).ok()?.parse().ok()
+}
