@@ -63,29 +63,17 @@ pub struct Walk {
     pub root: Place,
 }
 
-/// Fills the facts of a `struct file`.
+/// Fills the facts of a `struct file`. The pieces are in functions of their own, one after the other, since
+/// all that call each other have 512 bytes of stack together.
 #[inline(never)]
 pub fn read_facts(file: u64, out: *mut FileFacts) -> u64 {
     let Some(inode): Option<u64> = field!(file, file_inode) else { return 0 };
-    let mut piece = Piece::<INODE_WORDS>::new();
-    if !piece.fill(inode, 0) {
+    let sb = read_inode(inode, out);
+    if sb == 0 {
         return 0;
     }
-    let sb: u64 = piece_field!(piece, inode, inode_sb);
-    let mode: u16 = piece_field!(piece, inode, inode_mode);
     // SAFETY: `out` points into a map value.
     let facts = unsafe { &mut *out };
-    facts.inode = piece_field!(piece, inode, inode_ino);
-    facts.size = piece_field!(piece, inode, inode_size);
-    facts.uid = piece_field!(piece, inode, inode_uid);
-    facts.gid = piece_field!(piece, inode, inode_gid);
-    facts.mode = u32::from(mode);
-    facts.links = piece_field!(piece, inode, inode_nlink);
-    facts.modified_sec = piece_field!(piece, inode, inode_mtime_sec);
-    facts.modified_nsec = piece_field!(piece, inode, inode_mtime_nsec);
-    facts.changed_sec = piece_field!(piece, inode, inode_ctime_sec);
-    let changed_nsec: u32 = piece_field!(piece, inode, inode_ctime_nsec);
-    facts.changed_nsec = changed_nsec & NANOSECONDS;
     facts.flags = FILE_PRESENT;
     let mut mount = 0;
     if let Some(place) = place(path_of(file)) {
@@ -99,6 +87,30 @@ pub fn read_facts(file: u64, out: *mut FileFacts) -> u64 {
         }
     }
     read_file_system(sb, mount, inode, facts)
+}
+
+/// Fills what the inode says. Address of its `struct super_block`; 0 when it cannot be read.
+#[inline(never)]
+fn read_inode(inode: u64, out: *mut FileFacts) -> u64 {
+    let mut piece = Piece::<INODE_WORDS>::new();
+    if !piece.fill(inode, 0) {
+        return 0;
+    }
+    let mode: u16 = piece_field!(piece, inode, inode_mode);
+    // SAFETY: the caller's map value.
+    let facts = unsafe { &mut *out };
+    facts.inode = piece_field!(piece, inode, inode_ino);
+    facts.size = piece_field!(piece, inode, inode_size);
+    facts.uid = piece_field!(piece, inode, inode_uid);
+    facts.gid = piece_field!(piece, inode, inode_gid);
+    facts.mode = u32::from(mode);
+    facts.links = piece_field!(piece, inode, inode_nlink);
+    facts.modified_sec = piece_field!(piece, inode, inode_mtime_sec);
+    facts.modified_nsec = piece_field!(piece, inode, inode_mtime_nsec);
+    facts.changed_sec = piece_field!(piece, inode, inode_ctime_sec);
+    let changed_nsec: u32 = piece_field!(piece, inode, inode_ctime_nsec);
+    facts.changed_nsec = changed_nsec & NANOSECONDS;
+    piece_field!(piece, inode, inode_sb)
 }
 
 /// Fills what comes from the file system and its mount, which is 0 where it is not known.
