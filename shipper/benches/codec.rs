@@ -4,7 +4,7 @@
 #![allow(missing_docs)]
 
 #[allow(dead_code, reason = "the tests use the rest")]
-#[path = "../tests/ecs/events.rs"]
+#[path = "../tests/formats/events.rs"]
 mod events;
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/codec/schema.rs"]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::super::text::Long;
 use super::fields::{EventFields, HostFields};
-use super::own::{AncestorRaw, OwnAncestor};
+use super::own::{AncestorRaw, Ancestors};
 use super::{AGENT, Agent, ECS, Ext, ParentFields, Version};
 use crate::event::{Exit, WallTime};
 
@@ -34,7 +34,7 @@ struct ProcessFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<ParentFields<'a>>,
     #[serde(rename = "Ext")]
-    ext: Ext,
+    ext: Ext<'a>,
 }
 
 /// Everything under `shipper.`.
@@ -42,7 +42,7 @@ struct ProcessFields<'a> {
 struct Own<'a> {
     source: &'static str,
     exit: Ending,
-    ancestry: Vec<OwnAncestor<'a>>,
+    ancestry: Ancestors<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     ancestry_cut: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +84,7 @@ impl<'a> ExitDocument<'a> {
                 uptime: Long(exit.duration_ns / NS_PER_SECOND),
                 exit_code: status.code(),
                 parent: exit.ancestry.first().map(ParentFields::new),
-                ext: Ext { ancestry: exit.ancestry.iter().map(|a| a.entity_id).collect() },
+                ext: Ext { ancestry: &exit.ancestry },
             },
             shipper: Own {
                 source: process.source.as_str(),
@@ -94,7 +94,7 @@ impl<'a> ExitDocument<'a> {
                     core_dumped: status.signal().map(|_| status.core_dumped()),
                     duration_ns: Long(exit.duration_ns),
                 },
-                ancestry: exit.ancestry.iter().map(OwnAncestor::new).collect(),
+                ancestry: Ancestors(&exit.ancestry),
                 ancestry_cut: exit.ancestry_cut,
                 args_bytes: args.map(|args| Long(args.bytes_total)),
                 args_truncated: args.is_some_and(|args| args.truncated),
