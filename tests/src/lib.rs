@@ -12,6 +12,7 @@ pub mod guest;
 pub mod http_proxy;
 pub mod kafka;
 pub mod mounted;
+pub mod ocsf;
 pub mod opensearch;
 pub mod outcome;
 pub mod pki;
