@@ -8,6 +8,7 @@ pub mod bpftrace;
 pub mod collector;
 pub mod daemon;
 pub mod ecs;
+pub mod golden;
 pub mod guest;
 pub mod http_proxy;
 pub mod kafka;
