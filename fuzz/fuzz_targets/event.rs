@@ -5,14 +5,17 @@
 
 use libfuzzer_sys::fuzz_target;
 use shipper::event::codec::{self, Decoder};
-use shipper::format::ecs;
+use shipper::format::{Format, encode};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(event) = Decoder::new().decode(bytes) else { return };
     let mut again = Vec::new();
     codec::encode(&event, &mut again);
     assert_eq!(Decoder::new().decode(&again), Ok(event.clone()));
-    let mut line = Vec::new();
-    ecs::encode(&event, &mut line);
-    assert!(!line.is_empty() && line.len() < 4096 + 64 * bytes.len(), "{} bytes", line.len());
+    for format in Format::ALL {
+        let mut line = Vec::new();
+        encode(format, &event, &mut line);
+        let length = line.len();
+        assert!(length > 1 && length < 8192 + 128 * bytes.len(), "{format:?}: {length} bytes");
+    }
 });

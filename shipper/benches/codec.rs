@@ -1,25 +1,63 @@
 //! How long an event takes to be written for the spool and read from it, beside the same through
-//! prost's derive: `cargo bench --package shipper --bench codec`.
+//! prost's derive, and to be written in each format: `cargo bench --package shipper --bench codec`.
 
 #![allow(missing_docs)]
+#![allow(unsafe_code, reason = "an allocator that counts")]
 
 #[allow(dead_code, reason = "the tests use the rest")]
-#[path = "../tests/ecs/events.rs"]
+#[path = "../tests/formats/events.rs"]
 mod events;
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/codec/schema.rs"]
 mod schema;
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use prost::Message as _;
 use shipper::event::codec::{Decoder, encode};
 use shipper::event::{Ancestor, Args, Event, Source};
+use shipper::format::reference::samples;
+use shipper::format::{self, Format};
+
+/// Runs of which the fastest counts.
+const RUNS: usize = 7;
+
+/// Allocations of this program so far.
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// The system's allocator, with a count of what is asked of it.
+struct Counting;
+
+// SAFETY: every call is handed to the system's allocator as it came, whose promises hold.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same there.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer is from `alloc` above, which took it from there.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the pointer is from `alloc` above, and the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+}
 
 fn main() {
+    formats();
     let mut runner = TestRunner::deterministic();
     let mut exec = events::exec().new_tree(&mut runner).expect("generates").current();
     let text = |text: &str| text.as_bytes().into();
@@ -72,4 +110,43 @@ fn main() {
     println!("an event of {} bytes with 8 ancestors, mean of {rounds}", bytes.len());
     println!("encode {encoding:?}, decode {decoding:?}");
     println!("with prost: encode {library_encoding:?}, decode {library_decoding:?}");
+}
+
+/// What each format costs: an execution of a script below eight ancestors, in a container.
+fn formats() {
+    let event = match samples().into_iter().next() {
+        Some(Event::Exec(mut exec)) => {
+            let parent = exec.ancestry[0].clone();
+            exec.ancestry.resize(8, parent);
+            Event::Exec(exec)
+        }
+        _ => unreachable!("the first sample is an execution"),
+    };
+    let rounds = 100_000_u32;
+    println!("format  bytes/event  ns/event  MB/s  events/s  allocations/event");
+    for format in Format::ALL {
+        let mut line = Vec::with_capacity(1 << 16);
+        let mut fastest = Duration::MAX;
+        // The best of some runs is what the code costs; the others show who else is at work.
+        for _ in 0..RUNS {
+            let begin = Instant::now();
+            for _ in 0..rounds {
+                line.clear();
+                format::encode(format, std::hint::black_box(&event), &mut line);
+            }
+            fastest = fastest.min(begin.elapsed());
+        }
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        line.clear();
+        format::encode(format, &event, &mut line);
+        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let seconds = fastest.as_secs_f64() / f64::from(rounds);
+        let (bytes, name) = (line.len(), format.as_str());
+        println!(
+            "{name:6}  {bytes:11}  {:8.0}  {:4.0}  {:8.0}  {allocations:17}",
+            seconds * 1e9,
+            bytes as f64 / seconds / 1e6,
+            1.0 / seconds
+        );
+    }
 }

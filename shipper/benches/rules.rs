@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 
 #[allow(dead_code, reason = "the tests use the rest")]
-#[path = "../tests/ecs/events.rs"]
+#[path = "../tests/formats/events.rs"]
 mod events;
 
 use std::path::Path;

@@ -33,7 +33,7 @@ mod plan;
 mod results;
 mod row;
 
-pub use check::{indifferent, is_sought, verdict};
+pub use check::{Told, indifferent, is_sought, verdict};
 pub use judge::{Cell, judge};
 pub use matrix::{Column, matrix, names_in};
 pub use place::{Cgroups, Place, version};

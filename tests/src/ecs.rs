@@ -7,7 +7,8 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use shipper::format::ecs::ECS_VERSION;
-use shipper::format::ecs::schema::{FIELDS, Field, Kind};
+use shipper::format::ecs::schema::FIELDS;
+use shipper::format::reference::{Field, Kind};
 
 use crate::skip;
 

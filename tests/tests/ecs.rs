@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use serde_json::json;
-use shipper::format::ecs::schema::{FIELDS, Field, Kind};
+use shipper::format::ecs::schema::FIELDS;
+use shipper::format::reference::{Field, Kind};
 use shipper_tests::ecs::{Official, deviations, faults, official};
 
 #[test]
@@ -34,7 +35,7 @@ fn a_wrong_type_a_wrong_shape_and_an_unknown_name_are_found() {
         ("process.pid".to_owned(), ("long".to_owned(), String::new())),
         ("process.args".to_owned(), ("keyword".to_owned(), "array".to_owned())),
     ]);
-    let field = |name, kind| Field { name, kind, meaning: "" };
+    let field = |name, kind| Field { name, kind, of: "", meaning: "" };
     let wrong = [
         field("process.pid", Kind::Keyword),
         field("process.args", Kind::Keyword),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::model::Delivery;
 use super::secret::Secret;
 use super::settings::{Concurrency, DeliverySettings, RateLimit};
+use crate::format::Format;
 use model::{
     ElasticsearchAuth, ElasticsearchSink, GzipCompression, HttpAuth, HttpSink, Login, Proxy,
     SplunkHecSink, Transport,
@@ -31,7 +32,9 @@ const CONCURRENCY_ACKNOWLEDGED: u32 = 16;
 pub struct HttpSettings {
     /// Where to, and how.
     pub transport: TransportSettings,
-    /// How events are put together.
+    /// How events are written.
+    pub format: Format,
+    /// How they are put together.
     pub encoding: HttpEncoding,
     /// Headers of each request: a name that HTTP allows, and a
     /// [`Template`](crate::format::template::Template) that parses, visible ASCII.
@@ -56,6 +59,8 @@ pub struct SplunkHecSettings {
     pub index: Option<String>,
     /// Where events say they come from.
     pub source: String,
+    /// How events are written.
+    pub format: Format,
     /// How Splunk reads them.
     pub sourcetype: String,
     /// An event counts as delivered when an indexer has acknowledged it, not when it was taken.
@@ -133,6 +138,7 @@ impl HttpSink {
         let auth = self.auth.map(AuthSettings::from);
         let settings = HttpSettings {
             transport: self.transport.into_settings(auth, self.compression, with_its_slash),
+            format: self.delivery.format,
             encoding: self.encoding,
             headers: self.headers.into_iter().collect(),
         };
@@ -166,7 +172,10 @@ impl SplunkHecSink {
             transport: self.transport.into_settings(auth, self.compression.into(), without_slash),
             index: self.index,
             source: self.source,
-            sourcetype: self.sourcetype,
+            format: self.delivery.format,
+            sourcetype: self
+                .sourcetype
+                .unwrap_or_else(|| self.delivery.format.sourcetype().to_owned()),
             acknowledgement: self.acknowledgement,
         };
         (delivery, settings)

@@ -6,6 +6,7 @@ pub mod model;
 
 use super::secret::Secret;
 use super::tls::TlsSettings;
+use crate::format::Format;
 pub use model::{Envelope, KafkaCompression, KafkaKey, KafkaTimestamp, SplunkSettings};
 use model::{KafkaSink, Password, Sasl};
 
@@ -23,6 +24,8 @@ pub struct KafkaSettings {
     pub compression: KafkaCompression,
     /// The time of a record.
     pub timestamp: KafkaTimestamp,
+    /// How events are written.
+    pub format: Format,
     /// What is around each event.
     pub envelope: Envelope,
     /// Where Splunk puts the events.
@@ -91,6 +94,7 @@ impl From<KafkaSink> for KafkaSettings {
             key: sink.key,
             compression: sink.compression,
             timestamp: sink.timestamp,
+            format: sink.delivery.format,
             envelope: sink.envelope,
             splunk: sink.splunk,
             tls: sink.tls,

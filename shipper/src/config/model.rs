@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::http::model::{ElasticsearchSink, HttpSink, SplunkHecSink};
 use super::kafka::model::KafkaSink;
 use super::units::{ByteSize, FreeSpace, Span};
+use crate::format::Format;
 use crate::rules::EXPRESSION_BYTES_MAX;
 pub use enforce::{
     Deny, Enforce, Except, PATH_PREFIX_FORMAT, RULE_ID_FORMAT, Rule, Uid, WithoutDaemon,
@@ -320,6 +321,10 @@ pub enum Sink {
 /// schema refuses them, by which each document is checked.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct Delivery {
+    /// How each event is written: `ecs` (Elastic Common Schema), `ocsf`, `cim` (Splunk), or `native`,
+    /// shipper's own words. Elasticsearch takes `ecs` alone.
+    #[serde(default)]
+    pub format: Format,
     /// How events are put together.
     #[serde(default)]
     pub batch: Batch,
@@ -474,7 +479,7 @@ pub struct ConsoleSink {
     /// Name of the sink in messages, metrics and files: 1 to 64 letters, digits, `-` or `_`; unique.
     #[schemars(extend("format" = SINK_NAME_FORMAT, "pattern" = SINK_NAME_PATTERN))]
     pub name: String,
-    /// One line an event for people, or the JSON of the file sink.
+    /// One line an event for people, or JSON in the format of `format`.
     #[serde(default)]
     pub output: ConsoleOutput,
     /// What every sink has.

@@ -21,6 +21,7 @@ pub use super::redact::{HashKeyError, RedactSettings};
 pub use super::secret::Secret;
 pub use super::tls::TlsSettings;
 use super::units::{ByteSize, FreeSpace};
+use crate::format::Format;
 use crate::rules::{Expression, Rule};
 
 /// Batches of a Kafka sink in flight at once, so that one is gathered while others are on their way.
@@ -194,8 +195,8 @@ pub struct RateLimit {
 pub enum SinkKind {
     /// NDJSON files on this machine, rotated.
     File(FileSettings),
-    /// The terminal or standard output of the daemon, and what it shows.
-    Console(ConsoleOutput),
+    /// The terminal or standard output of the daemon.
+    Console(ConsoleSettings),
     /// A topic of Apache Kafka.
     Kafka(Box<KafkaSettings>),
     /// Any HTTP collector.
@@ -206,9 +207,20 @@ pub enum SinkKind {
     SplunkHec(Box<SplunkHecSettings>),
 }
 
+/// The terminal or standard output of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsoleSettings {
+    /// Lines for people, or JSON.
+    pub output: ConsoleOutput,
+    /// How JSON is written.
+    pub format: Format,
+}
+
 /// NDJSON files on this machine, rotated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSettings {
+    /// How events are written.
+    pub format: Format,
     /// The file that is written; its last component is a name. Rotated ones stand beside it.
     pub path: PathBuf,
     /// A batch that would make the file larger than this many bytes begins a new one; 4 KiB to 1 TiB.
@@ -316,7 +328,10 @@ impl From<Sink> for SinkSettings {
             Sink::Console(console) => SinkSettings {
                 name: console.name,
                 delivery: DeliverySettings::from(&console.delivery),
-                kind: SinkKind::Console(console.output),
+                kind: SinkKind::Console(ConsoleSettings {
+                    output: console.output,
+                    format: console.delivery.format,
+                }),
             },
             Sink::Kafka(kafka) => SinkSettings {
                 name: kafka.name.clone(),
@@ -368,6 +383,7 @@ impl From<&Delivery> for DeliverySettings {
 impl From<FileSink> for FileSettings {
     fn from(file: FileSink) -> Self {
         FileSettings {
+            format: file.delivery.format,
             path: file.path,
             rotate_bytes: file.rotate.bytes.0,
             rotate_interval: file.rotate.interval.0,

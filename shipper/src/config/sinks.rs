@@ -37,6 +37,7 @@ pub(super) fn check(root: &Node, problems: &mut Problems) {
             continue;
         };
         let path = format!("sinks[{index}]");
+        format(sink, kind, &path, problems);
         match kind {
             "kafka" => super::kafka::check::check(sink, &path, problems),
             "http" | "elasticsearch" | "splunk_hec" => {
@@ -74,6 +75,24 @@ pub(super) fn check(root: &Node, problems: &mut Problems) {
             problems.add(kind_node.at, message);
         }
     }
+}
+
+/// Where `format` would change nothing, or the other side could not take it.
+fn format(sink: &Node, kind: &str, path: &str, problems: &mut Problems) {
+    let Some((node, format)) = text(sink, "format") else { return };
+    let is_json = text(sink, "output").is_some_and(|(_, output)| output == "json");
+    let message = match kind {
+        "elasticsearch" if format != "ecs" => format!(
+            "`{path}.format` must be ecs, since a data stream wants `@timestamp` and the mappings are \
+             for ECS; for {} take a sink of type http or kafka",
+            quote(format)
+        ),
+        "console" if !is_json => {
+            format!("`{path}.format` is for JSON; add `output: json`, or leave it out")
+        }
+        _ => return,
+    };
+    problems.add(node.at, message);
 }
 
 /// The path without a leading `./`, so that two of the same directory compare.

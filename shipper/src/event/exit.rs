@@ -126,12 +126,18 @@ impl WaitStatus {
         self.signal().is_some() && self.0 & CORE_DUMPED != 0
     }
 
+    /// The exit status, the high byte; 0 where a signal ended it.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
     /// What a shell has in `$?`: the exit status, or 128 and the number of the signal.
     #[must_use]
     pub fn code(self) -> u16 {
         match self.signal() {
             Some(signal) => SHELL_SIGNAL_BASE + u16::from(signal),
-            None => self.0 >> 8,
+            None => self.exit_code().into(),
         }
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! Written straight to bytes: the structs below borrow from the event and live for one call.
 
-mod capabilities;
 mod container;
 mod exit;
 mod fields;
@@ -14,21 +13,21 @@ pub mod schema;
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use super::capabilities::CapabilityNames;
 use super::errno;
-use super::text::{Long, Shown, Text};
+use super::said::tags;
+use super::text::{CommandLine, Device, Long, Shown, Text, Texts, some};
 use crate::event::{
-    Ancestor, Args, Bytes, DeniedBy, Event, Exec, Failure, FileFacts, Host, Id, Loss, Names,
-    WallTime, basename,
+    Ancestor, Args, Event, Exec, Failure, FileFacts, Host, Id, Loss, Names, WallTime, basename,
 };
-use capabilities::CapabilityNames;
 use container::{ContainerFields, Orchestrator};
 use exit::ExitDocument;
-use fields::{CommandLine, Device, EventFields, Hash, HostFields, Ids, Mode, Terminal};
+use fields::{EventFields, Hash, HostFields, Ids, Mode, Terminal};
 use leaders::Leaders;
 use own::Own;
-use rules::{RuleFields, tags};
+use rules::RuleFields;
 
 pub use fields::Class;
 
@@ -37,14 +36,11 @@ pub const ECS_VERSION: &str = "9.4.0";
 
 /// Appends the event as one JSON object and a newline.
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
-    let written = match event {
-        Event::Exec(exec) => serde_json::to_writer(&mut *out, &ExecDocument::new(exec)),
-        Event::Exit(exit) => serde_json::to_writer(&mut *out, &ExitDocument::new(exit)),
-        Event::Loss(loss) => serde_json::to_writer(&mut *out, &LossDocument::new(loss)),
-    };
-    // Memory does not fail, and no map here has a key that is not a string.
-    debug_assert!(written.is_ok(), "{written:?}");
-    out.push(b'\n');
+    match event {
+        Event::Exec(exec) => super::write_line(&ExecDocument::new(exec), out),
+        Event::Exit(exit) => super::write_line(&ExitDocument::new(exit), out),
+        Event::Loss(loss) => super::write_line(&LossDocument::new(loss), out),
+    }
 }
 
 #[derive(Serialize)]
@@ -79,6 +75,7 @@ struct ExecDocument<'a> {
     orchestrator: Option<Orchestrator<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorFields>,
+    // What judges an execution.
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<RuleFields<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -97,12 +94,12 @@ struct ProcessFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     executable: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hash: Option<Hash>,
-    args: Vec<Text<'a>>,
+    hash: Option<Hash<'a>>,
+    args: Texts<'a>,
     args_count: u32,
     command_line: CommandLine<'a>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    env_vars: Vec<Text<'a>>,
+    #[serde(skip_serializing_if = "Texts::is_empty")]
+    env_vars: Texts<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     working_directory: Option<Text<'a>>,
     start: WallTime,
@@ -120,7 +117,7 @@ struct ProcessFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<ParentFields<'a>>,
     #[serde(rename = "Ext")]
-    ext: Ext,
+    ext: Ext<'a>,
 }
 
 #[derive(Serialize)]
@@ -136,8 +133,13 @@ struct ThreadCapabilities {
 }
 
 #[derive(Serialize)]
-struct Ext {
-    ancestry: Vec<Id>,
+struct Ext<'a> {
+    #[serde(serialize_with = "entity_ids")]
+    ancestry: &'a [Ancestor],
+}
+
+fn entity_ids<S: Serializer>(ancestry: &[Ancestor], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(ancestry.iter().map(|ancestor| ancestor.entity_id))
 }
 
 #[derive(Serialize)]
@@ -157,7 +159,7 @@ struct ParentFields<'a> {
 
 #[derive(Serialize)]
 struct AncestorArgs<'a> {
-    args: Vec<Text<'a>>,
+    args: Texts<'a>,
     args_count: u32,
 }
 
@@ -184,7 +186,7 @@ struct FileFields<'a> {
     #[serde(flatten)]
     facts: Option<Facts<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hash: Option<Hash>,
+    hash: Option<Hash<'a>>,
 }
 
 #[derive(Serialize)]
@@ -203,10 +205,6 @@ struct Facts<'a> {
     mtime: Option<WallTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ctime: Option<WallTime>,
-}
-
-fn some(bytes: &[u8]) -> Option<Text<'_>> {
-    (!bytes.is_empty()).then_some(Text(bytes))
 }
 
 impl<'a> ExecDocument<'a> {
@@ -245,10 +243,10 @@ impl<'a> ExecDocument<'a> {
                 name: Text(&process.comm),
                 executable: some(&process.executable.bytes),
                 hash: Hash::of(exec.interpreter.as_ref().unwrap_or(&exec.file)),
-                args: texts(&process.args.list),
+                args: Texts(&process.args.list),
                 args_count: process.args.count,
                 command_line: CommandLine(&process.args.list),
-                env_vars: texts(&process.env.list),
+                env_vars: Texts(&process.env.list),
                 working_directory: some(&process.working_directory.bytes),
                 start: process.start,
                 interactive: process.tty.is_some(),
@@ -261,7 +259,7 @@ impl<'a> ExecDocument<'a> {
                 saved_group: Ids::new(ids.sgid, names.sgid.as_deref()),
                 leaders: Leaders::new(exec),
                 parent: exec.ancestry.first().map(ParentFields::new),
-                ext: Ext { ancestry: exec.ancestry.iter().map(|a| a.entity_id).collect() },
+                ext: Ext { ancestry: &exec.ancestry },
             },
             user: UserFields {
                 effective: Ids::new(ids.euid, names.euid.as_deref()),
@@ -287,21 +285,13 @@ impl<'a> ExecDocument<'a> {
 
 impl ErrorFields {
     fn new(failure: &Failure) -> Self {
-        let message = match failure.denied_by {
-            Some(DeniedBy::Shipper) => "denied by shipper".to_owned(),
-            Some(DeniedBy::SecurityModule) | None => errno::message(failure.errno),
-        };
-        ErrorFields { code: errno::name(failure.errno), message }
+        ErrorFields { code: errno::name(failure.errno), message: errno::what(failure) }
     }
-}
-
-fn texts(list: &[Bytes]) -> Vec<Text<'_>> {
-    list.iter().map(|bytes| Text(bytes)).collect()
 }
 
 impl<'a> AncestorArgs<'a> {
     fn new(args: &'a Args) -> Self {
-        AncestorArgs { args: texts(&args.list), args_count: args.count }
+        AncestorArgs { args: Texts(&args.list), args_count: args.count }
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::event::{DeniedBy, Failure};
+
 const NAMES: &[(u32, &str)] = &[
     (1, "EPERM"),
     (2, "ENOENT"),
@@ -58,11 +60,19 @@ pub fn name(errno: u32) -> Cow<'static, str> {
 }
 
 /// What it says, in the words of the C library.
-#[must_use]
-pub fn message(errno: u32) -> String {
+fn message(errno: u32) -> String {
     let error = std::io::Error::from_raw_os_error(i32::try_from(errno).unwrap_or(0)).to_string();
     // `Permission denied (os error 13)`
     error.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// Why an attempt failed, in words.
+#[must_use]
+pub fn what(failure: &Failure) -> String {
+    match failure.denied_by {
+        Some(DeniedBy::Shipper) => "denied by shipper".to_owned(),
+        Some(DeniedBy::SecurityModule) | None => message(failure.errno),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::ecs;
+use super::Format;
 use crate::event::{Event, WallTime};
 
 /// What an event is filed under.
@@ -17,12 +17,14 @@ pub struct Metadata {
     pub sourcetype: String,
 }
 
-impl Default for Metadata {
-    fn default() -> Metadata {
+impl Metadata {
+    /// What is taken where nothing is configured.
+    #[must_use]
+    pub fn of(format: Format) -> Metadata {
         Metadata {
             index: None,
             source: "shipper".to_owned(),
-            sourcetype: "shipper:exec".to_owned(),
+            sourcetype: format.sourcetype().to_owned(),
         }
     }
 }
@@ -49,7 +51,7 @@ impl Serialize for Seconds {
 }
 
 /// Appends the event in its envelope as one JSON object.
-pub fn encode(event: &Event, metadata: &Metadata, out: &mut Vec<u8>) {
+pub fn encode(format: Format, event: &Event, metadata: &Metadata, out: &mut Vec<u8>) {
     let head = Head {
         time: Seconds(event.time()),
         host: &event.host().name,
@@ -63,7 +65,7 @@ pub fn encode(event: &Event, metadata: &Metadata, out: &mut Vec<u8>) {
     // The object is opened again for one more member.
     out.pop();
     out.extend_from_slice(b",\"event\":");
-    ecs::encode(event, out);
+    super::encode(format, event, out);
     out.pop();
     out.push(b'}');
 }
@@ -75,27 +77,29 @@ mod tests {
     use super::*;
     use crate::event::testing;
 
-    fn encoded(event: &Event, metadata: &Metadata) -> Value {
+    fn encoded(format: Format, event: &Event, metadata: &Metadata) -> Value {
         let mut bytes = b"before".to_vec();
-        encode(event, metadata, &mut bytes);
+        encode(format, event, metadata, &mut bytes);
         serde_json::from_slice(bytes.strip_prefix(b"before").expect("what was there"))
             .expect("JSON")
     }
 
     #[test]
-    fn the_event_is_in_its_envelope_as_ecs_has_it() {
-        for event in [testing::exec(), testing::loss()] {
-            let mut ecs = Vec::new();
-            ecs::encode(&event, &mut ecs);
-            let ecs: Value = serde_json::from_slice(&ecs).expect("JSON");
+    fn the_event_is_in_its_envelope_as_its_format_has_it() {
+        let events = [testing::exec(), testing::exit(), testing::loss()];
+        let all = events.iter().flat_map(|event| Format::ALL.map(|format| (format, event)));
+        for (format, event) in all {
+            let mut inner = Vec::new();
+            crate::format::encode(format, event, &mut inner);
+            let inner: Value = serde_json::from_slice(&inner).expect("JSON");
             let micros = event.time().0 / 1_000;
             let time = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
             let host = &event.host().name;
             let expected = json!({
-                "time": time, "host": host, "source": "shipper", "sourcetype": "shipper:exec",
-                "event": ecs,
+                "time": time, "host": host, "source": "shipper", "sourcetype": format.sourcetype(),
+                "event": inner,
             });
-            assert_eq!(encoded(&event, &Metadata::default()), expected);
+            assert_eq!(encoded(format, event, &Metadata::of(format)), expected);
         }
     }
 
@@ -104,7 +108,11 @@ mod tests {
         let Event::Loss(mut loss) = testing::loss() else { unreachable!("a loss") };
         loss.time = WallTime(1_700_000_000_000_042_999);
         let index = Some("audit\"".to_owned());
-        let envelope = encoded(&Event::Loss(loss), &Metadata { index, ..Metadata::default() });
+        let envelope = encoded(
+            Format::Ecs,
+            &Event::Loss(loss),
+            &Metadata { index, ..Metadata::of(Format::Ecs) },
+        );
         assert_eq!(envelope["index"], "audit\"");
         assert_eq!(envelope["time"], "1700000000.000042");
     }

@@ -1,10 +1,13 @@
-//! Pieces every JSON format shares: bytes as text, times, hexadecimal ids.
+//! Pieces every JSON format shares: bytes as text, command lines, times, hexadecimal ids. None of them
+//! allocates unless bytes are not UTF-8.
 
-use base64::Engine as _;
+use std::fmt::Write as _;
+
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 
-use crate::event::{Id, WallTime};
+use crate::event::{Bytes, ExecutedFile, Id, WallTime};
 
 /// Bytes as JSON text. What is not UTF-8 becomes U+FFFD; the exact bytes go beside it as [`Exact`].
 #[derive(Clone, Copy)]
@@ -19,13 +22,64 @@ impl Serialize for Text<'_> {
     }
 }
 
+/// The text of these bytes, unless there are none.
+#[must_use]
+pub fn some(bytes: &[u8]) -> Option<Text<'_>> {
+    (!bytes.is_empty()).then_some(Text(bytes))
+}
+
+/// A list of them.
+#[derive(Clone, Copy)]
+pub struct Texts<'a>(pub &'a [Bytes]);
+
+impl Texts<'_> {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|bytes| Text(bytes)))
+    }
+}
+
+/// The arguments joined by single spaces, as the rules of SIEMs expect it; the list of them is exact.
+#[derive(Clone, Copy)]
+pub struct CommandLine<'a>(pub &'a [Bytes]);
+
+impl std::fmt::Display for CommandLine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, arg) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_char(' ')?;
+            }
+            for chunk in arg.utf8_chunks() {
+                f.write_str(chunk.valid())?;
+                if !chunk.invalid().is_empty() {
+                    f.write_char(char::REPLACEMENT_CHARACTER)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for CommandLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Bytes as base64 (RFC 4648, with padding).
 #[derive(Clone, Copy)]
 pub struct Exact<'a>(pub &'a [u8]);
 
 impl Serialize for Exact<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(self.0))
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
     }
 }
 
@@ -33,6 +87,56 @@ impl Serialize for Exact<'_> {
 #[must_use]
 pub fn exact(bytes: &[u8]) -> Option<Exact<'_>> {
     std::str::from_utf8(bytes).is_err().then_some(Exact(bytes))
+}
+
+/// A list in base64.
+#[derive(Clone, Copy)]
+pub struct Exacts<'a>(&'a [Bytes]);
+
+impl Serialize for Exacts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|bytes| Exact(bytes)))
+    }
+}
+
+/// All of a list in base64, when one of it is not UTF-8.
+#[must_use]
+pub fn exact_list(list: &[Bytes]) -> Option<Exacts<'_>> {
+    list.iter().any(|bytes| exact(bytes).is_some()).then_some(Exacts(list))
+}
+
+/// `major:minor`.
+#[derive(Clone, Copy)]
+pub struct Device(pub (u32, u32));
+
+impl Serialize for Device {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (major, minor) = self.0;
+        serializer.collect_str(&format_args!("{major}:{minor}"))
+    }
+}
+
+/// A SHA-256 as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy)]
+pub struct Sha256<'a>(&'a [u8; 32]);
+
+impl Sha256<'_> {
+    /// Of a file, if its hash is known.
+    #[must_use]
+    pub fn of(file: &ExecutedFile) -> Option<Sha256<'_>> {
+        file.hash.as_ref()?.sha256().map(Sha256)
+    }
+}
+
+impl Serialize for Sha256<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let [first, second] =
+            std::array::from_fn(|half| Id(std::array::from_fn(|at| self.0[16 * half + at])).hex());
+        let mut hex = [0; 64];
+        hex[..32].copy_from_slice(&first);
+        hex[32..].copy_from_slice(&second);
+        serializer.serialize_str(ascii(&hex))
+    }
 }
 
 /// A number as a string: ids and numbers that ECS has as keyword.
@@ -53,6 +157,16 @@ pub struct Long(pub u64);
 impl Serialize for Long {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_i64(i64::try_from(self.0).unwrap_or(i64::MAX))
+    }
+}
+
+/// A moment in milliseconds since the epoch.
+#[derive(Clone, Copy)]
+pub struct Millis(pub WallTime);
+
+impl Serialize for Millis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0.0 / 1_000_000)
     }
 }
 

@@ -15,9 +15,10 @@ use rustix::io::Errno;
 
 use super::{Batch, Outcome, Sink};
 use crate::config::model::ConsoleOutput;
+use crate::config::settings::ConsoleSettings;
 use crate::event::Event;
-use crate::format::ecs;
 use crate::format::pretty::Pretty;
+use crate::format::{self, Format};
 
 /// One write: what a pipe with any room is sure to take without blocking (PIPE_BUF on Linux).
 const WRITE_BYTES_MAX: usize = 4096;
@@ -28,7 +29,7 @@ const READER_PAUSE_MAX: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// Writes events to standard output.
 pub struct ConsoleSink<W = io::Stdout> {
     to: W,
-    output: ConsoleOutput,
+    settings: ConsoleSettings,
     /// How long the reader may pause.
     pause_max: Timespec,
     begun: Mutex<Begun>,
@@ -47,14 +48,14 @@ struct Begun {
 impl ConsoleSink {
     /// A sink for the standard output of this process.
     #[must_use]
-    pub fn new(output: ConsoleOutput) -> ConsoleSink {
-        ConsoleSink::with(io::stdout(), output, READER_PAUSE_MAX)
+    pub fn new(settings: ConsoleSettings) -> ConsoleSink {
+        ConsoleSink::with(io::stdout(), settings, READER_PAUSE_MAX)
     }
 }
 
 impl<W: AsFd + anstream::stream::RawStream> ConsoleSink<W> {
-    fn with(to: W, output: ConsoleOutput, pause_max: Timespec) -> ConsoleSink<W> {
-        ConsoleSink { to, output, pause_max, begun: Mutex::default() }
+    fn with(to: W, settings: ConsoleSettings, pause_max: Timespec) -> ConsoleSink<W> {
+        ConsoleSink { to, settings, pause_max, begun: Mutex::default() }
     }
 
     fn deliver(&self, batch: Batch<'_>) -> Outcome {
@@ -93,9 +94,15 @@ impl<W: AsFd + anstream::stream::RawStream> ConsoleSink<W> {
 #[async_trait::async_trait]
 impl<W: AsFd + anstream::stream::RawStream + Send + Sync> Sink for ConsoleSink<W> {
     fn encode(&self, event: &Event, out: &mut Vec<u8>) {
+        let ConsoleSettings { output, format } = self.settings;
         let start = out.len();
-        ecs::encode(event, out);
-        if self.output == ConsoleOutput::Pretty {
+        // Lines for people are made of ECS.
+        format::encode(
+            if output == ConsoleOutput::Pretty { Format::Ecs } else { format },
+            event,
+            out,
+        );
+        if output == ConsoleOutput::Pretty {
             let pretty = Pretty::for_output(&self.to);
             let line = match serde_json::from_slice(&out[start..]) {
                 Ok(value) => pretty.line(&value, Timestamp::now()),

@@ -1,6 +1,6 @@
 //! Events as the spool keeps them: nothing lost, nothing made up, and protobuf as others read it.
 
-#[path = "../ecs/events.rs"]
+#[path = "../formats/events.rs"]
 mod events;
 mod schema;
 

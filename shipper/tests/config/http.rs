@@ -13,6 +13,7 @@ use shipper::config::settings::{
     HttpEncoding, HttpSettings, HttpTlsSettings, ProxySettings, RateLimit, SinkKind, SinkSettings,
     SplunkHecSettings, TlsSettings, TransportSettings,
 };
+use shipper::format::Format;
 
 /// As a user would begin.
 const THREE: &str = r#"
@@ -64,6 +65,7 @@ fn what_is_left_out_has_its_default() {
     let token = AuthSettings::Bearer(Secret::File("/etc/shipper/token".into()));
     let expected = HttpSettings {
         transport: transport(&["https://collector:8443/ingest"], Some(token)),
+        format: Format::Ecs,
         encoding: HttpEncoding::Ndjson,
         headers: vec![("X-Tenant".to_owned(), "prod".to_owned())],
     };
@@ -85,6 +87,7 @@ fn what_is_left_out_has_its_default() {
         transport: transport(&["https://hec:8088"], Some(AuthSettings::Splunk(env("HEC_TOKEN")))),
         index: Some("linux".to_owned()),
         source: "shipper".to_owned(),
+        format: Format::Ecs,
         sourcetype: "shipper:exec".to_owned(),
         acknowledgement: true,
     };
@@ -124,6 +127,7 @@ fn the_example_shows_every_setting() {
             tls: Some(tls),
             ..transport(&["https://collector:8443/ingest"], Some(token))
         },
+        format: Format::Ecs,
         encoding: HttpEncoding::Ndjson,
         headers: vec![(text("X-Host"), text("{host.name}")), (text("X-Tenant"), text("prod"))],
     };

@@ -6,6 +6,7 @@ use shipper::config::settings::{
     Concurrency, Envelope, KafkaCompression, KafkaKey, KafkaSettings, KafkaTimestamp,
     SaslMechanism, SaslSettings, SinkKind, SplunkSettings, TlsSettings,
 };
+use shipper::format::Format;
 
 use super::{problems, whole_example};
 
@@ -37,6 +38,7 @@ fn what_is_left_out_has_its_default() {
         key: KafkaKey::Host,
         compression: KafkaCompression::Zstd,
         timestamp: KafkaTimestamp::Event,
+        format: Format::Ecs,
         envelope: Envelope::None,
         splunk: None,
         tls: None,
@@ -56,6 +58,7 @@ fn the_example_shows_every_setting() {
         key: KafkaKey::Host,
         compression: KafkaCompression::Zstd,
         timestamp: KafkaTimestamp::Event,
+        format: Format::Ecs,
         envelope: Envelope::None,
         splunk: Some(SplunkSettings {
             index: some("linux"),

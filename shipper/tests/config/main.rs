@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use shipper::config::model::{Compress, Compression, ConsoleOutput, Fsync, Mode, WhenFull};
 use shipper::config::settings::{
-    Concurrency, DeliverySettings, FileSettings, RateLimit, SinkKind, SinkSettings, SpoolSettings,
+    Concurrency, ConsoleSettings, DeliverySettings, FileSettings, RateLimit, SinkKind,
+    SinkSettings, SpoolSettings,
 };
 use shipper::config::units::{FreeSpace, Span};
 use shipper::config::{self, ConfigError, Settings};
+use shipper::format::Format;
 
 fn config_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../config").join(name)
@@ -82,6 +84,7 @@ fn the_example_shows_the_defaults() {
         quarantine_bytes_max: 64 << 20,
     };
     let file = FileSettings {
+        format: Format::Ecs,
         path: "/var/log/shipper/shipper.ndjson".into(),
         rotate_bytes: 100 << 20,
         rotate_interval: Duration::from_secs(24 * 3600),
@@ -121,9 +124,44 @@ fn the_embedded_configuration_shows_events_and_writes_them_below_run() {
     assert_eq!(spool.dir, Path::new("./run/spool"));
     let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
     assert_eq!(names, ["console", "local"]);
-    assert_eq!(sinks[0].kind, SinkKind::Console(ConsoleOutput::Pretty));
+    assert_eq!(
+        sinks[0].kind,
+        SinkKind::Console(ConsoleSettings { output: ConsoleOutput::Pretty, format: Format::Ecs })
+    );
     let SinkKind::File(file) = &sinks[1].kind else { unreachable!("a file sink") };
     assert_eq!(file.path, Path::new("./run/events/shipper.ndjson"));
+}
+
+#[test]
+fn each_sink_has_its_format_and_splunk_a_source_type_for_it() {
+    let text = "sinks:\n\
+         - { name: a, type: file, path: /x, format: ocsf }\n\
+         - { name: b, type: console, output: json, format: native }\n\
+         - { name: c, type: kafka, brokers: ['k:1'], topic: t, format: cim }\n\
+         - { name: d, type: http, url: 'https://h', format: native }\n\
+         - { name: e, type: splunk_hec, url: 'https://s', token: { env: T }, format: cim }\n\
+         - { name: f, type: splunk_hec, url: 'https://t', token: { env: T }, sourcetype: own }\n";
+    let sinks = config::parse("f", text).expect("valid").sinks;
+    let told: Vec<(Format, Option<&str>)> = sinks
+        .iter()
+        .map(|sink| match &sink.kind {
+            SinkKind::File(file) => (file.format, None),
+            SinkKind::Console(console) => (console.format, None),
+            SinkKind::Kafka(kafka) => (kafka.format, None),
+            SinkKind::Http(http) => (http.format, None),
+            SinkKind::SplunkHec(splunk) => (splunk.format, Some(&*splunk.sourcetype)),
+            SinkKind::Elasticsearch(_) => unreachable!("there is none"),
+        })
+        .collect();
+    let expected = [
+        (Format::Ocsf, None),
+        (Format::Native, None),
+        (Format::Cim, None),
+        (Format::Native, None),
+        (Format::Cim, Some("shipper:cim")),
+        (Format::Ecs, Some("own")),
+    ];
+    assert_eq!(told, expected);
 }
 
 /// What every configuration below needs beside the part that is wrong.

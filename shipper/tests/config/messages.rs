@@ -348,12 +348,29 @@ fn sinks_are_told_what_is_wrong_with_them() {
         ),
         ("sinks: [{ name: a, type: file }]", &["1:9: missing key `path` in `sinks[0]`"]),
         (
+            "sinks: [{ name: a, type: file, path: /x, format: ocfs }]",
+            &[
+                "1:50: `sinks[0].format` must be one of ecs, ocsf, cim, native, but is `ocfs`; did you mean `ocsf`?",
+            ],
+        ),
+        (
+            "sinks: [{ name: a, type: console, format: cim }]",
+            &["1:43: `sinks[0].format` is for JSON; add `output: json`, or leave it out"],
+        ),
+        (
+            "sinks: [{ name: a, type: elasticsearch, url: 'https://e', format: cim }]",
+            &[
+                "1:67: `sinks[0].format` must be ecs, since a data stream wants `@timestamp` and the \
+               mappings are for ECS; for `cim` take a sink of type http or kafka",
+            ],
+        ),
+        (
             "sinks: [{ name: a, type: fil, path: /x, outptu: json }]",
             &[
                 "1:26: `sinks[0].type` must be one of file, console, kafka, http, elasticsearch, splunk_hec, but is `fil`; did you \
                  mean `file`?",
                 "1:41: unknown key `outptu`; the keys here are type, name, path, rotate, \
-                 compress, keep, batch, retry, when, quarantine",
+                 compress, keep, format, batch, retry, when, quarantine",
             ],
         ),
         (
@@ -391,7 +408,7 @@ fn sinks_are_told_what_is_wrong_with_them() {
             &[
                 "1:38: `sinks[0].path` must be the path of a file, but is `/x\\u{0}`",
                 "1:46: unknown key `output`; the keys here are type, name, path, rotate, \
-                 compress, keep, batch, retry, when, quarantine",
+                 compress, keep, format, batch, retry, when, quarantine",
             ],
         ),
         (

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use shipper::format::ecs::schema;
+use shipper::format::{Format, reference};
 
 use super::place::Place;
 use super::row::Row;
@@ -47,7 +47,7 @@ pub fn verdict(row: &Row, place: &Place, told: &Told, events: &[&Value]) -> Vec<
         return vec![format!("{} events instead of {}{found}", events.len(), row.events)];
     }
     let Some(event) = events.first() else { return Vec::new() };
-    let mut wrong = schema::check(event);
+    let mut wrong = reference::check(Format::Ecs, event);
     for (pointer, wanted) in &row.wanted(place) {
         match fulfils(event, pointer, wanted, told) {
             Ok(None) => {}

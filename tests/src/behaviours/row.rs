@@ -92,6 +92,19 @@ impl Row {
         wanted
     }
 
+    /// Of that, what neither the kernel nor its cgroups decide.
+    #[must_use]
+    pub fn wanted_everywhere(&self, place: &Place) -> Wanted {
+        let mut wanted = self.wanted(place);
+        let by_kernel = |difference: &&Difference| {
+            difference.kernel_before.is_some() || difference.cgroups.is_some()
+        };
+        for difference in self.differs.iter().filter(by_kernel) {
+            wanted.retain(|pointer, _| !difference.expect.contains_key(pointer));
+        }
+        wanted
+    }
+
     /// What is missing there, in words.
     #[must_use]
     pub fn missing(&self, place: &Place) -> Vec<&str> {

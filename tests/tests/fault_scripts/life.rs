@@ -12,6 +12,7 @@ use shipper::config::settings::{
     TlsSettings, TransportSettings,
 };
 use shipper::deliver::{Control, Delivered};
+use shipper::format::Format;
 use shipper::sink::Sink;
 use shipper::sink::elasticsearch::ElasticsearchSink;
 use shipper::sink::http::HttpSink;
@@ -173,7 +174,8 @@ impl Life {
         Ok(match self.script.kind {
             Kind::Http { array, .. } => {
                 let encoding = if array { HttpEncoding::Json } else { HttpEncoding::Ndjson };
-                let settings = HttpSettings { transport, encoding, headers: Vec::new() };
+                let settings =
+                    HttpSettings { transport, format: Format::Ecs, encoding, headers: Vec::new() };
                 Box::new(HttpSink::new(&settings)?)
             }
             Kind::Elasticsearch => {
@@ -186,6 +188,7 @@ impl Life {
                     transport,
                     index: None,
                     source: "shipper".to_owned(),
+                    format: Format::Ecs,
                     sourcetype: "shipper:exec".to_owned(),
                     acknowledgement,
                 };

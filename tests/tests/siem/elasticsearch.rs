@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
-use shipper::format::ecs::schema::{FIELDS, Kind};
+use shipper::format::ecs::schema::FIELDS;
+use shipper::format::reference::Kind;
 use shipper_tests::opensearch::OpenSearch;
 use shipper_tests::skip;
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use saphyr::{LoadableYamlNode as _, Yaml};
 use shipper::format::ecs::schema::FIELDS;
+use shipper::format::{Format, reference};
 
 use crate::workspace;
 
@@ -79,6 +80,27 @@ fn the_splunk_add_on_gives_what_the_data_model_wants_of_an_execution() -> Result
     for (name, settings) in types {
         let search = settings.get("search").context("a search")?;
         assert!(search.contains("sourcetype=\"shipper:exec\""), "{name}: {search}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_splunk_add_on_knows_every_format_and_reads_fields_of_cim_that_are_there() -> Result<()> {
+    let props = stanzas("props")?;
+    for format in Format::ALL {
+        let settings = props.get(format.sourcetype()).context(format.sourcetype())?;
+        for name in ["LINE_BREAKER", "TIME_PREFIX", "TIME_FORMAT", "TRUNCATE", "KV_MODE"] {
+            assert!(settings.contains_key(name), "{}: {name}", format.sourcetype());
+        }
+    }
+    let rows = reference::rows(Format::Cim);
+    for (name, settings) in stanzas("eventtypes")? {
+        let search = settings.get("search").context("a search")?;
+        let (_, cim) = search.split_once("sourcetype=\"shipper:cim\"").context(name)?;
+        let words = cim.split([' ', '=', '(', ')']).filter(|word| word.starts_with("shipper."));
+        for field in words {
+            assert!(rows.iter().any(|row| row.name == field), "{field}");
+        }
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `shipper tail`: follows the NDJSON of a file sink and shows it to people, as one line an event or
+//! `shipper tail`: follows the NDJSON of a file sink (`format: ecs`) and shows it to people, as one line an event or
 //! as a process tree. It only reads the file; a running daemon is not needed.
 
 pub mod branch;
@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::branch::Branch;
 use self::follow::{Follower, Item, Step};
 use self::tree::Tree;
+use crate::format::Format;
 use crate::format::pretty::Pretty;
 use crate::sink::console::{Stop, write_ready};
 
@@ -47,7 +48,7 @@ how it ended, after how long, and then what it was. Commands are quoted for a sh
 could drive the terminal are spelled out, such as \\x1b or \\u202e. Colours are for terminals;
 NO_COLOR=1 turns them off. A long command is cut to the terminal, and to 4096 characters in a pipe.
 
-The file may be rotated, truncated or not be there yet. Ctrl-C ends with exit code 0.";
+The file must be in the format ecs; of another one it says so at each line. It may be rotated, truncated or not be there yet. Ctrl-C ends with exit code 0.";
 
 /// Follow the event log and show each event as a line for people.
 #[derive(Clone, Debug, clap::Args)]
@@ -201,7 +202,13 @@ impl Screen {
         match item {
             Item::Line(line) if line.trim_ascii().is_empty() => {}
             Item::Line(line) | Item::Unfinished(line) => match serde_json::from_slice(line) {
-                Ok(event @ Value::Object(_)) => self.event(&event),
+                Ok(event @ Value::Object(_)) => match Format::of(&event) {
+                    None | Some(Format::Ecs) => self.event(&event),
+                    Some(other) => {
+                        let what = format!("in format {}; tail reads ecs", other.as_str());
+                        self.unreadable(line, &what);
+                    }
+                },
                 Ok(_) => self.unreadable(line, "not an event"),
                 Err(_) if matches!(item, Item::Unfinished(_)) => {
                     self.unreadable(line, "unfinished line");

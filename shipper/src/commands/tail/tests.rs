@@ -40,6 +40,20 @@ fn the_lines_to_begin_with_depend_on_the_view() {
 }
 
 #[test]
+fn an_event_in_another_format_is_told_as_such() {
+    for format in Format::ALL {
+        let mut line = Vec::new();
+        crate::format::encode(format, &crate::event::testing::loss(), &mut line);
+        for options in ["tail", "tail --tree"] {
+            let text = shown(options, &[Item::Line(line.trim_ascii_end())]);
+            let said = format!("[in format {}; tail reads ecs]", format.as_str());
+            assert_eq!(text.contains(&said), format != Format::Ecs, "{text}");
+            assert_eq!(text.contains("LOSS"), format == Format::Ecs, "{text}");
+        }
+    }
+}
+
+#[test]
 fn lines_that_are_no_events_are_marked_and_harmless() {
     let big = vec![b'{'; 1000];
     let items = [

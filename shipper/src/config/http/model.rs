@@ -133,10 +133,11 @@ pub struct SplunkHecSink {
     #[serde(default = "source")]
     #[schemars(extend("format" = LINE_FORMAT))]
     pub source: String,
-    /// How Splunk reads them.
-    #[serde(default = "sourcetype")]
-    #[schemars(extend("format" = LINE_FORMAT))]
-    pub sourcetype: String,
+    /// How Splunk reads them. Left out, `shipper:exec`, or `shipper:ocsf`, `shipper:cim`,
+    /// `shipper:native` by the format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("format" = LINE_FORMAT))]
+    pub sourcetype: Option<String>,
     /// An event counts as delivered when an indexer has acknowledged it, not when it was taken. The
     /// token must have indexer acknowledgement switched on.
     #[serde(default)]
@@ -154,10 +155,6 @@ pub struct SplunkHecSink {
 
 fn source() -> String {
     "shipper".to_owned()
-}
-
-fn sourcetype() -> String {
-    "shipper:exec".to_owned()
 }
 
 /// What all sinks over HTTP have beside their `auth` and `compression`. It is flattened into each,

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::super::said::{OwnRule, redacted_of_end, tags};
 use super::super::text::Long;
 use super::fields::{EventFields, HostFields};
-use super::own::{AncestorRaw, OwnAncestor};
-use super::rules::{OwnRule, RuleFields, tags};
+use super::own::{AncestorRaw, Ancestors};
+use super::rules::RuleFields;
 use super::{AGENT, Agent, ECS, Ext, ParentFields, Version};
 use crate::event::{Exit, WallTime};
 
@@ -40,7 +41,7 @@ struct ProcessFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<ParentFields<'a>>,
     #[serde(rename = "Ext")]
-    ext: Ext,
+    ext: Ext<'a>,
 }
 
 /// Everything under `shipper.`.
@@ -48,7 +49,7 @@ struct ProcessFields<'a> {
 struct Own<'a> {
     source: &'static str,
     exit: Ending,
-    ancestry: Vec<OwnAncestor<'a>>,
+    ancestry: Ancestors<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     ancestry_cut: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,7 +95,7 @@ impl<'a> ExitDocument<'a> {
                 uptime: Long(exit.duration_ns / NS_PER_SECOND),
                 exit_code: status.code(),
                 parent: exit.ancestry.first().map(ParentFields::new),
-                ext: Ext { ancestry: exit.ancestry.iter().map(|a| a.entity_id).collect() },
+                ext: Ext { ancestry: &exit.ancestry },
             },
             rule: RuleFields::new(&exit.matches, None),
             tags: tags(&exit.matches),
@@ -106,18 +107,12 @@ impl<'a> ExitDocument<'a> {
                     core_dumped: status.signal().map(|_| status.core_dumped()),
                     duration_ns: Long(exit.duration_ns),
                 },
-                ancestry: exit.ancestry.iter().map(OwnAncestor::new).collect(),
+                ancestry: Ancestors(&exit.ancestry),
                 ancestry_cut: exit.ancestry_cut,
                 args_bytes: args.map(|args| Long(args.bytes_total)),
                 args_truncated: args.is_some_and(|args| args.truncated),
                 args_unreadable: args.is_some_and(|args| args.faulted),
-                redacted: [process]
-                    .into_iter()
-                    .chain(&exit.ancestry)
-                    .filter_map(|process| process.args.as_deref())
-                    .flat_map(|args| &args.redacted)
-                    .map(|kind| &**kind)
-                    .collect(),
+                redacted: redacted_of_end(exit),
                 raw: AncestorRaw::new(process),
                 rules: OwnRule::all(&exit.matches),
                 boot_ns: Long(exit.boot_ns),

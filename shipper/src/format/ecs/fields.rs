@@ -2,9 +2,9 @@
 
 use serde::{Serialize, Serializer};
 
-use super::super::text::{self, Long, Shown};
+use super::super::text::{self, Long, Sha256, Shown};
 use super::rules::severity;
-use crate::event::{Bytes, Enforcement, Event, Exec, ExecutedFile, Exit, Host, Id, Loss, WallTime};
+use crate::event::{Enforcement, Event, Exec, ExecutedFile, Exit, Host, Id, Loss, WallTime};
 
 /// What tells the kinds of events apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,16 +206,6 @@ impl Terminal {
     }
 }
 
-/// `major:minor`.
-pub struct Device(pub (u32, u32));
-
-impl Serialize for Device {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (major, minor) = self.0;
-        serializer.collect_str(&format_args!("{major}:{minor}"))
-    }
-}
-
 /// Permission bits as four octal digits.
 pub struct Mode(pub u32);
 
@@ -226,43 +216,15 @@ impl Serialize for Mode {
     }
 }
 
-/// The arguments joined by single spaces, as the rules of SIEMs expect it; `process.args` is exact.
-pub struct CommandLine<'a>(pub &'a [Bytes]);
-
-impl Serialize for CommandLine<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let joined = self.0.join(&b' ');
-        match String::from_utf8(joined) {
-            Ok(text) => serializer.serialize_str(&text),
-            Err(error) => serializer.serialize_str(&String::from_utf8_lossy(error.as_bytes())),
-        }
-    }
-}
-
 /// Hashes of a file.
 #[derive(Serialize)]
-pub(super) struct Hash {
-    sha256: Digest,
+pub(super) struct Hash<'a> {
+    sha256: Sha256<'a>,
 }
 
-impl Hash {
+impl<'a> Hash<'a> {
     /// Of a file, if its hash is known.
-    pub(super) fn of(file: &ExecutedFile) -> Option<Hash> {
-        let sha256 = *file.hash.as_ref()?.sha256()?;
-        Some(Hash { sha256: Digest(sha256) })
-    }
-}
-
-/// As 64 lower-case hexadecimal digits.
-struct Digest([u8; 32]);
-
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let [first, second] =
-            std::array::from_fn(|half| Id(std::array::from_fn(|at| self.0[16 * half + at])).hex());
-        let mut hex = [0; 64];
-        hex[..32].copy_from_slice(&first);
-        hex[32..].copy_from_slice(&second);
-        serializer.serialize_str(std::str::from_utf8(&hex).unwrap_or_default())
+    pub(super) fn of(file: &'a ExecutedFile) -> Option<Self> {
+        Sha256::of(file).map(|sha256| Hash { sha256 })
     }
 }

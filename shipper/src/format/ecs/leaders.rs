@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use super::super::text::Text;
+use super::super::text::{Text, some};
+use super::AncestorArgs;
 use super::fields::Ids;
-use super::{AncestorArgs, some};
 use crate::event::{EntryLeader, Exec, Id, Leader, WallTime};
 
 /// The three of them.

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::super::text::{Exact, Long, Shown, Text, exact};
-use super::capabilities::{CapabilityNames, CapabilitySets, SecureBits};
+use super::super::capabilities::{CapabilityNames, CapabilitySets, SecureBits};
+use super::super::said::{OwnRule, redacted};
+use super::super::text::{Exact, Exacts, Long, Shown, Text, exact, exact_list, some};
 use super::fields::Hash;
-use super::rules::OwnRule;
-use super::{Facts, ParentFields, some};
+use super::{Facts, ParentFields};
 use crate::event::{
-    Ancestor, Bytes, Credentials, DeniedBy, Enforcement, Exec, ExecutedFile, HashMissing,
-    InsideIds, Layer, Path,
+    Ancestor, Credentials, DeniedBy, Enforcement, Exec, ExecutedFile, HashMissing, InsideIds,
+    Layer, Path,
 };
 
 /// Everything under `shipper.`.
@@ -24,7 +24,7 @@ pub(super) struct Own<'a> {
     file: Option<OwnFile<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     interpreter: Option<Interpreter<'a>>,
-    ancestry: Vec<OwnAncestor<'a>>,
+    ancestry: Ancestors<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     ancestry_cut: bool,
     args_bytes: Long,
@@ -99,13 +99,22 @@ struct Interpreter<'a> {
     facts: Option<Facts<'a>>,
     source: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hash: Option<Hash>,
+    hash: Option<Hash<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hash_missing: Option<&'static str>,
 }
 
+/// All ancestors, the parent first.
+pub(super) struct Ancestors<'a>(pub(super) &'a [Ancestor]);
+
+impl Serialize for Ancestors<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(OwnAncestor::new))
+    }
+}
+
 #[derive(Serialize)]
-pub(super) struct OwnAncestor<'a> {
+struct OwnAncestor<'a> {
     #[serde(flatten)]
     process: ParentFields<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -123,7 +132,7 @@ pub(super) struct AncestorRaw<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     executable: Option<Exact<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    args: Option<Vec<Exact<'a>>>,
+    args: Option<Exacts<'a>>,
 }
 
 /// Exact bytes of what is not UTF-8.
@@ -135,10 +144,10 @@ struct Raw<'a> {
     executable: Option<Exact<'a>>,
     /// All arguments, when any of them needs it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    args: Option<Vec<Exact<'a>>>,
+    args: Option<Exacts<'a>>,
     /// All variables, when any of them needs it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    env_vars: Option<Vec<Exact<'a>>>,
+    env_vars: Option<Exacts<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     working_directory: Option<Exact<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -240,7 +249,7 @@ impl<'a> Own<'a> {
             file_source: exec.file.source.as_str(),
             file: OwnFile::new(&exec.file),
             interpreter: exec.interpreter.as_ref().map(Interpreter::new),
-            ancestry: exec.ancestry.iter().map(OwnAncestor::new).collect(),
+            ancestry: Ancestors(&exec.ancestry),
             ancestry_cut: exec.ancestry_cut,
             args_bytes: Long(process.args.bytes_total),
             args_truncated: process.args.truncated,
@@ -275,18 +284,6 @@ impl<'a> Own<'a> {
             cpu: exec.cpu,
         }
     }
-}
-
-/// Kinds of secrets that were taken out of anything in the event.
-fn redacted(exec: &Exec) -> BTreeSet<&str> {
-    let process = &exec.process;
-    let entry = exec.entry_leader.as_ref().map(|entry| &entry.leader);
-    let leaders = [&process.group_leader, &process.session_leader].into_iter().chain(entry);
-    let others = leaders.filter_map(|leader| leader.args.as_deref());
-    let others = others.chain(exec.ancestry.iter().filter_map(|other| other.args.as_deref()));
-    let own = [&process.args.redacted, &process.env.redacted];
-    let lists = own.into_iter().chain(others.map(|args| &args.redacted));
-    lists.flatten().map(|kind| &**kind).collect()
 }
 
 impl<'a> OwnFile<'a> {
@@ -350,7 +347,7 @@ impl<'a> Raw<'a> {
 }
 
 impl<'a> OwnAncestor<'a> {
-    pub(super) fn new(ancestor: &'a Ancestor) -> Self {
+    fn new(ancestor: &'a Ancestor) -> Self {
         OwnAncestor {
             process: ParentFields { command_line: None, ..ParentFields::new(ancestor) },
             args_truncated: ancestor.args.as_ref().is_some_and(|args| args.truncated),
@@ -414,11 +411,4 @@ impl Namespaces {
         let crate::event::Namespaces { mnt, pid, net, uts, ipc, cgroup, time, user } = *numbers;
         Namespaces { mnt, pid, net, uts, ipc, cgroup, time, user }
     }
-}
-
-/// All of a list in base64, when one of it is not UTF-8.
-fn exact_list(list: &[Bytes]) -> Option<Vec<Exact<'_>>> {
-    list.iter()
-        .any(|bytes| exact(bytes).is_some())
-        .then(|| list.iter().map(|bytes| Exact(bytes)).collect())
 }

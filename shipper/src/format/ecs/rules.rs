@@ -1,5 +1,4 @@
-//! What rules said of an event: `rule` and `event.severity` of the gravest match, `tags` of all, and each
-//! under `shipper.rules`. ECS has one rule an event.
+//! What rules said of an event: `rule` and `event.severity` of the gravest match. ECS has one rule an event.
 
 use serde::Serialize;
 
@@ -26,38 +25,4 @@ impl<'a> RuleFields<'a> {
 /// `event.severity`.
 pub(super) fn severity(matches: &[RuleMatch]) -> Option<u8> {
     gravest(matches).map(|found| found.severity.number())
-}
-
-/// `tags`: those of all matches, each once.
-pub(super) fn tags(matches: &[RuleMatch]) -> Vec<&str> {
-    let mut tags: Vec<&str> = Vec::new();
-    for tag in matches.iter().flat_map(|found| found.tags.iter()) {
-        if !tags.contains(&&**tag) {
-            tags.push(tag);
-        }
-    }
-    tags
-}
-
-/// An entry of `shipper.rules`.
-#[derive(Serialize)]
-pub(super) struct OwnRule<'a> {
-    id: &'a str,
-    name: &'a str,
-    severity: &'static str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    tags: &'a [Box<str>],
-}
-
-impl<'a> OwnRule<'a> {
-    /// Of every match.
-    pub(super) fn all(matches: &'a [RuleMatch]) -> Vec<OwnRule<'a>> {
-        let own = |found: &'a RuleMatch| OwnRule {
-            id: &found.id,
-            name: &found.name,
-            severity: found.severity.as_str(),
-            tags: &found.tags,
-        };
-        matches.iter().map(own).collect()
-    }
 }

@@ -18,9 +18,13 @@ fn losses(count: u64) -> Vec<Event> {
     testing::events(0..count, &"h".repeat(500))
 }
 
+fn console(output: ConsoleOutput) -> ConsoleSettings {
+    ConsoleSettings { output, format: Format::Ecs }
+}
+
 fn json(events: &[Event]) -> String {
     let mut bytes = Vec::new();
-    events.iter().for_each(|event| ecs::encode(event, &mut bytes));
+    events.iter().for_each(|event| format::encode(Format::Ecs, event, &mut bytes));
     String::from_utf8(bytes).expect("JSON is UTF-8")
 }
 
@@ -39,7 +43,7 @@ fn read(mut from: File) -> String {
 async fn json_output_is_what_the_format_encodes() {
     let (reader, writer) = pipe();
     let batch = losses(3);
-    let sink = ConsoleSink::with(writer, ConsoleOutput::Json, NO_PAUSE);
+    let sink = ConsoleSink::with(writer, console(ConsoleOutput::Json), NO_PAUSE);
     assert!(matches!(send(&sink, &batch).await, Outcome::Sent { .. }));
     drop(sink);
     assert_eq!(read(reader), json(&batch));
@@ -48,7 +52,7 @@ async fn json_output_is_what_the_format_encodes() {
 #[test]
 fn pretty_output_in_a_pipe_is_one_plain_line_an_event() {
     let (reader, writer) = pipe();
-    let sink = ConsoleSink::with(writer, ConsoleOutput::Pretty, NO_PAUSE);
+    let sink = ConsoleSink::with(writer, console(ConsoleOutput::Pretty), NO_PAUSE);
     assert!(matches!(deliver(&sink, &losses(2)), Outcome::Sent { .. }));
     drop(sink);
     let text = read(reader);
@@ -60,7 +64,7 @@ fn pretty_output_in_a_pipe_is_one_plain_line_an_event() {
 fn a_reader_that_is_gone_blocks_the_sink_and_says_so() {
     let (reader, writer) = pipe();
     drop(reader);
-    let sink = ConsoleSink::with(writer, ConsoleOutput::Json, NO_PAUSE);
+    let sink = ConsoleSink::with(writer, console(ConsoleOutput::Json), NO_PAUSE);
     let Outcome::Blocked { cause } = deliver(&sink, &losses(1)) else {
         unreachable!("writing into a closed pipe was not refused");
     };
@@ -70,7 +74,7 @@ fn a_reader_that_is_gone_blocks_the_sink_and_says_so() {
 #[test]
 fn a_full_disk_is_a_reason_to_retry() {
     let full = File::options().write(true).open("/dev/full").expect("/dev/full is there");
-    let sink = ConsoleSink::with(full, ConsoleOutput::Json, NO_PAUSE);
+    let sink = ConsoleSink::with(full, console(ConsoleOutput::Json), NO_PAUSE);
     let Outcome::Retry { cause: reason, .. } = deliver(&sink, &losses(1)) else {
         unreachable!("a full disk went unnoticed");
     };
@@ -88,7 +92,7 @@ fn a_slow_reader_gets_every_line_once_and_whole() {
         }
         let all = losses(2000);
         let expected = json(&all);
-        let sink = ConsoleSink::with(writer, ConsoleOutput::Json, NO_PAUSE);
+        let sink = ConsoleSink::with(writer, console(ConsoleOutput::Json), NO_PAUSE);
         let mut got = Vec::new();
         let mut chunk = vec![0; 5003];
         let (mut from, mut retries) = (0, 0_usize);

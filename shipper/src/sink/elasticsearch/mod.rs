@@ -22,7 +22,7 @@ use super::transport::{Answer, Class, Method, Request, Transport, TransportError
 use super::{Batch, Outcome, Sink};
 use crate::config::settings::ElasticsearchSettings;
 use crate::event::Event;
-use crate::format::ecs;
+use crate::format::{self, Format};
 
 pub use self::connect::check as check_connection;
 pub use self::setup::{Setup, Step};
@@ -96,7 +96,8 @@ impl Sink for ElasticsearchSink {
         out.extend_from_slice(b"{\"create\":{\"_id\":\"");
         out.extend_from_slice(&event.id().hex());
         out.extend_from_slice(b"\"}}\n");
-        ecs::encode(event, out);
+        // Its mappings are for no other.
+        format::encode(Format::Ecs, event, out);
     }
 
     async fn send(&self, batch: Batch<'_>) -> Outcome {

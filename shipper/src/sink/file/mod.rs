@@ -42,13 +42,14 @@ pub use housekeeper::Housekeeper;
 
 use crate::config::settings::FileSettings;
 use crate::event::Event;
-use crate::format::ecs;
+use crate::format::{self, Format};
 use crate::sink::{Batch, Outcome, Sink};
 use writer::{Appended, Writer};
 
 /// The file sink. Its `send` needs tokio's multi-threaded runtime, as it blocks on the disk.
 #[derive(Debug)]
 pub struct FileSink {
+    format: Format,
     writer: Mutex<Writer>,
 }
 
@@ -57,8 +58,9 @@ impl FileSink {
     /// [`run`](Housekeeper::run) wants a thread. That ends when the sink is dropped.
     #[must_use]
     pub fn new(settings: FileSettings) -> (FileSink, Housekeeper) {
+        let format = settings.format;
         let (bell, housekeeper) = Housekeeper::new(settings.clone());
-        (FileSink { writer: Mutex::new(Writer::new(settings, bell)) }, housekeeper)
+        (FileSink { format, writer: Mutex::new(Writer::new(settings, bell)) }, housekeeper)
     }
 
     /// Opens the file now, so that what is wrong with it is known at start. Blocks on the disk.
@@ -89,7 +91,7 @@ impl FileSink {
 #[async_trait::async_trait]
 impl Sink for FileSink {
     fn encode(&self, event: &Event, out: &mut Vec<u8>) {
-        ecs::encode(event, out);
+        format::encode(self.format, event, out);
     }
 
     async fn resume(&self, position: &[u8]) {

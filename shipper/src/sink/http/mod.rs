@@ -19,8 +19,8 @@ use super::transport::{Class, HeaderName, HeaderValue, Method, Request, Transpor
 use super::{Batch, Item, Outcome, Sink};
 use crate::config::settings::{HttpEncoding, HttpSettings};
 use crate::event::Event;
-use crate::format::ecs;
 use crate::format::template::TemplateError;
+use crate::format::{self, Format};
 
 pub use self::connect::check as check_connection;
 pub use super::transport::TransportError;
@@ -52,6 +52,7 @@ pub enum HttpSinkError {
 /// Delivers to an HTTP collector.
 pub struct HttpSink {
     transport: Transport,
+    format: Format,
     encoding: HttpEncoding,
     headers: Headers,
 }
@@ -64,6 +65,7 @@ impl HttpSink {
     pub fn new(settings: &HttpSettings) -> Result<HttpSink, HttpSinkError> {
         Ok(HttpSink {
             transport: Transport::new(&settings.transport)?,
+            format: settings.format,
             encoding: settings.encoding,
             headers: Headers::new(&settings.headers)?,
         })
@@ -133,7 +135,7 @@ fn idempotency_key(group: &Group<'_>) -> HeaderValue {
 impl Sink for HttpSink {
     fn encode(&self, event: &Event, out: &mut Vec<u8>) {
         self.headers.encode(event, out);
-        ecs::encode(event, out);
+        format::encode(self.format, event, out);
     }
 
     async fn send(&self, batch: Batch<'_>) -> Outcome {

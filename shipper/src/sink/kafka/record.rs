@@ -8,9 +8,9 @@ use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::config::settings::{Envelope, KafkaKey, KafkaSettings, KafkaTimestamp, SplunkSettings};
 use crate::event::{Event, Id};
-use crate::format::ecs;
 use crate::format::hec::{self, Metadata};
 use crate::format::template::{Template, TemplateError};
+use crate::format::{self, Format};
 
 /// Longest name of a topic (`org.apache.kafka.common.internals.Topic`).
 pub const TOPIC_BYTES_MAX: usize = 249;
@@ -26,6 +26,7 @@ pub struct Layout {
     topic: Topic,
     key: KafkaKey,
     timestamp: KafkaTimestamp,
+    format: Format,
     /// What the value is wrapped in.
     envelope: Option<Metadata>,
     /// The headers that every record has.
@@ -60,17 +61,18 @@ impl Layout {
             Topic::Fixed(settings.topic.clone())
         };
         let mut headers = vec![
-            ("schema", format!("ecs/{}", ecs::ECS_VERSION)),
+            ("schema", settings.format.schema()),
             ("content-type", "application/json".to_owned()),
         ];
         let mut envelope = None;
         match settings.envelope {
-            Envelope::SplunkHec => envelope = Some(hec_metadata(settings.splunk.as_ref())),
+            Envelope::SplunkHec => envelope = Some(hec_metadata(settings)),
             Envelope::None => {
                 headers.extend(settings.splunk.iter().flat_map(splunk_headers));
             }
         }
-        Ok(Layout { topic, key: settings.key, timestamp: settings.timestamp, envelope, headers })
+        let KafkaSettings { key, timestamp, format, .. } = *settings;
+        Ok(Layout { topic, key, timestamp, format, envelope, headers })
     }
 
     /// Appends the event as it lies in the buffer of a batch.
@@ -111,8 +113,8 @@ impl Layout {
         }
 
         match &self.envelope {
-            None => ecs::encode(event, out),
-            Some(metadata) => hec::encode(event, metadata, out),
+            None => format::encode(self.format, event, out),
+            Some(metadata) => hec::encode(self.format, event, metadata, out),
         }
         // A record ends where its length says; a newline would be part of the value.
         if out.last() == Some(&b'\n') {
@@ -164,9 +166,9 @@ fn topic_byte(byte: u8) -> u8 {
     if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) { byte } else { b'_' }
 }
 
-fn hec_metadata(splunk: Option<&SplunkSettings>) -> Metadata {
-    let mut metadata = Metadata::default();
-    if let Some(SplunkSettings { index, source, sourcetype }) = splunk {
+fn hec_metadata(settings: &KafkaSettings) -> Metadata {
+    let mut metadata = Metadata::of(settings.format);
+    if let Some(SplunkSettings { index, source, sourcetype }) = &settings.splunk {
         metadata.index.clone_from(index);
         if let Some(source) = source {
             metadata.source.clone_from(source);
@@ -222,7 +224,7 @@ mod tests {
     fn what_is_encoded_is_decoded_for_every_key_time_and_envelope() {
         for event in [testing::exec(), testing::loss()] {
             let mut ecs = Vec::new();
-            ecs::encode(&event, &mut ecs);
+            format::encode(Format::Ecs, &event, &mut ecs);
             for (key, timestamp, envelope) in KEYS.into_iter().flat_map(|key| {
                 [
                     (KafkaTimestamp::Event, Envelope::None),
@@ -297,6 +299,21 @@ mod tests {
     }
 
     #[test]
+    fn the_value_is_in_the_format_of_the_sink_and_a_header_says_which() {
+        use rdkafka::message::Headers as _;
+        for format in Format::ALL {
+            let layout = layout(|settings| settings.format = format);
+            let event = testing::exec();
+            let mut line = Vec::new();
+            format::encode(format, &event, &mut line);
+            let bytes = encoded(&layout, &event);
+            assert_eq!(layout.decode(&bytes).expect("a record").value, line.trim_ascii_end());
+            let headers = layout.headers(event.id());
+            assert_eq!(headers.get(1).value, Some(format.schema().as_bytes()));
+        }
+    }
+
+    #[test]
     fn headers_of_splunk_are_those_that_are_given_and_none_beside_an_envelope() {
         use rdkafka::message::Headers as _;
         let splunk =
@@ -307,7 +324,7 @@ mod tests {
             });
             let headers = layout.headers(testing::loss().id());
             assert_eq!(headers.count(), expected);
-            assert_eq!(headers.get(1).value, Some(format!("ecs/{}", ecs::ECS_VERSION).as_bytes()));
+            assert_eq!(headers.get(1).value, Some(&b"ecs/9.4.0"[..]));
         }
     }
 }

@@ -14,6 +14,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use crate::config::settings::{
     Envelope, KafkaCompression, KafkaKey, KafkaSettings, KafkaTimestamp,
 };
+use crate::format::Format;
 
 /// The topic that is there.
 pub const TOPIC: &str = "audit";
@@ -96,6 +97,7 @@ pub fn settings(brokers: &str) -> KafkaSettings {
         key: KafkaKey::EventId,
         compression: KafkaCompression::None,
         timestamp: KafkaTimestamp::Event,
+        format: Format::Ecs,
         envelope: Envelope::None,
         splunk: None,
         tls: None,

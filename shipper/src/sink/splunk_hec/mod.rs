@@ -28,6 +28,7 @@ use super::transport::{Answer, Failure, HeaderName, HeaderValue, Method, Request
 use super::{Batch, Outcome, Sink};
 use crate::config::settings::SplunkHecSettings;
 use crate::event::Event;
+use crate::format::Format;
 use crate::format::hec::{self, Metadata};
 
 pub use self::connect::check as check_connection;
@@ -51,6 +52,7 @@ const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 /// Delivers to Splunk's HTTP event collector.
 pub struct SplunkHecSink {
     transport: Transport,
+    format: Format,
     metadata: Metadata,
     /// The URLs without what may be secret.
     shown: Vec<String>,
@@ -86,7 +88,14 @@ impl SplunkHecSink {
             source: settings.source.clone(),
             sourcetype: settings.sourcetype.clone(),
         };
-        Ok(SplunkHecSink { transport, metadata, shown, channels, patience })
+        Ok(SplunkHecSink {
+            transport,
+            format: settings.format,
+            metadata,
+            shown,
+            channels,
+            patience,
+        })
     }
 
     /// Sends a batch, to the preferred URL that works or to this one on this channel.
@@ -204,7 +213,7 @@ fn header(channel: Uuid) -> HeaderValue {
 #[async_trait::async_trait]
 impl Sink for SplunkHecSink {
     fn encode(&self, event: &Event, out: &mut Vec<u8>) {
-        hec::encode(event, &self.metadata, out);
+        hec::encode(self.format, event, &self.metadata, out);
     }
 
     async fn send(&self, batch: Batch<'_>) -> Outcome {

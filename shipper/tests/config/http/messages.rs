@@ -251,7 +251,7 @@ fn each_setting_is_told_what_is_wrong_with_it() {
             "2:37: `sinks[0].acknowledgement` must be `true` or `false`, but is `yes`",
             "2:42: unknown key `auth`; the keys here are type, name, token, index, source, \
              sourcetype, acknowledgement, compression, url, urls, tls, proxy, timeouts, \
-             concurrency, rate_limit, batch, retry, when, quarantine",
+             concurrency, rate_limit, format, batch, retry, when, quarantine",
         ]
     );
 }

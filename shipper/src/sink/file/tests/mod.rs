@@ -25,10 +25,12 @@ use super::housekeeper::Housekeeper;
 use super::names::{Kind, Names};
 use super::writer::{Appended, Writer};
 use crate::config::model::Compress;
+use crate::format::Format;
 
 /// No limit but those a test sets.
 pub(super) fn settings(directory: &Path) -> FileSettings {
     FileSettings {
+        format: Format::Ecs,
         path: directory.join("shipper.ndjson"),
         rotate_bytes: u64::MAX,
         rotate_interval: Duration::MAX,

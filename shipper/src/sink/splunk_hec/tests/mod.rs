@@ -25,6 +25,7 @@ fn settings() -> SplunkHecSettings {
         },
         index: Some("linux".to_owned()),
         source: "audit".to_owned(),
+        format: Format::Ecs,
         sourcetype: "shipper:exec".to_owned(),
         acknowledgement: false,
     }

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use shipper::event::{Args, Environment, Event, codec, shorten};
 
-use super::{events, line};
+use super::events;
+use shipper::format::Format;
+
+fn line(event: &Event) -> Vec<u8> {
+    super::line(Format::Ecs, event)
+}
 
 /// No event has fewer arguments and variables than this leaves.
 fn shortest(event: &Event) -> Event {

@@ -3,7 +3,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::super::text;
+use super::text;
 use crate::event::Capabilities;
 
 /// Names of the capabilities by bit, from `linux/capability.h` (6.18; none was added since 5.9).

@@ -193,7 +193,8 @@ fn entry_leader() -> impl Strategy<Value = EntryLeader> {
 prop_compose! {
     fn container()(
         (runtime, name, image_name, image_tag) in (name(), name(), name(), name()),
-        (pod_uid, pod_name, pod_namespace) in (name(), name(), name()),
+        (pod_uid, pod_name, pod_namespace) in
+            (prop_oneof![name(), uuid().prop_map(|uid| Some(uid.into()))], name(), name()),
         from_runtime in any::<bool>(),
     ) -> Arc<Container> {
         Arc::new(Container {
@@ -248,8 +249,13 @@ prop_compose! {
     }
 }
 
+/// A UUID, as of a boot or a pod.
+fn uuid() -> impl Strategy<Value = String> {
+    "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}"
+}
+
 fn host() -> impl Strategy<Value = Arc<Host>> {
-    let text = || prop_oneof![Just(String::new()), "\\PC{1,12}"];
+    let text = || prop_oneof![Just(String::new()), "\\PC{1,12}", uuid()];
     [text(), text(), text(), text(), text(), text(), text(), text(), text()].prop_map(
         |[name, id, boot_id, kernel, architecture, os_platform, os_name, os_version, os_full]| {
             Arc::new(Host {
