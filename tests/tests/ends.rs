@@ -326,3 +326,60 @@ fn what_ends_while_the_daemon_is_away_is_told_once_by_the_next() -> Result<()> {
     }
     Ok(())
 }
+
+/// A rule on ends and one on executions, and a sink that wants what is grave.
+fn ruled(dir: &Path, mark: &str) -> String {
+    let path = dir.join("grave.ndjson");
+    format!(
+        "  - name: grave\n    type: file\n    path: {}\n    when: severity >= high\n\
+         rules:\n\
+         - {{ id: test.failed, severity: high, tags: [t], when: \"'{mark}' in process.args && process.exit_code != 0\" }}\n\
+         - id: test.ran\n  severity: low\n  when: event.action == 'exec' && '{mark}' in process.args\n  \
+           suppress: \"'quiet' in process.args\"\n  dedup: {{ by: [process.name], window: 1h }}\n",
+        path.display()
+    )
+}
+
+#[test]
+fn what_rules_match_is_in_the_event_and_what_they_leave_out_is_told() -> Result<()> {
+    let mark = mark("ruled");
+    let yaml = |dir: &Path| config(dir, "  exit: true\n", &ruled(dir, &mark));
+    let Some(daemon) = Daemon::start_or_skip(yaml)? else { return Ok(()) };
+    for status in ["0", "3"] {
+        Command::new("sh").args(["-c", &format!("exit {status}"), &mark]).status()?;
+    }
+    Command::new("sh").args(["-c", "exit 0", &mark, "quiet"]).status()?;
+    let stopped = daemon.stop()?;
+    let events = stopped.events()?;
+    let matched = |id: &str| -> Vec<&Value> {
+        let rules = |event: &Value| event["shipper"]["rules"].as_array().cloned();
+        let has = |event: &&Value| {
+            rules(event).is_some_and(|rules| rules.iter().any(|rule| rule["id"] == id))
+        };
+        events.iter().filter(has).collect()
+    };
+    let failed = matched("test.failed");
+    assert_eq!(failed.len(), 1);
+    assert!(is_end(failed[0]) && failed[0]["process"]["exit_code"] == 3);
+    assert_eq!(failed[0]["event"]["severity"], 73);
+    assert_eq!(
+        (&failed[0]["rule"]["id"], &failed[0]["tags"]),
+        (&json!("test.failed"), &json!(["t"]))
+    );
+    assert_eq!(matched("test.ran").len(), 1, "the second is folded, the third suppressed");
+    for (stage, count) in [("rule_folded", 1), ("rule_suppressed", 1)] {
+        let is_told = |event: &&Value| {
+            let loss = &event["shipper"]["loss"];
+            loss["stage"] == stage && loss["rule"] == "test.ran" && loss["count"] == count
+        };
+        assert_eq!(events.iter().filter(is_told).count(), 1, "{stage}");
+    }
+    let text = std::fs::read(stopped.dir.path().join("grave.ndjson"))?;
+    let grave = shipper_tests::daemon::parse_whole(&text)?;
+    let (reports, others): (Vec<_>, Vec<_>) =
+        grave.iter().partition(|event| event["shipper"]["loss"].is_object());
+    assert!(reports.len() >= 2, "reports pass whatever the sink asks for");
+    assert_eq!(others.len(), 1);
+    assert_eq!(others[0]["event"]["id"], failed[0]["event"]["id"]);
+    Ok(())
+}

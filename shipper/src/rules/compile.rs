@@ -322,6 +322,11 @@ impl<'a> Compiler<'a> {
     ) -> Checked<Node> {
         match (self.typed(left)?, self.typed(right)?) {
             (Typed::Number(left), Typed::Number(right)) => Ok(Node::Numbers { left, op, right }),
+            (Typed::Text(Text::Field(field)), Typed::Text(Text::Literal(text)))
+                if op == Order::Equal =>
+            {
+                Ok(Node::TextIs { field, text })
+            }
             (Typed::Text(left), Typed::Text(right)) => match op {
                 Order::Equal => Ok(Node::Texts { left, right, equal: true }),
                 Order::NotEqual => Ok(Node::Texts { left, right, equal: false }),

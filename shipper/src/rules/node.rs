@@ -25,14 +25,44 @@ pub(super) enum Node {
     HasNumber(Number),
     HasFlag(FlagField),
     HasList(Items),
-    Texts { left: Text, right: Text, equal: bool },
-    Numbers { left: Number, op: Order, right: Number },
-    Severity { op: Order, level: Severity },
-    Test { text: Text, test: Test },
-    NumberIn { number: Number, list: Vec<i64> },
-    TextIn { text: Text, items: Items },
-    Any { items: Items, body: Box<Node> },
-    AnyAncestor { body: Box<Node> },
+    /// A field and a text as it is written: what most comparisons are.
+    TextIs {
+        field: TextField,
+        text: Bytes,
+    },
+    Texts {
+        left: Text,
+        right: Text,
+        equal: bool,
+    },
+    Numbers {
+        left: Number,
+        op: Order,
+        right: Number,
+    },
+    Severity {
+        op: Order,
+        level: Severity,
+    },
+    Test {
+        text: Text,
+        test: Test,
+    },
+    NumberIn {
+        number: Number,
+        list: Vec<i64>,
+    },
+    TextIn {
+        text: Text,
+        items: Items,
+    },
+    Any {
+        items: Items,
+        body: Box<Node>,
+    },
+    AnyAncestor {
+        body: Box<Node>,
+    },
 }
 
 /// A text, or none.
@@ -65,9 +95,32 @@ pub(super) enum Items {
     Field(ListField),
     ArgsOfAncestor(usize),
     /// As they are written.
-    Literal(Arc<[Bytes]>),
+    Literal(Literals),
     /// Only to be looked up in: those of a file.
     Set(Arc<HashSet<Bytes>>),
+}
+
+/// Texts as they are written. Most of what is looked for is not among them and has the length of none.
+#[derive(Clone, Debug)]
+pub(super) struct Literals {
+    list: Vec<Bytes>,
+    /// Bit n: one has n bytes; the last bit: one has that many or more.
+    lengths: u64,
+}
+
+impl Literals {
+    pub(super) fn new(list: Vec<Bytes>) -> Self {
+        let lengths = list.iter().fold(0, |lengths, text| lengths | length_bit(text));
+        Literals { list, lengths }
+    }
+
+    fn has(&self, text: &[u8]) -> bool {
+        self.lengths & length_bit(text) != 0 && self.list.iter().any(|item| **item == *text)
+    }
+}
+
+fn length_bit(text: &[u8]) -> u64 {
+    1 << text.len().min(63)
 }
 
 /// What a text is held to.
@@ -148,6 +201,7 @@ impl Node {
             Node::HasNumber(number) => number.of(subject, loops).is_some(),
             Node::HasFlag(field) => subject.flag(*field).is_some(),
             Node::HasList(items) => items.count(subject, loops).is_some_and(|count| count > 0),
+            Node::TextIs { field, text } => subject.text(*field).is_some_and(|is| *is == **text),
             Node::Texts { left, right, equal } => {
                 match (left.of(subject, loops), right.of(subject, loops)) {
                     (Some(left), Some(right)) => (left == right) == *equal,
@@ -228,7 +282,7 @@ impl Items {
             Items::ArgsOfAncestor(depth) => {
                 Some(List::Bytes(&ancestor(loops, *depth)?.args.as_deref()?.list))
             }
-            Items::Literal(list) => Some(List::Bytes(list)),
+            Items::Literal(literals) => Some(List::Bytes(&literals.list)),
             Items::Set(_) => None,
         }
     }
@@ -245,6 +299,7 @@ impl Items {
     fn has<'s, S: Subject>(&'s self, text: &[u8], subject: &'s S, loops: Loops<'s, '_>) -> bool {
         match self {
             Items::Set(set) => set.contains(text),
+            Items::Literal(literals) => literals.has(text),
             _ => self.any(subject, loops, |item| item == text),
         }
     }

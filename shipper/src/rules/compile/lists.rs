@@ -7,7 +7,7 @@ use cel::common::ast::{ComprehensionExpr, Expr, IdedExpr, LiteralValue};
 use super::{Checked, Compiler, IN_ONLY, Typed};
 use crate::event::Bytes;
 use crate::rules::field::ListField;
-use crate::rules::node::{Items, Node, Number, Text};
+use crate::rules::node::{Items, Literals, Node, Number, Text};
 
 /// Most loops in one another.
 const LOOPS_MAX: usize = 3;
@@ -49,7 +49,7 @@ impl Compiler<'_> {
             (true, true) => self.error(expr, "an empty list has nothing in it"),
             (false, false) => self.error(expr, "a list holds either texts or numbers"),
             (true, false) => Ok(Typed::Numbers(numbers)),
-            (false, true) => Ok(Typed::Items(Items::Literal(texts.into()))),
+            (false, true) => Ok(Typed::Items(Items::Literal(Literals::new(texts)))),
         }
     }
 
