@@ -207,9 +207,10 @@ fn path(format: Format, group: &str) -> PathBuf {
 }
 
 /// Compares what was seen with the files, or writes them. Rows that could not be run here stay as they
-/// are there.
-pub fn settle(format: Format, golden: &Golden) -> Result<Vec<String>> {
+/// are there, those that no more exist do not.
+pub fn settle(format: Format, golden: &Golden, rows: &[Row]) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
+    let exists = |name: &str| rows.iter().any(|row| row.name == name);
     for (group, rows) in golden {
         let path = path(format, group);
         let mut known: BTreeMap<String, Map<String, Value>> = match std::fs::read_to_string(&path) {
@@ -218,11 +219,14 @@ pub fn settle(format: Format, golden: &Golden) -> Result<Vec<String>> {
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
         if std::env::var_os(UPDATE).is_some() {
+            known.retain(|name, _| exists(name));
             known.extend(rows.clone());
             std::fs::create_dir_all(path.parent().context("a directory")?)?;
             std::fs::write(&path, serde_json::to_string_pretty(&known)? + "\n")?;
             continue;
         }
+        let gone = known.keys().filter(|name| !exists(name));
+        wrong.extend(gone.map(|name| format!("{} has {name:?}, which is no row", path.display())));
         for (row, seen) in rows {
             match known.get(row) {
                 Some(known) if known == seen => {}

@@ -105,7 +105,7 @@ fn every_row_is_as_it_says_on_this_machine() -> Result<()> {
         };
         let faults = faults(format, &events)?;
         ensure!(faults.is_empty(), "{format:?}: {faults:#?}");
-        let wrong = golden::settle(format, &seen(format, &ran, &place, &events)?)?;
+        let wrong = golden::settle(format, &seen(format, &ran, &place, &events)?, &rows)?;
         ensure!(wrong.is_empty(), "set {} when that is meant: {wrong:#?}", golden::UPDATE);
     }
     Ok(())

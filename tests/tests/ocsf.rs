@@ -46,6 +46,9 @@ fn any_event_is_as_the_official_schema_says() -> Result<()> {
     Ok(())
 }
 
+/// What the validator says, and what breaks an event so.
+type Break = (&'static str, fn(&mut Value));
+
 #[test]
 fn the_validator_finds_what_is_wrong() -> Result<()> {
     let Some(schema) = Schema::official()? else { return Ok(()) };
@@ -65,7 +68,7 @@ fn the_validator_finds_what_is_wrong() -> Result<()> {
         Some(Enforcement { rule: "r".to_owned(), action: EnforcementAction::Denied });
     let right = encoded(&Event::Exec(exec))?;
     assert_eq!(schema.faults(&right), [""; 0]);
-    let breaks: [(&str, fn(&mut Value)); 22] = [
+    let breaks: [Break; 22] = [
         ("class_uid is none", |event| event["class_uid"] = json!(1999)),
         ("category_uid is not", |event| event["category_uid"] = json!(2)),
         ("class_name is not", |event| event["class_name"] = json!("Processes")),

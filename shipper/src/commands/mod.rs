@@ -63,7 +63,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Remove the programs and the ring that `capture.pin: true` left in the kernel
     Unpin(unpin::UnpinArgs),
-    /// Print the JSON Schema of the configuration or of the events
+    /// Print the JSON Schema of the configuration, or the fields of events in each format
     Schema(schema::SchemaArgs),
     /// Follow the event log and show each event as a line for people
     Tail(tail::TailArgs),
