@@ -164,7 +164,10 @@ impl Attempt<'_> {
                 match &part.items[..] {
                     [item] => match bytes_max.and_then(|max| self.shortened(item, max)) {
                         Some(part) => self.parts.push_front(part),
-                        None => self.refused.push((*item, cause)),
+                        None => {
+                            self.outlet.sink.put_aside(item.number);
+                            self.refused.push((*item, cause));
+                        }
                     },
                     _ => self.halve(part),
                 }

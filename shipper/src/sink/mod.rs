@@ -137,6 +137,10 @@ pub trait Sink: Send + Sync {
     /// Delivers a batch of at least one event.
     async fn send(&self, batch: Batch<'_>) -> Outcome;
 
+    /// The event of the record with this number, which was too large, will not come again, shortened or
+    /// not: no later one has to wait for it.
+    fn put_aside(&self, _number: u64) {}
+
     /// Called on SIGHUP: reopen what a log rotation may have moved away. Errors show at the next
     /// `send`.
     async fn reopen(&self) {}

@@ -321,10 +321,9 @@ impl KafkaSink {
             Class::Refused => Outcome::Refused { cause },
             Class::TooLarge => self.settle_too_large(batch, topic, cause).await,
         };
-        if matches!(outcome, Outcome::Refused { .. } | Outcome::TooLarge { .. }) && batch.len() == 1
-        {
-            // It may be put aside and never come again; nothing must wait for it. Not before its end
-            // is told: what comes shortened must be before all later ones.
+        if matches!(outcome, Outcome::Refused { .. }) && batch.len() == 1 {
+            // It is put aside and never comes again; nothing must wait for it. What is too large comes
+            // shortened, and before all later ones.
             self.shared.ledger.forget(batch.numbers());
         }
         outcome
@@ -405,6 +404,10 @@ impl Sink for KafkaSink {
             Some(outcome) => outcome,
             None => self.settle(batch).await,
         }
+    }
+
+    fn put_aside(&self, number: u64) {
+        self.shared.ledger.forget(std::iter::once(number));
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {

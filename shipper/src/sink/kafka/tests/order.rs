@@ -67,6 +67,33 @@ async fn nothing_overtakes_an_event_while_it_is_asked_how_much_the_topic_takes()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_to_come_shortened_is_not_overtaken_and_is_waited_for_until_it_is_put_aside() {
+    let mock = Mock::start();
+    let sink = sink(&mock.settings());
+    let all = Encoded::of(&sink, &events(5));
+    insist(&sink, &Encoded::of(&sink, &events(1)), 1).await;
+    sink.batch_bytes_max.store(super::super::BATCH_BYTES_MIN, Ordering::Relaxed);
+    mock.fail_produce(&[E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    let first = sink.send(all.part(1..2)).await;
+    assert!(matches!(first, Outcome::TooLarge { bytes_max: Some(_), .. }), "{first:?}");
+    let second = sink.send(all.part(2..3)).await;
+    assert!(matches!(second, Outcome::Retry { .. }), "{second:?}");
+    for places in [1..2, 2..3] {
+        let sent = sink.send(all.part(places)).await;
+        assert!(matches!(sent, Outcome::Sent { .. }), "{sent:?}");
+    }
+    assert_eq!(account(&mock.log()), Ok((vec![1, 2, 3], 0)));
+
+    mock.fail_produce(&[E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    let fourth = sink.send(all.part(3..4)).await;
+    assert!(matches!(fourth, Outcome::TooLarge { .. }), "{fourth:?}");
+    all.part(3..4).numbers().for_each(|number| sink.put_aside(number));
+    let fifth = sink.send(all.part(4..5)).await;
+    assert!(matches!(fifth, Outcome::Sent { .. }), "{fifth:?}");
+    assert_eq!(account(&mock.log()), Ok((vec![1, 2, 3, 5], 0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_put_aside_is_not_waited_for() {
     let mock = Mock::start();
     let sink = sink(&mock.settings());
