@@ -21,6 +21,10 @@ const HELPER: &str = env!("CARGO_BIN_EXE_exec_helper");
 const USER: u32 = 54321;
 const USER_IN_RANGE: u32 = 60_005;
 const OTHER_USER: u32 = 54322;
+/// For one test each: the tests run at once, and what a user does is counted whoever asked for it.
+const USER_WITH_ANCESTOR: u32 = 54323;
+const USER_WITH_ATTEMPT: u32 = 54324;
+const USER_OF_ALL: u32 = 54325;
 
 /// Words nobody else on this machine has among their arguments.
 fn mark(name: &str) -> String {
@@ -139,7 +143,7 @@ fn what_is_excluded_is_not_recorded_and_every_one_is_counted_by_its_reason() -> 
 #[test]
 fn an_ancestor_whose_execution_was_left_out_is_not_taken_for_what_it_ran_before() -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let capture = format!("  exclude: {{ uids: [{USER}] }}\n");
+    let capture = format!("  exclude: {{ uids: [{USER_WITH_ANCESTOR}] }}\n");
     let Some(daemon) = Daemon::start_or_skip(|dir| config(dir, &capture, ""))? else {
         return Ok(());
     };
@@ -148,7 +152,13 @@ fn an_ancestor_whose_execution_was_left_out_is_not_taken_for_what_it_ran_before(
     std::fs::set_permissions(&raised, std::fs::Permissions::from_mode(0o4755))?;
     let word = mark("ancestor");
     let script = format!("'{}' {word}; :", raised.display());
-    run(Command::new(HELPER).args(["as", &USER.to_string(), "/bin/sh", "-c", &script]))?;
+    run(Command::new(HELPER).args([
+        "as",
+        &USER_WITH_ANCESTOR.to_string(),
+        "/bin/sh",
+        "-c",
+        &script,
+    ]))?;
     let event =
         daemon.await_event(|event| event["file"]["name"] == "true" && has_arg(event, &word))?;
     daemon.stop()?;
@@ -161,8 +171,9 @@ fn an_ancestor_whose_execution_was_left_out_is_not_taken_for_what_it_ran_before(
 #[test]
 fn an_attempt_that_fails_is_left_out_as_an_execution_is() -> Result<()> {
     let _tracefs = Tracefs::mounted()?;
-    let capture =
-        format!("  failures: all\n  syscall_tracepoints: true\n  exclude: {{ uids: [{USER}] }}\n");
+    let capture = format!(
+        "  failures: all\n  syscall_tracepoints: true\n  exclude: {{ uids: [{USER_WITH_ATTEMPT}] }}\n"
+    );
     let Some(daemon) = Daemon::start_or_skip(|dir| config(dir, &capture, ""))? else {
         return Ok(());
     };
@@ -172,7 +183,7 @@ fn an_attempt_that_fails_is_left_out_as_an_execution_is() -> Result<()> {
         run(Command::new(HELPER).args(["as", &user.to_string(), "/bin/sh", "-c", &script]))
     };
     attempt(OTHER_USER)?;
-    attempt(USER)?;
+    attempt(USER_WITH_ATTEMPT)?;
     let events = daemon.stop()?.events()?;
     let failed = |event: &&Value| {
         event["event"]["outcome"] == "failure" && event["process"]["args"][1] == mark("attempt")
@@ -240,7 +251,7 @@ fn nothing_can_leave_out_the_test_exec_that_proves_capture() -> Result<()> {
     let Some(daemon) = Daemon::start_or_skip(|dir| config(dir, &capture, ""))? else {
         return Ok(());
     };
-    run_as(USER, &mark("all"))?;
+    run_as(USER_OF_ALL, &mark("all"))?;
     let events = daemon.stop()?.events()?;
     assert_eq!(recorded(&events, &mark("all")), 0);
     let execs = events.iter().filter(|event| event["event"]["action"] == "exec").count();
