@@ -15,9 +15,9 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
+use super::alike::tags;
 use super::capabilities::CapabilityNames;
 use super::errno;
-use super::said::tags;
 use super::text::{CommandLine, Device, Long, Shown, Text, Texts, some};
 use crate::event::{
     Ancestor, Args, Event, Exec, Failure, FileFacts, Host, Id, Loss, Names, WallTime, basename,

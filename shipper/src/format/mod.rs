@@ -1,5 +1,6 @@
 //! Formats: an event, or its JSON, turned into the bytes that a sink or a person gets.
 
+mod alike;
 mod capabilities;
 pub mod cim;
 pub mod ecs;
@@ -10,7 +11,6 @@ pub mod ocsf;
 pub mod pretty;
 pub mod reference;
 pub mod template;
-mod said;
 mod text;
 pub mod visible;
 

@@ -18,10 +18,10 @@ use serde::Serialize;
 
 use self::file::FileFields;
 use self::process::{Ancestors, LeaderFields, ProcessFields};
-use super::said::{OwnRule, redacted, redacted_of_end};
+use super::alike::{EnforcementFields, FailureFields, MatchFields, redacted, redacted_of_end};
 use super::text::{Exact, Long, Text, exact};
 use super::write_line;
-use crate::event::{Container, DeniedBy, Event, Exec, Exit, Host, Id, Loss, WallTime};
+use crate::event::{Container, Event, Exec, Exit, Host, Id, Loss, WallTime};
 
 /// What these events say they follow: another number when a name or a meaning changes, not when one is
 /// added.
@@ -95,7 +95,7 @@ pub(super) struct ExecDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     enforcement: Option<EnforcementFields<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    rules: Vec<OwnRule<'a>>,
+    rules: Vec<MatchFields<'a>>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     redacted: BTreeSet<&'a str>,
 }
@@ -111,7 +111,7 @@ pub(super) struct ExitDocument<'a> {
     ancestry: Ancestors<'a>,
     ancestry_cut: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    rules: Vec<OwnRule<'a>>,
+    rules: Vec<MatchFields<'a>>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     redacted: BTreeSet<&'a str>,
 }
@@ -195,19 +195,6 @@ struct EntryLeaderFields<'a> {
     leader: LeaderFields<'a>,
 }
 
-#[derive(Serialize)]
-struct FailureFields {
-    errno: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    denied_by: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct EnforcementFields<'a> {
-    rule: &'a str,
-    action: &'static str,
-}
-
 impl<'a> Head<'a> {
     fn new(kind: &'static str, id: Id, time: WallTime, host: &'a Host, part: Part) -> Self {
         Head {
@@ -257,15 +244,9 @@ impl<'a> ExecDocument<'a> {
                 kind: entry.kind.as_str(),
                 leader: LeaderFields::new(&entry.leader),
             }),
-            failure: exec.failure.as_ref().map(|failure| FailureFields {
-                errno: failure.errno,
-                denied_by: failure.denied_by.map(DeniedBy::as_str),
-            }),
-            enforcement: exec.enforcement.as_ref().map(|enforcement| EnforcementFields {
-                rule: &enforcement.rule,
-                action: enforcement.action.as_str(),
-            }),
-            rules: OwnRule::all(&exec.matches),
+            failure: exec.failure.as_ref().map(FailureFields::new),
+            enforcement: exec.enforcement.as_ref().map(EnforcementFields::new),
+            rules: MatchFields::all(&exec.matches),
             redacted: redacted(exec),
         }
     }
@@ -290,7 +271,7 @@ impl<'a> ExitDocument<'a> {
             },
             ancestry: Ancestors { list: &exit.ancestry, part },
             ancestry_cut: exit.ancestry_cut,
-            rules: OwnRule::all(&exit.matches),
+            rules: MatchFields::all(&exit.matches),
             redacted: redacted_of_end(exit),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::super::said::{OwnRule, redacted_of_end, tags};
+use super::super::alike::{MatchFields, redacted_of_end, tags};
 use super::super::text::Long;
 use super::fields::{EventFields, HostFields};
 use super::own::{AncestorRaw, Ancestors};
@@ -63,7 +63,7 @@ struct Own<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<AncestorRaw<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    rules: Vec<OwnRule<'a>>,
+    rules: Vec<MatchFields<'a>>,
     boot_ns: Long,
     cpu: u32,
 }
@@ -114,7 +114,7 @@ impl<'a> ExitDocument<'a> {
                 args_unreadable: args.is_some_and(|args| args.faulted),
                 redacted: redacted_of_end(exit),
                 raw: AncestorRaw::new(process),
-                rules: OwnRule::all(&exit.matches),
+                rules: MatchFields::all(&exit.matches),
                 boot_ns: Long(exit.boot_ns),
                 cpu: exit.cpu,
             },

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use serde::{Serialize, Serializer};
 
+use super::super::alike::{
+    EnforcementFields, FailureFields, MatchFields, NamespaceFields, redacted,
+};
 use super::super::capabilities::{CapabilityNames, CapabilitySets, SecureBits};
-use super::super::said::{OwnRule, redacted};
 use super::super::text::{Exact, Exacts, Long, Shown, Text, exact, exact_list, some};
 use super::fields::Hash;
 use super::{Facts, ParentFields};
 use crate::event::{
-    Ancestor, Credentials, DeniedBy, Enforcement, Exec, ExecutedFile, HashMissing, InsideIds,
-    Layer, Path,
+    Ancestor, Credentials, Exec, ExecutedFile, HashMissing, InsideIds, Layer, Path,
 };
 
 /// Everything under `shipper.`.
@@ -54,12 +55,12 @@ pub(super) struct Own<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     audit_session: Option<Shown<u32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<OwnFailure>,
+    failure: Option<FailureFields>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    enforcement: Option<OwnEnforcement<'a>>,
+    enforcement: Option<EnforcementFields<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    rules: Vec<OwnRule<'a>>,
-    namespaces: Namespaces,
+    rules: Vec<MatchFields<'a>>,
+    namespaces: NamespaceFields,
     cgroup: Cgroup<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     container_source: Option<&'static str>,
@@ -202,31 +203,6 @@ struct CredentialsBefore {
 }
 
 #[derive(Serialize)]
-struct OwnFailure {
-    errno: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    denied_by: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct OwnEnforcement<'a> {
-    rule: &'a str,
-    action: &'static str,
-}
-
-#[derive(Serialize)]
-struct Namespaces {
-    mnt: u32,
-    pid: u32,
-    net: u32,
-    uts: u32,
-    ipc: u32,
-    cgroup: u32,
-    time: u32,
-    user: u32,
-}
-
-#[derive(Serialize)]
 struct Cgroup<'a> {
     id: Shown<u64>,
     path: Text<'a>,
@@ -265,15 +241,10 @@ impl<'a> Own<'a> {
             no_new_privs: process.no_new_privs,
             user_namespace: process.inside.map(UserNamespace::new),
             audit_session: process.audit_session.map(Shown),
-            failure: exec.failure.as_ref().map(|failure| OwnFailure {
-                errno: failure.errno,
-                denied_by: failure.denied_by.map(DeniedBy::as_str),
-            }),
-            enforcement: exec.enforcement.as_ref().map(|Enforcement { rule, action }| {
-                OwnEnforcement { rule, action: action.as_str() }
-            }),
-            rules: OwnRule::all(&exec.matches),
-            namespaces: Namespaces::new(&process.namespaces),
+            failure: exec.failure.as_ref().map(FailureFields::new),
+            enforcement: exec.enforcement.as_ref().map(EnforcementFields::new),
+            rules: MatchFields::all(&exec.matches),
+            namespaces: NamespaceFields::new(&process.namespaces),
             cgroup: Cgroup { id: Shown(process.cgroup_id), path: Text(&process.cgroup) },
             container_source: exec
                 .container
@@ -403,12 +374,5 @@ impl CredentialsBefore {
             sgid: Shown(ids.sgid),
             more: OwnCredentials::new(ids),
         }
-    }
-}
-
-impl Namespaces {
-    fn new(numbers: &crate::event::Namespaces) -> Self {
-        let crate::event::Namespaces { mnt, pid, net, uts, ipc, cgroup, time, user } = *numbers;
-        Namespaces { mnt, pid, net, uts, ipc, cgroup, time, user }
     }
 }

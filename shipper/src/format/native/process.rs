@@ -2,10 +2,11 @@
 
 use serde::{Serialize, Serializer};
 
+use super::super::alike::NamespaceFields;
 use super::Part;
 use crate::event::{
-    Ancestor, Args, Bytes, Credentials, Environment, Id, InsideIds, Leader, Names, Namespaces,
-    Process, WallTime,
+    Ancestor, Args, Bytes, Credentials, Environment, Id, InsideIds, Leader, Names, Process,
+    WallTime,
 };
 use crate::format::capabilities::CapabilitySets;
 use crate::format::text::{Device, Exact, Exacts, Long, Shown, Text, Texts, exact, exact_list};
@@ -131,18 +132,6 @@ struct NameFields<'a> {
     file_owner: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file_group: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct NamespaceFields {
-    mnt: u32,
-    pid: u32,
-    net: u32,
-    uts: u32,
-    ipc: u32,
-    cgroup: u32,
-    time: u32,
-    user: u32,
 }
 
 #[derive(Serialize)]
@@ -323,13 +312,6 @@ impl<'a> NameFields<'a> {
             file_owner: names.file_owner.as_deref(),
             file_group: names.file_group.as_deref(),
         }
-    }
-}
-
-impl NamespaceFields {
-    fn new(numbers: &Namespaces) -> Self {
-        let Namespaces { mnt, pid, net, uts, ipc, cgroup, time, user } = *numbers;
-        NamespaceFields { mnt, pid, net, uts, ipc, cgroup, time, user }
     }
 }
 
