@@ -6,6 +6,7 @@ mod http;
 mod kafka;
 mod messages;
 mod rules;
+mod sink_messages;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
