@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use shipper::event::codec;
 use shipper::event::{
-    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader, DeniedBy, Failure, Enforcement, EnforcementAction, Environment, RuleMatch, Severity,
+    Ancestor, Args, Bytes, Capabilities, Credentials, Event, Exec, ExecutedFile, FileFacts, FileSystem, Host, Id, InsideIds, Layer, Leader, Loss, LossKind, LossStage, Membership, Names, Namespaces, Path as EventPath, Process, ProcessKey, Source, WallTime, Exit, WaitStatus, Container, EntryKind, EntryLeader, DeniedBy, Failure, Enforcement, EnforcementAction, Environment, RuleMatch, Severity,
 };
 use shipper::spool::{self, Compression, FreeMin, Fsync, Now, Options, WhenFull};
 use shipper_common::wire::{self, Header, PATH_PRESENT, PathSpan, RecordKind, Span, WIRE_VERSION};
@@ -178,6 +178,13 @@ fn exit() -> Event {
         sequence: 43,
         host: host(),
         process: exec.ancestry[0].clone(),
+        member: Membership {
+            group_leader: exec.process.group_leader,
+            session_leader: exec.process.session_leader,
+            entry_leader: exec.entry_leader,
+            tty: exec.process.tty,
+            euid: Some(7),
+        },
         status: WaitStatus(9),
         duration_ns: 1_500_000_000,
         ancestry: exec.ancestry,

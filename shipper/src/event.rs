@@ -26,7 +26,7 @@ pub use failure::{DeniedBy, Failure};
 pub use file::{ExecutedFile, FileHash, HashMissing};
 pub use host::Host;
 pub use loss::{Loss, LossKind, LossStage};
-pub use origin::{Container, EntryKind, EntryLeader, Leader};
+pub use origin::{Container, EntryKind, EntryLeader, Leader, Membership};
 pub use rule_match::{RuleMatch, Severity, gravest};
 pub use shorten::shorten;
 

@@ -67,9 +67,11 @@ fn assert_tells(end: &Value, status: ExitStatus) {
     assert_eq!(end["event"]["category"], json!(["process"]));
     assert_eq!(end["event"]["type"], json!(["end"]));
     assert_eq!(end["process"]["end"], end["@timestamp"]);
-    for absent in ["/event/outcome", "/user", "/file"] {
+    for absent in ["/event/outcome", "/file"] {
         assert_eq!(end.pointer(absent), None);
     }
+    assert_eq!(end["user"]["id"], rustix::process::geteuid().as_raw().to_string());
+    assert_eq!(end["user"], end["process"]["user"]);
     let ns = exit["duration_ns"].as_u64().expect("a length of time");
     assert_eq!(end["process"]["uptime"], ns / 1_000_000_000);
 }

@@ -57,8 +57,9 @@ fn a_login_session_has_every_field_and_relation_that_session_view_needs() -> Res
     let is_shell = |event: &&Value| event["process"]["args"][4] == *run;
     let shell = all.iter().find(is_shell).context("the shell")?;
     let session = text(&shell["process"]["entity_id"])?;
-    let is_in = |event: &&Value| event["process"]["entry_leader"]["entity_id"] == session;
-    let executed: Vec<&Value> = all.iter().filter(is_in).collect();
+    let is_in_session = |event: &&Value| event["process"]["entry_leader"]["entity_id"] == session;
+    let is_exec = |event: &&Value| event["event"]["action"] == "exec";
+    let executed: Vec<&Value> = all.iter().filter(is_in_session).filter(is_exec).collect();
     assert!(executed.len() > WORDS.len(), "the shell and its commands");
 
     let mut ids = BTreeSet::new();
@@ -102,9 +103,11 @@ fn a_login_session_has_every_field_and_relation_that_session_view_needs() -> Res
     assert_ne!(group("behind"), shell["process"]["group_leader"]["pid"], "a job of its own");
     assert_ne!(group("behind"), group("left"));
 
-    // The end of each belongs to it by its entity id.
+    // The end of each belongs to it by its entity id, and to the session as its execution does: Session
+    // View shows a process by the last of its events.
     let mut ends = BTreeMap::new();
-    for event in all.iter().filter(|event| event["event"]["action"] == "end") {
+    let is_end = |event: &&Value| event["event"]["action"] == "end";
+    for event in all.iter().filter(is_in_session).filter(is_end) {
         assert!(ids.insert(text(&event["event"]["id"])?), "an event id is there twice");
         ends.insert(text(&event["process"]["entity_id"])?, event);
     }
@@ -112,8 +115,27 @@ fn a_login_session_has_every_field_and_relation_that_session_view_needs() -> Res
         let end = ends.get(text(&process(word)["entity_id"])?).context(word)?;
         assert_eq!(end["event"]["kind"], "event");
         assert_eq!(end["process"]["exit_code"], 0);
+        for field in ["args", "start", "interactive", "tty"] {
+            assert_eq!(end["process"][field], process(word)[field], "{word}: {field}");
+        }
+        // The first of a pipe may have ended before the second: then its pid is all that is known of it.
+        let group_of_end = &end["process"]["group_leader"]["pid"];
+        assert_eq!(*group_of_end, group(word), "{word}");
+        for leader in ["session_leader", "entry_leader"] {
+            for field in ["pid", "entity_id", "start", "same_as_process", "entry_meta"] {
+                let (end, exec) = (&end["process"][leader], &process(word)[leader]);
+                assert_eq!(end[field], exec[field], "{word}: {leader}.{field}");
+            }
+        }
+        assert_eq!(end["process"]["user"]["id"], process(word)["user"]["id"], "{word}");
         assert_eq!(end["process"]["parent"]["entity_id"], parent(word));
     }
+    // The subshell executed nothing: its end says where in the tree it was, and of which job.
+    let subshell = parent("first");
+    let end = &ends.get(text(&subshell)?).context("the end of the subshell")?["process"];
+    assert_eq!(end["parent"]["entity_id"], session);
+    assert_eq!(end["group_leader"]["pid"], end["pid"], "it led its group");
+    assert_eq!(end["group_leader"]["same_as_process"], true);
     let end = ends.get(session).context("the end of the shell")?;
     assert_eq!(end["process"]["pid"], shell["process"]["pid"]);
     Ok(())

@@ -168,7 +168,10 @@ pub fn seed(table: &mut Table, procfs: &Procfs, pid: u32) -> Option<ProcessKey> 
     let program = runs.then(|| table.program(name, executable, args.as_ref()));
     if table.found(stat.key, parent, program) {
         let (euid, container) = (procfs.euid(pid), procfs.container_id(pid));
-        table.stand(stat.key, Standing { sid: stat.sid, tty: stat.tty, euid, container });
+        table.stand(
+            stat.key,
+            Standing { sid: stat.sid, pgid: stat.pgid, tty: stat.tty, euid, container },
+        );
     }
     // What was read belongs to this process only if it is still the same.
     procfs.is_alive(stat.key).then_some(stat.key)

@@ -8,7 +8,10 @@ use common::wire::{self, Header};
 use super::Enricher;
 use super::ancestry::key;
 use super::clock::wall_now;
-use crate::event::{Ancestor, Exit, ProcessKey, Source, WaitStatus};
+use super::leaders::{self, Described};
+use crate::event::{
+    Ancestor, EntryLeader, Exit, Leader, Membership, ProcessKey, Source, WaitStatus,
+};
 
 /// Most ended processes remembered. Two threads that end together may both report the end of their
 /// process; between the two there is what other CPUs report meanwhile. It is some hundred KB.
@@ -56,7 +59,32 @@ impl Enricher {
         };
         let source = program.as_ref().map_or(Source::Unknown, |(_, source)| *source);
         let program = program.map(|(program, _)| program);
-        let chain = self.walker().walk(key, &[]);
+        let mut walker = self.walker();
+        let chain = walker.walk(key, &[]);
+        let entry = leaders::entry(&walker, key, &chain, &[]);
+        let start = self.clock.wall(record.process.start_ns);
+        let standing = self.table.standing(key).cloned().unwrap_or_default();
+        let of = Described {
+            table: &self.table,
+            identities: &self.identities,
+            // Whether its users are the host's is known of an execution only.
+            users: None,
+            clock: self.clock,
+            started: (key, start),
+            chain: &chain.list,
+        };
+        let leader = |id: Option<u32>, with_args| match id {
+            Some(id) => of.leader_of(id, with_args),
+            None => Leader::default(),
+        };
+        let member = Membership {
+            group_leader: leader(standing.pgid, false),
+            session_leader: leader(standing.sid, true),
+            entry_leader: entry
+                .map(|(key, kind)| EntryLeader { leader: of.leader(key, true), kind }),
+            tty: standing.tty,
+            euid: standing.euid,
+        };
         self.table.exit(key);
         Some(Exit {
             id: self.identities.exit(key),
@@ -69,12 +97,13 @@ impl Enricher {
             process: Ancestor {
                 key,
                 entity_id: self.identities.process(key),
-                start: self.clock.wall(record.process.start_ns),
+                start,
                 comm: program.as_ref().map(|program| program.name.clone()).unwrap_or_default(),
                 executable: program.as_ref().and_then(|program| program.executable.clone()),
                 args: program.and_then(|program| program.args.clone()),
                 source,
             },
+            member,
             status: WaitStatus::of_record(record.exit_code),
             duration_ns: header.boot_ns.saturating_sub(record.process.start_ns),
             ancestry: chain.list,

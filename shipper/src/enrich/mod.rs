@@ -266,6 +266,7 @@ impl Enricher {
             process,
             Standing {
                 sid: (raw.sid != 0).then_some(raw.sid),
+                pgid: (raw.pgid != 0).then_some(raw.pgid),
                 tty,
                 euid: Some(raw.credentials.euid),
                 container: known.as_ref().map(|known| known.id.clone()),
@@ -273,6 +274,9 @@ impl Enricher {
         );
         if let Some(leader) = self.table.newest(raw.sid) {
             self.table.leads_session(leader, tty);
+        }
+        if let Some(leader) = self.table.newest(raw.pgid) {
+            self.table.leads_group(leader);
         }
         let mut walker = self.walker();
         let chain = walker.walk(process, record.ancestors());

@@ -43,6 +43,8 @@ pub struct Stat {
     pub has_ended: bool,
     /// Its parent's pid now; 0 for the first process.
     pub ppid: u32,
+    /// Its process group; `None` for kernel threads.
+    pub pgid: Option<u32>,
     /// Its session; `None` for kernel threads.
     pub sid: Option<u32>,
     /// Controlling terminal, device (major, minor).
@@ -294,11 +296,12 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
     // After the name: state is field 3, ppid 4, pgrp 5, session 6, tty_nr 7, starttime 22.
     let has_ended = matches!(fields.next()?, "Z" | "X" | "x");
     let ppid = fields.next()?.parse().ok()?;
-    let sid = fields.nth(1)?.parse().ok().filter(|&sid| sid != 0);
+    let pgid = fields.next()?.parse().ok().filter(|&pgid| pgid != 0);
+    let sid = fields.next()?.parse().ok().filter(|&sid| sid != 0);
     let tty = fields.next()?.parse().ok().filter(|&tty| tty != 0).map(device);
     let start_ticks = fields.nth(14)?.parse().ok()?;
     let key = ProcessKey { pid, start_ticks };
-    Some(Stat { key, has_ended, ppid, sid, tty, comm: comm.into() })
+    Some(Stat { key, has_ended, ppid, pgid, sid, tty, comm: comm.into() })
 }
 
 /// Major and minor of a device number as /proc has it (`new_encode_dev`).
@@ -322,7 +325,7 @@ mod tests {
         let stat = parse_stat(line).expect("a stat line");
         assert_eq!(stat.key, ProcessKey { pid: 42, start_ticks: 12345 });
         assert_eq!((stat.ppid, &*stat.comm), (7, &b"a) b\n(c)"[..]));
-        assert_eq!((stat.sid, stat.tty), (Some(42), None));
+        assert_eq!((stat.pgid, stat.sid, stat.tty), (Some(42), Some(42), None));
         let line = b"43 (bash) S 42 43 42 34819 43 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 99 0\n";
         assert_eq!(parse_stat(line).expect("a stat line").tty, Some((136, 3)));
         for broken in [&b""[..], b"42", b"42 (x", b"42 (x)", b"x (x) S 1", b")("] {

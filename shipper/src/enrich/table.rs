@@ -50,6 +50,8 @@ impl Drop for Program {
 pub struct Standing {
     /// Its session, which is the pid of the session's leader.
     pub sid: Option<u32>,
+    /// Its process group, which is the pid of the group's leader.
+    pub pgid: Option<u32>,
     /// Controlling terminal, device (major, minor).
     pub tty: Option<(u32, u32)>,
     /// Effective user.
@@ -221,10 +223,19 @@ impl Table {
         if let Some(entry) = self.entries.get_mut(&key) {
             if entry.standing.sid != Some(key.pid) {
                 // It had left behind the terminal of the old one.
-                entry.standing = Standing { sid: Some(key.pid), tty, ..entry.standing.clone() };
+                let own = Some(key.pid);
+                entry.standing = Standing { sid: own, pgid: own, tty, ..entry.standing.clone() };
             } else if tty.is_some() {
                 entry.standing.tty = tty;
             }
+        }
+    }
+
+    /// A process leads the group of its pid, as was seen of another one in it: a shell with jobs makes one
+    /// for each subshell, which may execute nothing itself.
+    pub fn leads_group(&mut self, key: ProcessKey) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.standing.pgid = Some(key.pid);
         }
     }
 

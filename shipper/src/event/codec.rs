@@ -110,7 +110,13 @@
 //!   uint64 duration_ns = 10;
 //!   repeated Ancestor ancestry = 11;
 //!   bool ancestry_cut = 12;
+//!   Membership member = 13;             // of processes that ended before there was one: not there
 //!   repeated Match matches = 110;
+//! }
+//! message Membership {
+//!   Leader group_leader = 1; Leader session_leader = 2; optional EntryLeader entry_leader = 3;
+//!   repeated uint64 tty = 4;            // major, minor
+//!   optional uint32 euid = 5;
 //! }
 //! enum Severity { INFORMATIONAL = 1; LOW = 2; MEDIUM = 3; HIGH = 4; CRITICAL = 5; }
 //! enum DeniedBy { SECURITY_MODULE = 1; SHIPPER = 2; }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Ancestor, Host, Id, RuleMatch, WallTime};
+use super::{Ancestor, Host, Id, Membership, RuleMatch, WallTime};
 
 /// Low bits of a wait status: the signal that ended the process, 0 for none.
 const SIGNAL_BITS: u16 = 0x7f;
@@ -74,6 +74,8 @@ pub struct Exit {
     pub host: Arc<Host>,
     /// The process, told as an ancestor is: by what the process table knew of it last.
     pub process: Ancestor,
+    /// Its leaders, terminal and user.
+    pub member: Membership,
     /// How it ended.
     pub status: WaitStatus,
     /// How long it was there, in nanoseconds; suspend counts.
@@ -84,6 +86,14 @@ pub struct Exit {
     pub ancestry_cut: bool,
     /// Rules that matched, in the order in which they are configured.
     pub matches: Vec<RuleMatch>,
+}
+
+impl Exit {
+    /// It had a controlling terminal. What terminal it had is known of a process whose session is.
+    #[must_use]
+    pub fn interactive(&self) -> Option<bool> {
+        (self.member.session_leader.pid != 0).then_some(self.member.tty.is_some())
+    }
 }
 
 /// How a process ended, as wait(2) shows it: the exit status in the high byte, or the signal that

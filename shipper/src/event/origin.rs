@@ -38,6 +38,30 @@ pub struct EntryLeader {
     pub kind: EntryKind,
 }
 
+/// What a process belongs to, as the process table knew it last: from its execution, that of another
+/// process of the same group or session, its fork, or /proc.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// Leader of its process group; the default where nothing is known.
+    pub group_leader: Leader,
+    /// Leader of its session; the default where nothing is known.
+    pub session_leader: Leader,
+    /// The way by which it came onto the machine.
+    pub entry_leader: Option<EntryLeader>,
+    /// Controlling terminal, device (major, minor).
+    pub tty: Option<(u32, u32)>,
+    /// Effective user.
+    pub euid: Option<u32>,
+}
+
+impl Membership {
+    /// All leaders that there may be: of the group, of the session, and the entry.
+    pub fn leaders(&self) -> impl Iterator<Item = &Leader> {
+        let entry = self.entry_leader.as_ref().map(|entry| &entry.leader);
+        [&self.group_leader, &self.session_leader].into_iter().chain(entry)
+    }
+}
+
 /// A way onto a machine, as Elastic's Session View knows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {

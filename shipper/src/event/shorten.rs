@@ -74,7 +74,11 @@ fn others(event: &Event) -> Vec<&Arc<Args>> {
             let leaders = [Some(&process.session_leader), Some(&process.group_leader), entry];
             (&exec.ancestry, leaders)
         }
-        Event::Exit(exit) => (&exit.ancestry, [None; 3]),
+        Event::Exit(exit) => {
+            let member = &exit.member;
+            let entry = member.entry_leader.as_ref().map(|entry| &entry.leader);
+            (&exit.ancestry, [Some(&member.session_leader), Some(&member.group_leader), entry])
+        }
         Event::Loss(_) => return Vec::new(),
     };
     let leaders = leaders.into_iter().flatten().map(|leader| &leader.args);
@@ -91,7 +95,12 @@ fn others_mut(event: &mut Event) -> Vec<&mut Arc<Args>> {
                 [Some(&mut process.session_leader), Some(&mut process.group_leader), entry];
             (&mut exec.ancestry, leaders)
         }
-        Event::Exit(exit) => (&mut exit.ancestry, [None, None, None]),
+        Event::Exit(exit) => {
+            let member = &mut exit.member;
+            let entry = member.entry_leader.as_mut().map(|entry| &mut entry.leader);
+            let leaders = [Some(&mut member.session_leader), Some(&mut member.group_leader), entry];
+            (&mut exit.ancestry, leaders)
+        }
         Event::Loss(_) => return Vec::new(),
     };
     let leaders = leaders.into_iter().flatten().map(|leader| &mut leader.args);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     Ancestor, Args, Capabilities, Credentials, Environment, Event, Exec, ExecutedFile, Exit,
-    FileFacts, Host, Id, Leader, Loss, LossKind, LossStage, Namespaces, Path, Process, ProcessKey,
-    Source, WaitStatus, WallTime,
+    FileFacts, Host, Id, Leader, Loss, LossKind, LossStage, Membership, Namespaces, Path, Process,
+    ProcessKey, Source, WaitStatus, WallTime,
 };
 
 /// Arguments of which nothing is missing.
@@ -125,6 +125,7 @@ pub fn exit() -> Event {
             args: Some(Arc::new(args(["ls", "-l"]))),
             source: Source::Event,
         },
+        member: Membership::default(),
         status: WaitStatus(3 << 8),
         duration_ns: 1_250_000_000,
         ancestry: ancestry(),

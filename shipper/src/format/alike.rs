@@ -56,7 +56,9 @@ pub(super) fn redacted(exec: &Exec) -> BTreeSet<&str> {
 /// The same of an end.
 pub(super) fn redacted_of_end(exit: &Exit) -> BTreeSet<&str> {
     let processes = [&exit.process].into_iter().chain(&exit.ancestry);
-    let lists = processes.filter_map(|process| process.args.as_deref()).map(|args| &args.redacted);
+    let processes = processes.filter_map(|process| process.args.as_deref());
+    let leaders = exit.member.leaders().filter_map(|leader| leader.args.as_deref());
+    let lists = processes.chain(leaders).map(|args| &args.redacted);
     lists.flatten().map(|kind| &**kind).collect()
 }
 

@@ -257,7 +257,7 @@ impl<'a> ExecDocument<'a> {
                 group: Ids::new(ids.egid, names.egid.as_deref()),
                 real_group: Ids::new(ids.gid, names.gid.as_deref()),
                 saved_group: Ids::new(ids.sgid, names.sgid.as_deref()),
-                leaders: Leaders::new(exec),
+                leaders: Leaders::of_exec(exec),
                 parent: exec.ancestry.first().map(ParentFields::new),
                 ext: Ext { ancestry: &exec.ancestry },
             },

@@ -21,7 +21,7 @@ use self::process::{Ancestors, LeaderFields, ProcessFields};
 use super::alike::{EnforcementFields, FailureFields, MatchFields, redacted, redacted_of_end};
 use super::text::{Exact, Long, Text, exact};
 use super::write_line;
-use crate::event::{Container, Event, Exec, Exit, Host, Id, Loss, WallTime};
+use crate::event::{Container, EntryLeader, Event, Exec, Exit, Host, Id, Loss, WallTime};
 
 /// What these events say they follow: another number when a name or a meaning changes, not when one is
 /// added.
@@ -106,10 +106,12 @@ pub(super) struct ExitDocument<'a> {
     head: Head<'a>,
     #[serde(flatten)]
     record: RecordFields,
-    process: process::AncestorFields<'a>,
+    process: process::EndedFields<'a>,
     exit: ExitFields,
     ancestry: Ancestors<'a>,
     ancestry_cut: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry_leader: Option<EntryLeaderFields<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rules: Vec<MatchFields<'a>>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
@@ -195,6 +197,12 @@ struct EntryLeaderFields<'a> {
     leader: LeaderFields<'a>,
 }
 
+impl<'a> EntryLeaderFields<'a> {
+    fn new(entry: &'a EntryLeader) -> Self {
+        EntryLeaderFields { kind: entry.kind.as_str(), leader: LeaderFields::new(&entry.leader) }
+    }
+}
+
 impl<'a> Head<'a> {
     fn new(kind: &'static str, id: Id, time: WallTime, host: &'a Host, part: Part) -> Self {
         Head {
@@ -240,10 +248,7 @@ impl<'a> ExecDocument<'a> {
             ancestry: Ancestors { list: &exec.ancestry, part },
             ancestry_cut: exec.ancestry_cut,
             container: ContainerFields::new(exec),
-            entry_leader: exec.entry_leader.as_ref().map(|entry| EntryLeaderFields {
-                kind: entry.kind.as_str(),
-                leader: LeaderFields::new(&entry.leader),
-            }),
+            entry_leader: exec.entry_leader.as_ref().map(EntryLeaderFields::new),
             failure: exec.failure.as_ref().map(FailureFields::new),
             enforcement: exec.enforcement.as_ref().map(EnforcementFields::new),
             rules: MatchFields::all(&exec.matches),
@@ -262,7 +267,7 @@ impl<'a> ExitDocument<'a> {
                 cpu: exit.cpu,
                 sequence: part.mapped(Long(exit.sequence)),
             },
-            process: process::AncestorFields::new(&exit.process, part),
+            process: process::EndedFields::new(exit, part),
             exit: ExitFields {
                 code: exit.status.exit_code(),
                 signal: exit.status.signal().unwrap_or(0),
@@ -271,6 +276,7 @@ impl<'a> ExitDocument<'a> {
             },
             ancestry: Ancestors { list: &exit.ancestry, part },
             ancestry_cut: exit.ancestry_cut,
+            entry_leader: exit.member.entry_leader.as_ref().map(EntryLeaderFields::new),
             rules: MatchFields::all(&exit.matches),
             redacted: redacted_of_end(exit),
         }

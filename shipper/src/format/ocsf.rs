@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use self::device::Device;
-use self::process::{Actor, EntityFields, ProcessFields};
+use self::process::{Actor, EntityFields, ProcessFields, SessionFields};
 use super::native::{self, Part};
 use super::text::{Long, Millis};
 use super::{errno, write_line};
@@ -323,6 +323,8 @@ struct EndedFields<'a> {
     known: EntityFields<'a>,
     terminated_time: Millis,
     #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<SessionFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     parent_process: Option<EntityFields<'a>>,
     ancestry: process::Ancestry<'a>,
 }
@@ -346,6 +348,7 @@ impl<'a> ExitFields<'a> {
             process: EndedFields {
                 known: known(),
                 terminated_time: Millis(exit.time),
+                session: SessionFields::new(&exit.member.session_leader, exit.member.tty),
                 parent_process: exit.ancestry.first().map(EntityFields::new),
                 ancestry: process::Ancestry(&exit.ancestry),
             },

@@ -85,7 +85,7 @@ fields! {
         ProcessPid "process.pid" "process.pid" "Process id",
         ProcessArgsCount "process.args_count" "process.args_count" "How many arguments there are, those that were cut included",
         ParentPid "process.parent.pid" "process.parent.pid" "Process id of the parent",
-        UserId "user.id" "user.id" "Effective user; of an exec, as all ids",
+        UserId "user.id" "user.id" "Effective user; of an end as last seen",
         RealUserId "process.real_user.id" "process.real_user.id" "Real user",
         SavedUserId "process.saved_user.id" "process.saved_user.id" "Saved user",
         GroupId "process.group.id" "process.group.id" "Effective group",
@@ -115,7 +115,7 @@ fields! {
         FileGroupWritable "file.group_writable" "file.mode" "Its group may write to it",
         FileNosuid "file.nosuid" "shipper.file.nosuid" "Its mount ignores setuid, setgid and file capabilities",
         FileReadOnly "file.read_only" "shipper.file.read_only" "Its mount cannot be written to",
-        ProcessInteractive "process.interactive" "process.interactive" "It has a controlling terminal; of an exec",
+        ProcessInteractive "process.interactive" "process.interactive" "It has a controlling terminal; of an end as last seen",
         NoNewPrivs "process.no_new_privs" "shipper.no_new_privs" "No exec can give it privileges",
         ExitCoreDumped "exit.core_dumped" "shipper.exit.core_dumped" "A core file was written",
     }

@@ -5,8 +5,8 @@ use std::cell::OnceCell;
 
 use super::field::{AncestorText, FlagField, ListField, NumberField, TextField};
 use crate::event::{
-    Ancestor, Args, Bytes, Container, DeniedBy, Event, Exec, ExecutedFile, Exit, FileFacts, Layer,
-    RuleMatch, Severity, gravest,
+    Ancestor, Args, Bytes, Container, DeniedBy, EntryLeader, Event, Exec, ExecutedFile, Exit,
+    FileFacts, Layer, RuleMatch, Severity, gravest,
 };
 
 /// Bits of a mode.
@@ -116,6 +116,13 @@ impl<'e> Recorded<'e> {
         }
     }
 
+    fn entry_leader(&self) -> Option<&'e EntryLeader> {
+        match self.kind {
+            Kind::Exec(exec) => exec.entry_leader.as_ref(),
+            Kind::Exit(exit) => exit.member.entry_leader.as_ref(),
+        }
+    }
+
     fn exit(&self) -> Option<&'e Exit> {
         match self.kind {
             Kind::Exec(_) => None,
@@ -217,14 +224,24 @@ impl Subject for Recorded<'_> {
             TextField::ParentName => ancestor_text(self.parent()?, AncestorText::Name),
             TextField::ParentExecutable => ancestor_text(self.parent()?, AncestorText::Executable),
             TextField::ParentEntityId => ancestor_text(self.parent()?, AncestorText::EntityId),
-            TextField::EntryType => word(self.exec()?.entry_leader.as_ref()?.kind.as_str()),
-            TextField::EntryName => {
-                some(self.exec()?.entry_leader.as_ref()?.leader.comm.as_deref()?)
-            }
-            TextField::SessionLeaderName => {
-                some(self.exec()?.process.session_leader.comm.as_deref()?)
-            }
-            TextField::GroupLeaderName => some(self.exec()?.process.group_leader.comm.as_deref()?),
+            TextField::EntryType => word(self.entry_leader()?.kind.as_str()),
+            TextField::EntryName => some(self.entry_leader()?.leader.comm.as_deref()?),
+            TextField::SessionLeaderName => some(
+                match self.kind {
+                    Kind::Exec(exec) => &exec.process.session_leader,
+                    Kind::Exit(exit) => &exit.member.session_leader,
+                }
+                .comm
+                .as_deref()?,
+            ),
+            TextField::GroupLeaderName => some(
+                match self.kind {
+                    Kind::Exec(exec) => &exec.process.group_leader,
+                    Kind::Exit(exit) => &exit.member.group_leader,
+                }
+                .comm
+                .as_deref()?,
+            ),
             TextField::FilePath => some(&self.exec()?.file.path.bytes),
             TextField::FileName => some(self.exec()?.file.path.name()),
             TextField::FileOwner => {
@@ -273,7 +290,11 @@ impl Subject for Recorded<'_> {
             },
             NumberField::ProcessArgsCount => self.args()?.count.into(),
             NumberField::ParentPid => self.parent()?.key.pid.into(),
-            NumberField::UserId => self.exec()?.process.credentials.euid.into(),
+            NumberField::UserId => match self.kind {
+                Kind::Exec(exec) => exec.process.credentials.euid,
+                Kind::Exit(exit) => exit.member.euid?,
+            }
+            .into(),
             NumberField::RealUserId => self.exec()?.process.credentials.uid.into(),
             NumberField::SavedUserId => self.exec()?.process.credentials.suid.into(),
             NumberField::GroupId => self.exec()?.process.credentials.egid.into(),
@@ -307,7 +328,10 @@ impl Subject for Recorded<'_> {
             FlagField::FileGroupWritable => mode(GROUP_WRITE),
             FlagField::FileNosuid => Some(self.facts()?.nosuid),
             FlagField::FileReadOnly => Some(self.facts()?.read_only),
-            FlagField::ProcessInteractive => Some(self.exec()?.process.tty.is_some()),
+            FlagField::ProcessInteractive => match self.kind {
+                Kind::Exec(exec) => Some(exec.process.tty.is_some()),
+                Kind::Exit(exit) => exit.interactive(),
+            },
             FlagField::NoNewPrivs => Some(self.exec()?.process.no_new_privs),
             FlagField::ExitCoreDumped => Some(self.exit()?.status.core_dumped()),
         }

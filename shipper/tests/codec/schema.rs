@@ -209,6 +209,20 @@ pub struct Leader {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub struct Membership {
+    #[prost(message, required, tag = "1")]
+    pub group_leader: Leader,
+    #[prost(message, required, tag = "2")]
+    pub session_leader: Leader,
+    #[prost(message, optional, tag = "3")]
+    pub entry_leader: Option<EntryLeader>,
+    #[prost(uint64, repeated, tag = "4")]
+    pub tty: Vec<u64>,
+    #[prost(uint32, optional, tag = "5")]
+    pub euid: Option<u32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub struct Path {
     #[prost(bytes, required, tag = "1")]
     pub bytes: Vec<u8>,
@@ -348,6 +362,8 @@ pub struct Exit {
     pub ancestry: Vec<Ancestor>,
     #[prost(bool, tag = "12")]
     pub ancestry_cut: bool,
+    #[prost(message, optional, tag = "13")]
+    pub member: Option<Membership>,
     #[prost(message, repeated, tag = "110")]
     pub matches: Vec<Match>,
 }
@@ -469,6 +485,8 @@ pub struct LaterExit {
     pub ancestry: Vec<Vec<u8>>,
     #[prost(bool, tag = "12")]
     pub ancestry_cut: bool,
+    #[prost(bytes, optional, tag = "13")]
+    pub member: Option<Vec<u8>>,
     #[prost(bytes, repeated, tag = "110")]
     pub matches: Vec<Vec<u8>>,
     #[prost(string, optional, tag = "78")]

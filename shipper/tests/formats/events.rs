@@ -10,8 +10,8 @@ use shipper::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, Enforcement,
     EnforcementAction, EntryKind, EntryLeader, Environment, Event, Exec, ExecutedFile, Exit,
     Failure, FileFacts, FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader,
-    Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, RuleMatch, Severity,
-    Source, WaitStatus, WallTime,
+    Loss, LossKind, LossStage, Membership, Names, Namespaces, Path, Process, ProcessKey, RuleMatch,
+    Severity, Source, WaitStatus, WallTime,
 };
 
 /// Any event.
@@ -316,18 +316,29 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn membership()(
+        (group_leader, session_leader) in (leader().boxed(), leader().boxed()),
+        entry_leader in option::of(entry_leader()).boxed(),
+        (tty, euid) in (option::of(any::<(u32, u32)>()), option::of(any::<u32>())),
+    ) -> Membership {
+        Membership { group_leader, session_leader, entry_leader, tty, euid }
+    }
+}
+
+prop_compose! {
     /// Any end of a process.
     pub fn exit()(
         (id, time, boot_ns, read, cpu, sequence) in
             (id(), wall(), any::<u64>(), wall(), any::<u32>(), any::<u64>()),
         (host, process, duration_ns) in (host(), ancestor().boxed(), any::<u64>()),
+        member in membership(),
         status in prop_oneof![any::<u16>(), 1..=64_u16].prop_map(WaitStatus),
         (ancestry, ancestry_cut) in (vec(ancestor(), 0..4), any::<bool>()),
         matches in vec(rule_match(), 0..3),
     ) -> Exit {
         Exit {
-            id, time, boot_ns, read, cpu, sequence, host, process, status, duration_ns, ancestry,
-            ancestry_cut, matches,
+            id, time, boot_ns, read, cpu, sequence, host, process, member, status, duration_ns,
+            ancestry, ancestry_cut, matches,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use shipper::event::{Args, Environment, Event, codec, shorten};
+use shipper::event::{Ancestor, Args, EntryLeader, Environment, Event, Leader, codec, shorten};
 
 use super::events;
 use shipper::format::Format;
@@ -61,16 +61,27 @@ fn taken_apart(event: &Event) -> Option<(Vec<Option<Args>>, Event)> {
 fn others(event: &mut Event) -> Vec<&mut Option<Arc<Args>>> {
     match event {
         Event::Exec(exec) => {
-            let mut all: Vec<_> =
-                exec.ancestry.iter_mut().map(|ancestor| &mut ancestor.args).collect();
-            all.push(&mut exec.process.session_leader.args);
-            all.push(&mut exec.process.group_leader.args);
-            all.extend(exec.entry_leader.as_mut().map(|entry| &mut entry.leader.args));
-            all
+            let process = &mut exec.process;
+            let leaders = [&mut process.session_leader, &mut process.group_leader];
+            args_of(&mut exec.ancestry, leaders, &mut exec.entry_leader)
         }
-        Event::Exit(exit) => exit.ancestry.iter_mut().map(|ancestor| &mut ancestor.args).collect(),
+        Event::Exit(exit) => {
+            let member = &mut exit.member;
+            let leaders = [&mut member.session_leader, &mut member.group_leader];
+            args_of(&mut exit.ancestry, leaders, &mut member.entry_leader)
+        }
         Event::Loss(_) => Vec::new(),
     }
+}
+
+fn args_of<'e>(
+    ancestry: &'e mut [Ancestor],
+    leaders: [&'e mut Leader; 2],
+    entry: &'e mut Option<EntryLeader>,
+) -> Vec<&'e mut Option<Arc<Args>>> {
+    let entry = entry.iter_mut().map(|entry| &mut entry.leader);
+    let leaders = leaders.into_iter().chain(entry).map(|leader| &mut leader.args);
+    ancestry.iter_mut().map(|ancestor| &mut ancestor.args).chain(leaders).collect()
 }
 
 /// Both are the same but for what was cut, which is marked.

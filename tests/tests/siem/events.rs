@@ -6,8 +6,8 @@ use shipper::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, Enforcement,
     EnforcementAction, EntryKind, EntryLeader, Environment, Event, Exec, ExecutedFile, Exit,
     Failure, FileFacts, FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader,
-    Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, RuleMatch, Severity,
-    Source, WaitStatus, WallTime,
+    Loss, LossKind, LossStage, Membership, Names, Namespaces, Path, Process, ProcessKey, RuleMatch,
+    Severity, Source, WaitStatus, WallTime,
 };
 
 /// 2026-11-24T08:00:00.123456789Z.
@@ -51,18 +51,7 @@ fn exec() -> Exec {
         },
     };
     let name: Option<Arc<str>> = Some(Arc::from("root"));
-    let args = args();
-    let leader = Leader {
-        pid: 4200,
-        entity_id: Some(Id([3; 16])),
-        start: Some(TIME),
-        comm: Some(odd("bash")),
-        executable: Some(odd("/usr/bin/bash")),
-        args: Some(Arc::new(args.clone())),
-        euid: Some(1000),
-        user: name.clone(),
-        interactive: Some(true),
-    };
+    let (args, leader) = (args(), leader());
     Exec {
         id: Id([1; 16]),
         time: TIME,
@@ -155,6 +144,20 @@ fn parent() -> Ancestor {
     }
 }
 
+fn leader() -> Leader {
+    Leader {
+        pid: 4200,
+        entity_id: Some(Id([3; 16])),
+        start: Some(TIME),
+        comm: Some(odd("bash")),
+        executable: Some(odd("/usr/bin/bash")),
+        args: Some(Arc::new(args())),
+        euid: Some(1000),
+        user: Some(Arc::from("root")),
+        interactive: Some(true),
+    }
+}
+
 fn exit() -> Exit {
     const SIGSEGV_AND_CORE: u16 = 11 | 0x80;
     Exit {
@@ -172,6 +175,13 @@ fn exit() -> Exit {
             comm: odd("script"),
             executable: Some(odd("/usr/bin/python3")),
             ..parent()
+        },
+        member: Membership {
+            group_leader: Leader { pid: 4242, ..Leader::default() },
+            session_leader: leader(),
+            entry_leader: Some(EntryLeader { leader: leader(), kind: EntryKind::Console }),
+            tty: Some((4, 1)),
+            euid: Some(1000),
         },
         status: WaitStatus(SIGSEGV_AND_CORE),
         duration_ns: u64::MAX,

@@ -29,13 +29,19 @@ fn a_child_runs_what_its_parent_ran_until_it_executes() {
 #[test]
 fn a_child_stands_where_its_parent_stood_and_a_new_session_is_learnt_from_whoever_is_in_it() {
     let mut table = Table::new(10);
-    let standing = Standing { sid: Some(1), tty: Some((136, 0)), euid: Some(7), container: None };
+    let standing = Standing {
+        sid: Some(1),
+        pgid: Some(1),
+        tty: Some((136, 0)),
+        euid: Some(7),
+        container: None,
+    };
     table.exec(key(1), None, program(&table, "sh"));
     table.stand(key(1), standing.clone());
     table.fork(key(1), key(2));
     assert_eq!(table.standing(key(2)), Some(&standing));
     table.leads_session(key(2), None);
-    let alone = Standing { sid: Some(2), tty: None, ..standing.clone() };
+    let alone = Standing { sid: Some(2), pgid: Some(2), tty: None, ..standing.clone() };
     assert_eq!(table.standing(key(2)), Some(&alone));
     table.leads_session(key(2), Some((136, 1)));
     table.leads_session(key(2), None);
@@ -43,6 +49,21 @@ fn a_child_stands_where_its_parent_stood_and_a_new_session_is_learnt_from_whoeve
     assert_eq!(table.standing(key(2)), Some(&with_terminal), "one in it may have given it up");
     assert_eq!(table.standing(key(1)), Some(&standing));
     assert_eq!(table.standing(key(3)), None);
+}
+
+#[test]
+fn a_group_of_its_own_is_learnt_from_whoever_is_in_it() {
+    let mut table = Table::new(10);
+    table.exec(key(1), None, program(&table, "sh"));
+    let standing = Standing { sid: Some(1), pgid: Some(1), ..Standing::default() };
+    table.stand(key(1), standing.clone());
+    table.fork(key(1), key(2));
+    table.leads_group(key(2));
+    table.fork(key(2), key(3));
+    let job = Standing { pgid: Some(2), ..standing.clone() };
+    assert_eq!(table.standing(key(2)), Some(&job));
+    assert_eq!(table.standing(key(3)), Some(&job), "as it was when it was made");
+    assert_eq!(table.standing(key(1)), Some(&standing));
 }
 
 #[test]

@@ -203,7 +203,7 @@ impl Decoder {
         })
     }
 
-    fn leader(&mut self, bytes: &[u8]) -> Result<Leader, CodecError> {
+    pub(super) fn leader(&mut self, bytes: &[u8]) -> Result<Leader, CodecError> {
         let mut known = Leader::default();
         let mut pid = None;
         for field in Fields::new(bytes) {
@@ -224,7 +224,7 @@ impl Decoder {
         Ok(Leader { pid: need(pid, "leader.pid")?, ..known })
     }
 
-    fn entry_leader(&mut self, bytes: &[u8]) -> Result<EntryLeader, CodecError> {
+    pub(super) fn entry_leader(&mut self, bytes: &[u8]) -> Result<EntryLeader, CodecError> {
         let (mut leader, mut kind) = (None, None);
         for field in Fields::new(bytes) {
             let field = field?;

@@ -1,9 +1,9 @@
 //! The end of a process, written and read.
 
 use super::decode::{Decoder, need, read_id};
-use super::wire::{Fields, Message};
-use super::{CodecError, ancestor, host, rule_match};
-use crate::event::{Exit, WaitStatus, WallTime};
+use super::wire::{Fields, Message, small};
+use super::{CodecError, ancestor, entry_leader, host, leader, rule_match};
+use crate::event::{Exit, Membership, WaitStatus, WallTime};
 
 pub(super) fn encode(message: &mut Message<'_>, exit: &Exit) {
     message.bytes(1, exit.id.0);
@@ -20,7 +20,22 @@ pub(super) fn encode(message: &mut Message<'_>, exit: &Exit) {
         message.message(11, |message| ancestor(message, each));
     }
     message.flag(12, exit.ancestry_cut);
+    message.message(13, |message| membership(message, &exit.member));
     rule_match::encode(message, &exit.matches);
+}
+
+fn membership(message: &mut Message<'_>, member: &Membership) {
+    message.message(1, |message| leader(message, &member.group_leader));
+    message.message(2, |message| leader(message, &member.session_leader));
+    if let Some(entry) = &member.entry_leader {
+        message.message(3, |message| entry_leader(message, entry));
+    }
+    if let Some((major, minor)) = member.tty {
+        message.numbers(4, &[major.into(), minor.into()]);
+    }
+    if let Some(euid) = member.euid {
+        message.uint(5, euid);
+    }
 }
 
 impl Decoder {
@@ -29,7 +44,7 @@ impl Decoder {
         let (mut cpu, mut sequence, mut host, mut process) = (None, None, None, None);
         let (mut status, mut duration_ns) = (None, None);
         let (mut ancestry, mut matches) = (Vec::new(), Vec::new());
-        let mut ancestry_cut = false;
+        let (mut ancestry_cut, mut member) = (false, Membership::default());
         for field in Fields::new(bytes) {
             let field = field?;
             match field.number {
@@ -45,6 +60,7 @@ impl Decoder {
                 10 => duration_ns = Some(field.uint()?),
                 11 => ancestry.push(self.ancestor(field.bytes()?)?),
                 12 => ancestry_cut = field.flag()?,
+                13 => member = self.membership(field.bytes()?)?,
                 rule_match::NUMBER => matches.push(rule_match::decode(field.bytes()?)?),
                 _ => {}
             }
@@ -58,12 +74,32 @@ impl Decoder {
             sequence: need(sequence, "exit.sequence")?,
             host: need(host, "exit.host")?,
             process: need(process, "exit.process")?,
+            member,
             status: need(status, "exit.status")?,
             duration_ns: need(duration_ns, "exit.duration_ns")?,
             ancestry,
             ancestry_cut,
             matches,
         })
+    }
+
+    fn membership(&mut self, bytes: &[u8]) -> Result<Membership, CodecError> {
+        let mut member = Membership::default();
+        for field in Fields::new(bytes) {
+            let field = field?;
+            match field.number {
+                1 => member.group_leader = self.leader(field.bytes()?)?,
+                2 => member.session_leader = self.leader(field.bytes()?)?,
+                3 => member.entry_leader = Some(self.entry_leader(field.bytes()?)?),
+                4 => {
+                    let [major, minor] = field.numbers()?;
+                    member.tty = Some((small(major)?, small(minor)?));
+                }
+                5 => member.euid = Some(field.small()?),
+                _ => {}
+            }
+        }
+        Ok(member)
     }
 }
 

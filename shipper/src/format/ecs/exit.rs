@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::super::alike::{MatchFields, redacted_of_end, tags};
 use super::super::text::Long;
-use super::fields::{EventFields, HostFields};
+use super::fields::{EventFields, HostFields, Ids, Terminal};
+use super::leaders::Leaders;
 use super::own::{AncestorRaw, Ancestors};
 use super::rules::RuleFields;
 use super::{AGENT, Agent, ECS, Ext, ParentFields, Version};
@@ -25,6 +26,8 @@ pub(super) struct ExitDocument<'a> {
     host: HostFields<'a>,
     process: ProcessFields<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Ids<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<RuleFields<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<&'a str>,
@@ -38,6 +41,14 @@ struct ProcessFields<'a> {
     end: WallTime,
     uptime: Long,
     exit_code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interactive: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tty: Option<Terminal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Ids<'a>>,
+    #[serde(flatten)]
+    leaders: Leaders<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<ParentFields<'a>>,
     #[serde(rename = "Ext")]
@@ -83,6 +94,8 @@ impl<'a> ExitDocument<'a> {
     pub(super) fn new(exit: &'a Exit) -> Self {
         let (process, status) = (&exit.process, exit.status);
         let args = process.args.as_deref();
+        let member = &exit.member;
+        let user = || member.euid.map(|euid| Ids::new(euid, None));
         ExitDocument {
             timestamp: exit.time,
             ecs: ECS,
@@ -94,9 +107,14 @@ impl<'a> ExitDocument<'a> {
                 end: exit.time,
                 uptime: Long(exit.duration_ns / NS_PER_SECOND),
                 exit_code: status.code(),
+                interactive: exit.interactive(),
+                tty: member.tty.map(Terminal::new),
+                user: user(),
+                leaders: Leaders::of_end(exit),
                 parent: exit.ancestry.first().map(ParentFields::new),
                 ext: Ext { ancestry: &exit.ancestry },
             },
+            user: user(),
             rule: RuleFields::new(&exit.matches, None),
             tags: tags(&exit.matches),
             shipper: Own {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::super::text::{Text, some};
 use super::AncestorArgs;
 use super::fields::Ids;
-use crate::event::{EntryLeader, Exec, Id, Leader, WallTime};
+use crate::event::{EntryLeader, Exec, Exit, Id, Leader, WallTime};
 
 /// The three of them.
 #[derive(Serialize)]
@@ -51,15 +51,30 @@ struct EntryMeta {
 impl<'a> Leaders<'a> {
     /// Of an execution. A group or session of id 0 is left out: a kernel thread's, or one the kernel
     /// does not tell.
-    pub(super) fn new(exec: &'a Exec) -> Self {
-        let process = exec.process.entity_id;
+    pub(super) fn of_exec(exec: &'a Exec) -> Self {
+        let process = &exec.process;
+        let leaders = (&process.group_leader, &process.session_leader);
+        Leaders::new(process.entity_id, leaders, exec.entry_leader.as_ref())
+    }
+
+    /// Of an end, as far as they are known.
+    pub(super) fn of_end(exit: &'a Exit) -> Self {
+        let member = &exit.member;
+        let leaders = (&member.group_leader, &member.session_leader);
+        Leaders::new(exit.process.entity_id, leaders, member.entry_leader.as_ref())
+    }
+
+    fn new(
+        process: Id,
+        (group, session): (&'a Leader, &'a Leader),
+        entry: Option<&'a EntryLeader>,
+    ) -> Self {
         let told =
             |leader: &'a Leader| (leader.pid != 0).then(|| LeaderFields::new(leader, process));
-        let group_leader = told(&exec.process.group_leader);
         Leaders {
-            group_leader: group_leader.map(|fields| LeaderFields { args: None, ..fields }),
-            session_leader: told(&exec.process.session_leader),
-            entry_leader: exec.entry_leader.as_ref().map(|EntryLeader { leader, kind }| {
+            group_leader: told(group).map(|fields| LeaderFields { args: None, ..fields }),
+            session_leader: told(session),
+            entry_leader: entry.map(|EntryLeader { leader, kind }| {
                 let entry_meta = Some(EntryMeta { kind: kind.as_str() });
                 LeaderFields { entry_meta, ..LeaderFields::new(leader, process) }
             }),

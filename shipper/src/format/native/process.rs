@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use super::super::alike::NamespaceFields;
 use super::Part;
 use crate::event::{
-    Ancestor, Args, Bytes, Credentials, Environment, Id, InsideIds, Leader, Names, Process,
+    Ancestor, Args, Bytes, Credentials, Environment, Exit, Id, InsideIds, Leader, Names, Process,
     WallTime,
 };
 use crate::format::capabilities::CapabilitySets;
@@ -140,6 +140,27 @@ struct CgroupFields<'a> {
     path: Text<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_base64: Option<Exact<'a>>,
+}
+
+/// A process that has ended: told as an ancestor is, with what it belonged to.
+#[derive(Serialize)]
+pub(super) struct EndedFields<'a> {
+    #[serde(flatten)]
+    known: AncestorFields<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_leader: Option<LeaderFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_leader: Option<LeaderFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tty: Option<Device>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credentials: Option<EndedCredentials>,
+}
+
+/// What is known of the credentials of a process that has ended.
+#[derive(Serialize)]
+struct EndedCredentials {
+    euid: u32,
 }
 
 /// The leader of a process group or a session, or the one by which a session was entered.
@@ -330,6 +351,20 @@ impl<'a> LeaderFields<'a> {
             euid: leader.euid,
             user: leader.user.as_deref(),
             interactive: leader.interactive,
+        }
+    }
+}
+
+impl<'a> EndedFields<'a> {
+    pub(super) fn new(exit: &'a Exit, part: Part) -> Self {
+        let member = &exit.member;
+        let told = |leader: &'a Leader| (leader.pid != 0).then(|| LeaderFields::new(leader));
+        EndedFields {
+            known: AncestorFields::new(&exit.process, part),
+            group_leader: told(&member.group_leader),
+            session_leader: told(&member.session_leader),
+            tty: member.tty.map(Device),
+            credentials: member.euid.map(|euid| EndedCredentials { euid }),
         }
     }
 }

@@ -4,7 +4,9 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::cpid::Cpid;
-use crate::event::{Ancestor, Bytes, Container, Exec, ExecutedFile, Id, Names, Process, basename};
+use crate::event::{
+    Ancestor, Bytes, Container, Exec, ExecutedFile, Id, Leader, Names, Process, basename,
+};
 use crate::format::text::{CommandLine, Device, Long, Millis, Sha256, Shown, Text, some};
 
 /// Bits of a mode that tell the type of a file (`S_IFMT`), and the types that can be executed or tried.
@@ -132,7 +134,7 @@ struct GroupFields<'a> {
 }
 
 #[derive(Serialize)]
-struct SessionFields {
+pub(super) struct SessionFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -225,7 +227,7 @@ impl<'a> ProcessFields<'a> {
             egid: ids.egid,
             auid: process.loginuid,
             group: GroupFields { uid: Shown(ids.egid), name: name(|names| names.egid.as_deref()) },
-            session: SessionFields::new(process),
+            session: SessionFields::new(&process.session_leader, process.tty),
             environment_variables: EnvironmentVariables(&process.env.list),
             container: ContainerFields::new(exec),
             parent_process: exec.ancestry.first().map(EntityFields::new),
@@ -236,9 +238,8 @@ impl<'a> ProcessFields<'a> {
 
 impl SessionFields {
     /// The session by its leader, and its terminal.
-    fn new(process: &Process) -> Option<Self> {
-        let leader = &process.session_leader;
-        let terminal = process.tty.map(Device);
+    pub(super) fn new(leader: &Leader, tty: Option<(u32, u32)>) -> Option<Self> {
+        let terminal = tty.map(Device);
         (leader.entity_id.is_some() || terminal.is_some()).then(|| SessionFields {
             uid: leader.entity_id,
             created_time: leader.start.map(Millis),

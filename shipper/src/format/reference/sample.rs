@@ -6,8 +6,8 @@ use crate::event::{
     Ancestor, Args, Bytes, Capabilities, Container, Credentials, DeniedBy, Enforcement,
     EnforcementAction, EntryKind, EntryLeader, Environment, Event, Exec, ExecutedFile, Exit,
     Failure, FileFacts, FileHash, FileSystem, HashMissing, Host, Id, InsideIds, Layer, Leader,
-    Loss, LossKind, LossStage, Names, Namespaces, Path, Process, ProcessKey, RuleMatch, Severity,
-    Source, WaitStatus, WallTime,
+    Loss, LossKind, LossStage, Membership, Names, Namespaces, Path, Process, ProcessKey, RuleMatch,
+    Severity, Source, WaitStatus, WallTime,
 };
 
 /// 2026-11-24 10:15:00.123456789 UTC.
@@ -319,6 +319,13 @@ fn exit(process: Ancestor, status: u16) -> Exit {
         sequence: 95,
         host: host(),
         process,
+        member: Membership {
+            group_leader: leader(4200, "bash"),
+            session_leader: leader(4200, "bash"),
+            entry_leader: Some(EntryLeader { leader: leader(4200, "bash"), kind: EntryKind::Sshd }),
+            tty: Some((136, 3)),
+            euid: Some(1000),
+        },
         status: WaitStatus(status),
         duration_ns: 1_251_000_000,
         ancestry: vec![ancestor(4242, "bash", &["-bash"])],
