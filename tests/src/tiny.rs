@@ -1,8 +1,14 @@
 //! The smallest programs there are: static ELF files of some hundred bytes, written by hand so that
 //! a test needs no compiler. They start in microseconds and run inside a bare chroot.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// A child that was forked executes, or ends, long before.
+const SPAWN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where the file is mapped.
 const BASE: u64 = 0x40_0000;
@@ -70,10 +76,25 @@ pub fn ends_at_once_32() -> Vec<u8> {
 }
 
 /// Writes an executable file. The descriptor is closed before this returns; where another thread
-/// forks meanwhile, its child holds it a moment longer and an exec may see `ETXTBSY`.
+/// forks meanwhile, its child holds it a moment longer and an exec may see `ETXTBSY`: [`spawn`] waits.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     std::fs::write(path, bytes)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+/// Starts a program that was written just now, as soon as no child of another thread holds it any more.
+pub fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    let until = Instant::now() + SPAWN_LIMIT;
+    loop {
+        match command.spawn() {
+            Err(error)
+                if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < until =>
+            {
+                std::thread::yield_now();
+            }
+            result => return result,
+        }
+    }
 }
 
 fn elf(code: &[u8]) -> Vec<u8> {

@@ -238,7 +238,7 @@ fn a_process_older_than_the_daemon_ends_with_what_proc_said_of_it() -> Result<()
     let program = dir.path().join("older");
     tiny::write(&program, &tiny::waits_for_input(), 0o755)?;
     let mark = mark("older");
-    let mut child = Command::new(&program).arg(&mark).stdin(Stdio::piped()).spawn()?;
+    let mut child = tiny::spawn(Command::new(&program).arg(&mark).stdin(Stdio::piped()))?;
     let Some(daemon) = daemon()? else {
         drop(child.stdin.take());
         return wait(child).map(|_| ());

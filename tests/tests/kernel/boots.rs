@@ -169,7 +169,9 @@ pub fn boots() -> &'static [Booted] {
         let mut missing = Vec::new();
         let mut chosen = Vec::new();
         for boot in BOOTS {
-            if !boot.append.is_empty() && guest::are_few_wanted() {
+            // 6.1 is between the other two, and is booted for deny rules.
+            let can_wait = !boot.append.is_empty() || boot.series == "6.1";
+            if can_wait && guest::are_few_wanted() {
                 continue;
             }
             let is_wanted = wanted.split_whitespace().any(|series| series == boot.series);
