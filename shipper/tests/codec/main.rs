@@ -2,6 +2,7 @@
 
 #[path = "../formats/events.rs"]
 mod events;
+mod later;
 mod schema;
 
 use std::sync::Arc;
@@ -53,7 +54,7 @@ proptest! {
 
     #[test]
     fn what_a_later_version_added_is_skipped(event in events::event(), more in vec(any::<u8>(), 0..9)) {
-        let mut later = schema::Later::decode(encoded(&event).as_slice())?;
+        let mut later = later::Later::decode(encoded(&event).as_slice())?;
         later.add(&more);
         prop_assert_eq!(Decoder::new().decode(&later.encode_to_vec()), Ok(event));
     }
@@ -85,20 +86,20 @@ fn an_event_cut_anywhere_is_an_error() {
 
 #[test]
 fn a_part_that_must_be_there_is_missed_and_no_zero_takes_its_place() {
-    let whole = schema::Later::decode(encoded(&some_event()).as_slice()).expect("decodes");
+    let whole = later::Later::decode(encoded(&some_event()).as_slice()).expect("decodes");
     let exec = whole.exec.expect("an exec");
-    let without = |change: fn(&mut schema::LaterExec)| {
+    let without = |change: fn(&mut later::LaterExec)| {
         let mut exec = exec.clone();
         change(&mut exec);
-        let event = schema::Later { exec: Some(exec), ..schema::Later::default() };
+        let event = later::Later { exec: Some(exec), ..later::Later::default() };
         Decoder::new().decode(&event.encode_to_vec()).expect_err("a part is missing")
     };
     assert_eq!(without(|exec| exec.cpu = None), CodecError::Missing("exec.cpu"));
     assert_eq!(without(|exec| exec.host = None), CodecError::Missing("exec.host"));
     assert_eq!(without(|exec| exec.process = None), CodecError::Missing("exec.process"));
     assert_eq!(without(|exec| exec.process = Some(Vec::new())), CodecError::Missing("process.key"));
-    let exit = |change: fn(&mut schema::LaterExit)| {
-        let mut later = schema::Later::decode(encoded(&some_exit()).as_slice()).expect("decodes");
+    let exit = |change: fn(&mut later::LaterExit)| {
+        let mut later = later::Later::decode(encoded(&some_exit()).as_slice()).expect("decodes");
         change(later.exit.as_mut().expect("an end"));
         Decoder::new().decode(&later.encode_to_vec()).expect_err("a part is missing or wrong")
     };
@@ -106,7 +107,7 @@ fn a_part_that_must_be_there_is_missed_and_no_zero_takes_its_place() {
     assert_eq!(exit(|exit| exit.process = None), CodecError::Missing("exit.process"));
     let too_large = exit(|exit| exit.status = Some(1 << 16));
     assert_eq!(too_large, CodecError::TooLarge { value: 1 << 16 });
-    let empty = schema::Later::default().encode_to_vec();
+    let empty = later::Later::default().encode_to_vec();
     assert_eq!(Decoder::new().decode(&empty), Err(CodecError::Unknown("kind of event")));
 }
 
