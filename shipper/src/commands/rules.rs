@@ -134,7 +134,7 @@ fn lint(rules: &[TestedRule]) -> anyhow::Result<ExitCode> {
         }
     }
     let count = rules.len();
-    text.push_str(&format!("{count} rules are valid; of {tests} tests {failed} failed\n"));
+    text.push_str(&format!("rules that are valid: {count}; of {tests} tests {failed} failed\n"));
     show(&text)?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

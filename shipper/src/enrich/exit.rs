@@ -9,9 +9,8 @@ use super::Enricher;
 use super::ancestry::key;
 use super::clock::wall_now;
 use super::leaders::{self, Described};
-use crate::event::{
-    Ancestor, EntryLeader, Exit, Leader, Membership, ProcessKey, Source, WaitStatus,
-};
+use super::table::Standing;
+use crate::event::{Ancestor, Exit, Membership, ProcessKey, Source, WaitStatus};
 
 /// Most ended processes remembered. Two threads that end together may both report the end of their
 /// process; between the two there is what other CPUs report meanwhile. It is some hundred KB.
@@ -73,18 +72,10 @@ impl Enricher {
             started: (key, start),
             chain: &chain.list,
         };
-        let leader = |id: Option<u32>, with_args| match id {
-            Some(id) => of.leader_of(id, with_args),
-            None => Leader::default(),
-        };
-        let member = Membership {
-            group_leader: leader(standing.pgid, false),
-            session_leader: leader(standing.sid, true),
-            entry_leader: entry
-                .map(|(key, kind)| EntryLeader { leader: of.leader(key, true), kind }),
-            tty: standing.tty,
-            euid: standing.euid,
-        };
+        let (pgid, sid) = (standing.pgid.unwrap_or(0), standing.sid.unwrap_or(0));
+        let (group_leader, session_leader, entry_leader) = of.leaders(pgid, sid, entry);
+        let Standing { tty, euid, .. } = standing;
+        let member = Membership { group_leader, session_leader, entry_leader, tty, euid };
         self.table.exit(key);
         Some(Exit {
             id: self.identities.exit(key),

@@ -11,7 +11,7 @@ use super::entry::{self, Member};
 use super::identity::Identities;
 use super::table::{Program, Standing, Table};
 use super::users::Users;
-use crate::event::{Ancestor, EntryKind, Id, Leader, ProcessKey, WallTime, basename};
+use crate::event::{Ancestor, EntryKind, EntryLeader, Id, Leader, ProcessKey, WallTime, basename};
 
 /// Ancestors looked at for the entry leader, also beyond those that are listed. A login is rarely
 /// more than twenty deep; a program that forks itself without end must not be followed without end.
@@ -89,10 +89,22 @@ pub struct Described<'a> {
 }
 
 impl Described<'_> {
+    /// The leaders of a process: of the group and the session with these ids, 0 where there is none or none
+    /// is known, and the entry.
+    #[must_use]
+    pub fn leaders(
+        &self,
+        pgid: u32,
+        sid: u32,
+        entry: Option<(ProcessKey, EntryKind)>,
+    ) -> (Leader, Leader, Option<EntryLeader>) {
+        let entry = entry.map(|(key, kind)| EntryLeader { leader: self.leader(key, true), kind });
+        (self.leader_of(pgid, false), self.leader_of(sid, true), entry)
+    }
+
     /// The leader of the group or session with this id, which is its pid. A pid is not used again
     /// while a group or session has it, so the newest process of it is meant.
-    #[must_use]
-    pub fn leader_of(&self, id: u32, with_args: bool) -> Leader {
+    fn leader_of(&self, id: u32, with_args: bool) -> Leader {
         let listed = || self.chain.iter().map(|ancestor| ancestor.key).find(|key| key.pid == id);
         match self.table.newest(id).or_else(listed) {
             Some(key) => self.leader(key, with_args),
@@ -101,8 +113,7 @@ impl Described<'_> {
     }
 
     /// A process as a leader.
-    #[must_use]
-    pub fn leader(&self, key: ProcessKey, with_args: bool) -> Leader {
+    fn leader(&self, key: ProcessKey, with_args: bool) -> Leader {
         let program = self.table.get(key).and_then(|(_, program, _)| program);
         let standing = self.table.standing(key).cloned().unwrap_or_default();
         let listed = self.chain.iter().find(|ancestor| ancestor.key == key);

@@ -25,8 +25,8 @@ use common::wire::{
 };
 
 use crate::event::{
-    Bytes, Credentials, EntryLeader, Exec, ExecutedFile, Failure, FileFacts, Host, Loss, LossKind,
-    LossStage, Names, Path as EventPath, Process, ProcessKey, Source, WallTime, basename,
+    Bytes, Credentials, Exec, ExecutedFile, Failure, FileFacts, Host, Loss, LossKind, LossStage,
+    Names, Path as EventPath, Process, ProcessKey, Source, WallTime, basename,
 };
 use crate::redact::Redactor;
 use ancestry::{Walker, key, seed};
@@ -294,10 +294,7 @@ impl Enricher {
             started: (process, start),
             chain: &chain.list,
         };
-        let group_leader = of.leader_of(raw.pgid, false);
-        let session_leader = of.leader_of(raw.sid, true);
-        let entry_leader =
-            entry.map(|(key, kind)| EntryLeader { leader: of.leader(key, true), kind });
+        let (group_leader, session_leader, entry_leader) = of.leaders(raw.pgid, raw.sid, entry);
 
         let credentials = record::credentials(&raw.credentials);
         let loginuid = (raw.loginuid != u32::MAX).then_some(raw.loginuid);

@@ -86,7 +86,7 @@ fields! {
         ProcessArgsCount "process.args_count" "process.args_count" "How many arguments there are, those that were cut included",
         ParentPid "process.parent.pid" "process.parent.pid" "Process id of the parent",
         UserId "user.id" "user.id" "Effective user; of an end as last seen",
-        RealUserId "process.real_user.id" "process.real_user.id" "Real user",
+        RealUserId "process.real_user.id" "process.real_user.id" "Real user; of an exec, as the ids that follow",
         SavedUserId "process.saved_user.id" "process.saved_user.id" "Saved user",
         GroupId "process.group.id" "process.group.id" "Effective group",
         AuditUserId "user.audit.id" "user.audit.id" "Login user of the audit subsystem",

@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use super::field::{AncestorText, FlagField, ListField, NumberField, TextField};
 use crate::event::{
     Ancestor, Args, Bytes, Container, DeniedBy, EntryLeader, Event, Exec, ExecutedFile, Exit,
-    FileFacts, Layer, RuleMatch, Severity, gravest,
+    FileFacts, Layer, Leader, RuleMatch, Severity, gravest,
 };
 
 /// Bits of a mode.
@@ -113,6 +113,14 @@ impl<'e> Recorded<'e> {
         match self.kind {
             Kind::Exec(exec) => Some(exec),
             Kind::Exit(_) => None,
+        }
+    }
+
+    /// Of the process group, and of the session.
+    fn leaders(&self) -> (&'e Leader, &'e Leader) {
+        match self.kind {
+            Kind::Exec(exec) => (&exec.process.group_leader, &exec.process.session_leader),
+            Kind::Exit(exit) => (&exit.member.group_leader, &exit.member.session_leader),
         }
     }
 
@@ -226,22 +234,8 @@ impl Subject for Recorded<'_> {
             TextField::ParentEntityId => ancestor_text(self.parent()?, AncestorText::EntityId),
             TextField::EntryType => word(self.entry_leader()?.kind.as_str()),
             TextField::EntryName => some(self.entry_leader()?.leader.comm.as_deref()?),
-            TextField::SessionLeaderName => some(
-                match self.kind {
-                    Kind::Exec(exec) => &exec.process.session_leader,
-                    Kind::Exit(exit) => &exit.member.session_leader,
-                }
-                .comm
-                .as_deref()?,
-            ),
-            TextField::GroupLeaderName => some(
-                match self.kind {
-                    Kind::Exec(exec) => &exec.process.group_leader,
-                    Kind::Exit(exit) => &exit.member.group_leader,
-                }
-                .comm
-                .as_deref()?,
-            ),
+            TextField::SessionLeaderName => some(self.leaders().1.comm.as_deref()?),
+            TextField::GroupLeaderName => some(self.leaders().0.comm.as_deref()?),
             TextField::FilePath => some(&self.exec()?.file.path.bytes),
             TextField::FileName => some(self.exec()?.file.path.name()),
             TextField::FileOwner => {
