@@ -11,11 +11,15 @@ use serde_json::Value;
 use super::CONFIG_DEFAULT;
 use super::rules::{load, show, style};
 use crate::config::TestedRule;
+use crate::format::Format;
 use crate::format::visible::{cut, escape};
 use crate::rules::Record;
 
 /// Longest line that is read as an event, in bytes: far more than one has.
 const LINE_BYTES_MAX: u64 = 16 << 20;
+
+/// Lines that are no events and told one by one; of another file each line may be one.
+const TOLD_MAX: u64 = 10;
 
 /// Columns of the command of an event.
 const COMMAND_COLUMNS: usize = 80;
@@ -72,22 +76,35 @@ pub fn run(args: &TestRulesArgs) -> anyhow::Result<ExitCode> {
         if read.with_context(|| shown.to_string())? == 0 {
             break;
         }
-        let event: Value = match serde_json::from_slice(&line) {
-            Ok(event) => event,
-            Err(_) if line.trim_ascii().is_empty() => continue,
-            Err(_) => {
-                unreadable += 1;
-                continue;
-            }
-        };
-        match Record::of_ecs(&event) {
-            Some(record) => {
-                events += 1;
-                matches(&rules, &record, &event, number, &mut counts)?;
-            }
-            None if event.pointer("/shipper/loss").is_some() => reports += 1,
-            None => unreadable += 1,
+        if line.trim_ascii().is_empty() {
+            continue;
         }
+        let event: serde_json::Result<Value> = serde_json::from_slice(&line);
+        let problem = match &event {
+            Err(error) => format!("this is no JSON object: {error}"),
+            Ok(event) => match (Record::of_ecs(event), Format::of(event)) {
+                (Some(record), _) => {
+                    events += 1;
+                    matches(&rules, &record, event, number, &mut counts)?;
+                    continue;
+                }
+                (None, _) if event.pointer("/shipper/loss").is_some() => {
+                    reports += 1;
+                    continue;
+                }
+                (None, Some(other)) if other != Format::Ecs => {
+                    format!("this is in format {}; test-rules reads ecs", other.as_str())
+                }
+                (None, _) => "this is no event of shipper".to_owned(),
+            },
+        };
+        unreadable += 1;
+        if unreadable <= TOLD_MAX {
+            eprintln!("warning: {shown}:{number}: {problem}");
+        }
+    }
+    if unreadable > TOLD_MAX {
+        eprintln!("warning: {} more such lines are not told", unreadable - TOLD_MAX);
     }
     show(&summary(&rules, &counts, events, reports, unreadable))?;
     Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

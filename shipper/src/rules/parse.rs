@@ -85,6 +85,11 @@ fn look(text: &str) -> Result<(), ExpressionError> {
             '/' if chars.peek().is_some_and(|(_, next)| *next == '/') => {
                 return Err(ExpressionError::new(at, "a comment has no meaning here; remove it"));
             }
+            '=' if !matches!(previous, '=' | '!' | '<' | '>')
+                && chars.peek().is_none_or(|(_, next)| *next != '=') =>
+            {
+                return Err(ExpressionError::new(at, "to compare, write `==`"));
+            }
             '(' | '[' | '{' => {
                 open.push(1);
                 depth += 1;

@@ -172,7 +172,7 @@ fn what_is_wrong_is_said_with_its_place() {
     let long = format!("{}true", "true || ".repeat(600));
     let cases = [
         ("", 0, "the expression is empty"),
-        ("file.uid = 0", 9, "this is no expression: "),
+        ("file.uid = 0", 9, "to compare, write `==`"),
         ("file.uid ==", 11, "this is no expression: "),
         ("file.uid == 'root'", 9, "a number cannot be compared with a text"),
         ("file.pth == 'x'", 0, "there is no field `file.pth`; did you mean `file.path`?"),
