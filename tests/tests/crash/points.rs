@@ -1,6 +1,7 @@
 //! The named points of `shipper::fault`: SIGKILL at each of them, by the daemon itself.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -9,7 +10,7 @@ use shipper::spool::{self, disk::RealDisk};
 use shipper_tests::outcome::Outcome;
 use shipper_tests::process::Process;
 use shipper_tests::site::{Plan, Site, Stream};
-use shipper_tests::skip;
+use shipper_tests::{skip, tiny};
 
 use super::{HELPER, IN_BULK, turn};
 
@@ -91,8 +92,12 @@ fn kill_at_each(prefix: &str) -> Result<()> {
     let Some(first) = site.start_or_skip()? else { return Ok(()) };
     let stream = site.stream(HELPER, IN_BULK)?;
     first.kill()?;
+    // A file is read once, and the stream has but one: the next daemon finds another in the ring.
+    let other = site.dir().join("other");
+    tiny::write(&other, &tiny::ends_at_once(), 0o755)?;
     for (name, passings) in PASSINGS.iter().filter(|(name, _)| name.starts_with(prefix)) {
         for passing in *passings {
+            tiny::spawn(&mut Command::new(&other))?.wait()?;
             die_at(&site, &format!("{name}:{passing}"))?;
         }
     }
