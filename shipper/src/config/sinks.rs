@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::model::SPOOL_DIR_DEFAULT;
 use super::problem::{Position, Problems, quote};
@@ -45,10 +45,9 @@ pub(super) fn check(root: &Node, problems: &mut Problems) {
             }
             _ => {}
         }
-        // Paths are equal to the standard library when their components are: `a//b` is `a/b`.
         if kind == "file"
             && let Some((node, path)) = text(sink, "path")
-            && let Some(first) = earlier(&mut paths, Path::new(path), node.at)
+            && let Some(first) = earlier(&mut paths, plain(path), node.at)
         {
             let message = format!(
                 "`sinks[{index}].path` must be a file of its own, but line {first} has it already"
@@ -57,13 +56,8 @@ pub(super) fn check(root: &Node, problems: &mut Problems) {
         }
         if kind == "file"
             && let Some((node, path)) = text(sink, "path")
-            && plain(path).starts_with(plain(spool))
         {
-            let message = format!(
-                "`sinks[{index}].path` must not be in the directory of the spool, {}",
-                quote(spool)
-            );
-            problems.add(node.at, message);
+            place(node, path, spool, index, problems);
         }
         if kind == "console"
             && let Some(first) = earlier(&mut consoles, (), kind_node.at)
@@ -75,6 +69,18 @@ pub(super) fn check(root: &Node, problems: &mut Problems) {
             problems.add(kind_node.at, message);
         }
     }
+}
+
+/// Where a file sink writes: not into the spool, and not where a directory is.
+fn place(node: &Node, path: &str, spool: &str, index: usize, problems: &mut Problems) {
+    let message = if plain(path).starts_with(plain(spool)) {
+        format!("must not be in the directory of the spool, {}", quote(spool))
+    } else if Path::new(path).is_dir() {
+        "is a directory; name a file in it, such as shipper.ndjson".to_owned()
+    } else {
+        return;
+    };
+    problems.add(node.at, format!("`sinks[{index}].path` {message}"));
 }
 
 /// Where `format` would change nothing, or the other side could not take it.
@@ -95,10 +101,19 @@ fn format(sink: &Node, kind: &str, path: &str, problems: &mut Problems) {
     problems.add(node.at, message);
 }
 
-/// The path without a leading `./`, so that two of the same directory compare.
-fn plain(path: &str) -> &Path {
-    let path = Path::new(path);
-    path.strip_prefix(".").unwrap_or(path)
+/// The path without `.` and `..`, so that two of the same file compare.
+fn plain(path: &str) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in Path::new(path).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if plain.file_name().is_some() => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// The first pause must not be longer than the longest. With one of them left out, its default

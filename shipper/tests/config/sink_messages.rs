@@ -134,8 +134,12 @@ fn sinks_are_told_what_is_wrong_with_them() {
         ),
         ("sinks: [{ name: a, type: file, path: /var/lib/shipper/spool.ndjson }]", &[]),
         (
+            "sinks: [{ name: a, type: file, path: /proc/self }]",
+            &["1:38: `sinks[0].path` is a directory; name a file in it, such as shipper.ndjson"],
+        ),
+        (
             "sinks:\n- { name: a, type: file, path: /x/y }\n\
-             - { name: a, type: file, path: /x//y }\n\
+             - { name: a, type: file, path: /x/./z/..//y }\n\
              - { name: b, type: console }\n- { name: c, type: console }\n",
             &[
                 "3:11: `sinks[1].name` must be unique, but the sink in line 2 is `a` too",

@@ -20,6 +20,7 @@
 //! Rotation by age happens with the first batch after the file has come of age; an idle file and an
 //! empty one stay.
 
+mod check;
 mod compress;
 mod disk;
 mod error;
@@ -37,6 +38,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+pub use check::check_place;
 pub use error::FileError;
 pub use housekeeper::Housekeeper;
 
