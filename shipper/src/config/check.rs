@@ -317,7 +317,7 @@ impl<'a> Check<'a> {
 
     /// A value of another type than expected.
     pub(super) fn wrong(&mut self, node: &Node, path: &str, expected: &str, hint: &str) {
-        let what = if path.is_empty() { "a configuration".into() } else { format!("`{path}`") };
+        let what = if path.is_empty() { "the file".into() } else { format!("`{path}`") };
         let found = node.value.describe();
         self.problems.add(node.at, format!("{what} must be {expected}, but is {found}{hint}"));
     }

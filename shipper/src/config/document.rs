@@ -35,7 +35,8 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
         let step = match event {
             Ok((event, span)) => builder.event(event, span),
             Err(error) => {
-                let message = format!("this is not valid YAML: {}", sanitize(error.info()));
+                let (info, advice) = (sanitize(error.info()), advice(error.info()));
+                let message = format!("this is not valid YAML: {info}{advice}");
                 Err((builder.position(*error.marker()), message))
             }
         };
@@ -45,6 +46,19 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
         }
     }
     Some(builder.root.unwrap_or(Node { at: Position::START, value: Value::Null }))
+}
+
+/// What to do about what the parser says, where the cause is likely.
+fn advice(info: &str) -> &'static str {
+    if info.contains("mapping values are not allowed") {
+        "; a text with `: ` in it stands in quotes, or below `>-`"
+    } else if info.contains("trailing content after") {
+        "; a text that begins with a quote ends with it: put the whole in quotes, or below `>-`"
+    } else if info.contains("valid YAML whitespace") || info.contains("tab") {
+        "; YAML wants blanks, not tabs"
+    } else {
+        ""
+    }
 }
 
 /// A problem after which the rest of the file has no meaning.
@@ -317,7 +331,17 @@ mod tests {
         let tower: String = "a0: &a0 [[[[]]]]\n".to_owned()
             + &(1..9).map(|i| format!("a{i}: &a{i} [[[[*a{}]]]]\n", i - 1)).collect::<String>();
         let cases = [
-            ("a: b: c\n", "f:1:5: this is not valid YAML: "),
+            (
+                "a: b: c\n",
+                "f:1:5: this is not valid YAML: mapping values are not allowed in this context; a \
+                 text with `: ` in it stands in quotes, or below `>-`",
+            ),
+            (
+                "a: 'b' in c\n",
+                "f:1:8: this is not valid YAML: invalid trailing content after double-quoted scalar; \
+                 a text that begins with a quote ends with it: ",
+            ),
+            ("a:\tb: c\n", "f:1:"),
             ("a: [1, 2\nb: 3\n", "f:"),
             ("a: 1\n---\nb: 2\n", "f:2:1: a second YAML document begins here; "),
             (&"[".repeat(100), "f:1:33: nested deeper than 32 levels"),

@@ -24,6 +24,11 @@ pub enum PatternError {
     /// It takes too much memory.
     #[error("is too large: compiled it takes more than 1 MiB; use fewer or smaller repetitions")]
     TooLarge,
+    /// It has a group of another name.
+    #[error(
+        "has a group `{0}`, but the one whose match is removed is `secret`; `(?:...)` has no name"
+    )]
+    Group(String),
     /// It finds something everywhere.
     #[error("would match where there is nothing; let it need at least one character")]
     Empty,
@@ -42,7 +47,8 @@ impl OwnPattern {
     /// matches.
     ///
     /// # Errors
-    /// The regular expression is none, is too large, or matches the empty text.
+    /// The regular expression is none, is too large, has a group of another name, or matches the empty
+    /// text.
     pub fn new(name: &str, regex: &str) -> Result<Self, PatternError> {
         let regex = RegexBuilder::new(regex)
             .unicode(false)
@@ -53,6 +59,9 @@ impl OwnPattern {
                 regex::Error::CompiledTooBig(_) => PatternError::TooLarge,
                 error => PatternError::Syntax(last_line(&error.to_string())),
             })?;
+        if let Some(name) = regex.capture_names().flatten().find(|name| *name != SECRET) {
+            return Err(PatternError::Group(name.to_owned()));
+        }
         if regex.is_match(b"") {
             return Err(PatternError::Empty);
         }
