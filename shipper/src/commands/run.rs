@@ -19,7 +19,7 @@ Examples:
   sudo shipper run --local
   sudo shipper run --config /etc/shipper/shipper.yaml
 
-SIGHUP reopens the files. SIGINT or SIGTERM stops: what was captured is delivered first, for at most
+SIGHUP reopens the files; configuration and rules are read at start alone. SIGINT or SIGTERM stops: what was captured is delivered first, for at most
 5 seconds; a second signal leaves at once. Nothing stays loaded in the kernel, unless capture.pin is
 set: then capture goes on there, and the next start takes it over.";
 

@@ -176,9 +176,9 @@ impl LossStage {
             }
             LossStage::ExcludedCgroup => "their cgroup is excluded (capture.exclude.cgroups)",
             LossStage::RateLimited => "more than a cgroup may have (capture.rate_limit_per_cgroup)",
-            LossStage::RuleSuppressed => "its `suppress` holds for the events, which are recorded",
+            LossStage::RuleSuppressed => "its `suppress` holds; the events went on without it",
             LossStage::RuleFolded => {
-                "one alike was there within its `dedup.window`; the events are recorded"
+                "one alike was there within its `dedup.window`; the events went on without it"
             }
         }
     }
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(
             loss.sentence(),
             "1 match was left out of rule exec.memfd: one alike was there within its \
-             `dedup.window`; the events are recorded"
+             `dedup.window`; the events went on without it"
         );
     }
 }

@@ -120,10 +120,8 @@ pub fn run(settings: &Settings, options: &Options) -> Result<(), PipelineError> 
 
     let capture = Capture::start(options)?;
     announce(&capture, options);
-    for (rule, name) in settings.unrecorded() {
-        tracing::warn!(
-            "rule {rule} looks at the variable {name}, which is not recorded; name it in capture.env"
-        );
+    for note in settings.notes() {
+        tracing::warn!("{note}");
     }
     if let Some(Enforce { rules, dry_run, .. }) = &options.enforce {
         tracing::info!(rules = rules.len(), dry_run, "deny rules are in the kernel");
@@ -231,7 +229,10 @@ fn watch_signals(
         loop {
             tokio::select! {
                 _ = hangup.recv() => {
-                    tracing::info!("SIGHUP: reopening files");
+                    tracing::info!(
+                        "SIGHUP: reopening files; configuration and rules are as they were, a restart \
+                         takes over new ones"
+                    );
                     control.send_modify(|control| control.reopens += 1);
                     continue;
                 }
