@@ -90,7 +90,7 @@ fn recorded_events_are_told_with_the_rules_that_match_and_what_is_no_event_with_
         stdout,
         "1: 2026-11-24T10:00:00Z high test.tmp: /tmp/new --now\n\
          \n\
-         3 events, 1 reports of losses, 12 unreadable\n  \
+         3 events, 1 reports of what was lost or left out, 12 unreadable\n  \
          test.tmp  1 matched, 1 suppressed\n"
     );
     let told: Vec<&str> = stderr.lines().collect();
@@ -109,9 +109,9 @@ fn events_may_come_by_standard_input_and_all_read_is_success() {
     let rules = place.file("rules.yaml", RULES);
     let input = [exec("/tmp/new"), exec("/tmp/new")].concat();
     let (stdout, stderr, code) = shipper(&words("test-rules - --rules", &[&rules]), &input);
-    assert!(
-        stdout.ends_with("\n2 events, 0 reports of losses, 0 unreadable\n  test.tmp  2 matched\n")
-    );
+    assert!(stdout.ends_with(
+        "\n2 events, 0 reports of what was lost or left out, 0 unreadable\n  test.tmp  2 matched\n"
+    ));
     assert_eq!((&*stderr, code), ("", Some(0)));
 }
 

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::capture::{Deny, DenyRule, Enforce};
-use crate::config::settings::{EnforceSettings, RuleSettings};
+use crate::config::settings::{EnforceSettings, HashKeyError, RuleSettings};
 use crate::config::{ConfigError, model};
 use crate::sink::{Finding, Grade};
 
@@ -128,7 +128,8 @@ pub fn main() -> ExitCode {
             &mut stderr,
             format_args!("{style}error:{style:#} {}\n", with_causes(&error)),
         );
-        if error.is::<ConfigError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        let is_wrong_usage = error.is::<ConfigError>() || error.is::<HashKeyError>();
+        if is_wrong_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
     })
 }
 

@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::CONFIG_DEFAULT;
 use crate::config::{self, TestedRule};
 use crate::event::Severity;
+use crate::format::visible::escape;
 use crate::rules::field::{AncestorText, Field};
 
 const EXAMPLES: &str = "\
@@ -83,20 +84,15 @@ pub(super) fn style(severity: Severity) -> Style {
     }
 }
 
-/// What is said of a rule that looks at a variable which is not recorded.
-pub(super) fn unrecorded(rule: &str, name: &str) -> String {
-    format!("{rule} looks at the variable {name}, which is not recorded; name it in capture.env")
-}
-
 fn list(rules: &[TestedRule]) -> anyhow::Result<ExitCode> {
     let width = rules.iter().map(|tested| tested.rule.id.len()).max().unwrap_or(0);
     let mut text = String::new();
     for TestedRule { rule, .. } in rules {
         let (style, severity) = (style(rule.severity), rule.severity.as_str());
-        let tags = rule.tags.join(" ");
+        let (name, tags) = (escape(&rule.name), escape(&rule.tags.join(" ")));
         text.push_str(&format!(
             "{style}{severity:13}{style:#} {:width$}  {}  {tags}\n",
-            rule.id, rule.name
+            rule.id, name
         ));
     }
     show(&text)
@@ -121,6 +117,7 @@ fn lint(rules: &[TestedRule]) -> anyhow::Result<ExitCode> {
         tests += tested.tests.len();
         for failure in tested.failures() {
             failed += 1;
+            let failure = escape(&failure);
             text.push_str(&format!("{bad}FAIL{bad:#}  {file}:{line}: {}: {failure}\n", rule.id));
         }
         for wanted in [true, false] {

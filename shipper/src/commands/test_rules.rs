@@ -88,12 +88,12 @@ pub fn run(args: &TestRulesArgs) -> anyhow::Result<ExitCode> {
                     matches(&rules, &record, event, number, &mut counts)?;
                     continue;
                 }
+                (None, Some(other)) if other != Format::Ecs => {
+                    format!("this is in format {}; test-rules reads ecs", other.as_str())
+                }
                 (None, _) if event.pointer("/shipper/loss").is_some() => {
                     reports += 1;
                     continue;
-                }
-                (None, Some(other)) if other != Format::Ecs => {
-                    format!("this is in format {}; test-rules reads ecs", other.as_str())
                 }
                 (None, _) => "this is no event of shipper".to_owned(),
             },
@@ -142,8 +142,9 @@ fn summary(
     reports: u64,
     unreadable: u64,
 ) -> String {
-    let mut text =
-        format!("\n{events} events, {reports} reports of losses, {unreadable} unreadable\n");
+    let mut text = format!(
+        "\n{events} events, {reports} reports of what was lost or left out, {unreadable} unreadable\n"
+    );
     let width = rules.iter().map(|tested| tested.rule.id.len()).max().unwrap_or(0);
     for (TestedRule { rule, .. }, Count { matched, suppressed }) in rules.iter().zip(counts) {
         if matched + suppressed > 0 {

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::ConfigArg;
-use super::rules::unrecorded;
 use crate::capture::{self, EnforceError};
 use crate::config;
 use crate::config::settings::{HashKeyError, RedactSettings, SinkKind, SinkSettings};
-use crate::sink::{Finding, Grade, elasticsearch, http, kafka, splunk_hec};
+use crate::sink::{Finding, Grade, elasticsearch, file, http, kafka, splunk_hec};
 
 /// Check a configuration and say everything that is wrong with it.
 #[derive(Clone, Debug, clap::Args)]
@@ -43,17 +42,15 @@ pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     let redaction = match settings.redact.as_ref().map(RedactSettings::redactor) {
         None | Some(Ok(_)) => String::new(),
         // `run` has the rights, and the environment, that this user lacks.
-        Some(Err(error @ HashKeyError::Unreadable(_))) => format!("{error}\n"),
-        Some(Err(error)) => anyhow::bail!("{}: {error}", path.display()),
+        Some(Err(error @ HashKeyError::Unreadable(_))) => format!("note: {error}\n"),
+        Some(Err(error)) => {
+            return Err(anyhow::Error::new(error).context(path.display().to_string()));
+        }
     };
     let valid = format!("{}: valid; delivers to {}\n", path.display(), names.join(", "));
-    let matching = match settings.rules.len() {
-        0 => String::new(),
-        count => format!("rules: {count}\n"),
-    };
-    let unrecorded =
-        settings.unrecorded().map(|(rule, name)| format!("rules: {}\n", unrecorded(rule, name)));
-    super::print(&(valid + &rules + &matching + &unrecorded.collect::<String>() + &redaction))?;
+    let matching = format!("rules: {}\n", settings.rules.len());
+    let notes: String = settings.notes().iter().map(|note| format!("note: {note}\n")).collect();
+    super::print(&(valid + &rules + &matching + &notes + &redaction))?;
     if !args.connect {
         return Ok(ExitCode::SUCCESS);
     }
@@ -74,7 +71,7 @@ pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
 async fn look(sink: &SinkSettings) -> Vec<Finding> {
     match &sink.kind {
         SinkKind::Kafka(settings) => kafka::check_connection(settings).await,
-        SinkKind::File(file) => vec![Finding::good(format!("writes {}", file.path.display()))],
+        SinkKind::File(settings) => vec![file::check_place(&settings.path)],
         SinkKind::Http(settings) => http::check_connection(settings).await,
         SinkKind::Elasticsearch(settings) => elasticsearch::check_connection(settings).await,
         SinkKind::SplunkHec(settings) => splunk_hec::check_connection(settings).await,

@@ -18,6 +18,7 @@ mod enforce;
 mod http;
 mod kafka;
 pub mod model;
+mod notes;
 mod problem;
 mod redact;
 pub mod rules;

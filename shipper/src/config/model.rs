@@ -119,8 +119,8 @@ pub struct Config {
     #[serde(default)]
     #[schemars(length(max = RULES_MAX))]
     pub rules: Vec<EventRule>,
-    /// More rules: files, or directories whose `*.yaml` are taken in the order of their names; at most
-    /// 64. A relative path counts from the directory in which shipper is started.
+    /// More rules: files, or directories whose `*.yaml` and `*.yml` are taken in the order of their
+    /// names; at most 64. A relative path counts from the directory in which shipper is started.
     #[serde(default)]
     #[schemars(length(max = RULES_PATHS_MAX))]
     pub rules_files: Vec<RulesPath>,

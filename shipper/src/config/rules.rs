@@ -1,7 +1,7 @@
 //! Rules from the configuration and from files of their own: read, checked with the place of everything
 //! that is wrong, and made ready to be tried.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,6 +53,7 @@ pub(super) struct Gathered {
     /// Rules so far.
     pub(super) rules: Vec<TestedRule>,
     ids: HashMap<String, (Arc<str>, usize)>,
+    files: HashSet<PathBuf>,
 }
 
 /// A document with what is needed to tell places in it.
@@ -61,7 +62,7 @@ pub(super) struct Text<'a> {
     pub(super) text: &'a str,
 }
 
-/// Reads files of rules, or all `*.yaml` of a directory, in the order of their names.
+/// Reads files of rules, or all `*.yaml` and `*.yml` of a directory, in the order of their names.
 ///
 /// # Errors
 /// When one cannot be read, or anything in one is wrong: everything that is.
@@ -83,15 +84,18 @@ fn unreadable(path: &Path, source: std::io::Error) -> ConfigError {
     ConfigError::Unreadable { path: path.into(), source }
 }
 
-/// The file itself, or those of a directory.
+/// The file itself, or those of a directory. What is hidden there is not meant: editors leave such.
 fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     if !std::fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path)? {
-        let file = entry?.path();
-        if file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+        let entry = entry?;
+        let file = entry.path();
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let is_yaml = file.extension().is_some_and(|end| end == "yaml" || end == "yml");
+        if is_yaml && !is_hidden {
             files.push(file);
         }
     }
@@ -102,9 +106,21 @@ fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 impl Gathered {
     /// Reads one file of rules.
     fn file(&mut self, path: &Path, found: &mut Vec<Problem>) -> Result<(), ConfigError> {
+        // A pipe might never end, and opening one might wait for ever.
+        let kind = std::fs::metadata(path).map_err(|source| unreadable(path, source))?;
+        if !kind.is_file() {
+            let source = std::io::Error::other("it is no regular file");
+            return Err(ConfigError::Unreadable { path: path.into(), source });
+        }
         let bytes = super::read(path)?;
         let name = path.to_string_lossy();
         let mut problems = Problems::new(&name);
+        let whole = path.canonicalize().map_err(|source| unreadable(path, source))?;
+        if !self.files.insert(whole) {
+            problems.add(Position::START, "this file of rules is named twice");
+            found.extend(problems.into_sorted());
+            return Ok(());
+        }
         match std::str::from_utf8(&bytes) {
             Ok(text) => self.text(&Text { name: &name, text }, &mut problems),
             Err(_) => problems.add(Position::START, "this is not UTF-8 text"),
@@ -190,15 +206,17 @@ impl Gathered {
         };
         for (index, node) in paths.iter().enumerate() {
             let Some(path) = node.text() else { continue };
-            let files = files(Path::new(path)).map_err(|error| error.to_string());
+            let files = files(Path::new(path)).map_err(|source| {
+                let whole = std::path::absolute(path).unwrap_or_else(|_| path.into());
+                format!("{}: {source}", whole.display())
+            });
             let read = files.and_then(|files| {
                 files.iter().try_for_each(|file| {
                     self.file(file, &mut elsewhere).map_err(|error| error.to_string())
                 })
             });
             if let Err(error) = read {
-                let path = quote(path);
-                let message = format!("`rules_files[{index}]`: {path} cannot be read: {error}");
+                let message = format!("`rules_files[{index}]` cannot be read: {error}");
                 problems.add(node.at, message);
             }
         }
@@ -268,6 +286,7 @@ fn within(file: &str, at: Position, text: &str, before: usize) -> Option<Positio
         while step(&mut chars)?.0 != '\n' {}
     }
     let wanted = text.chars().enumerate().filter(|(_, c)| !c.is_whitespace());
+    let mut last = None;
     for (index, c) in wanted {
         let here = loop {
             let (found, here) = step(&mut chars)?;
@@ -285,8 +304,10 @@ fn within(file: &str, at: Position, text: &str, before: usize) -> Option<Positio
         if index >= before {
             return Some(here);
         }
+        last = Some(Position { line: here.line, column: here.column + 1 });
     }
-    None
+    // Something is missing at its end.
+    last
 }
 
 /// Fields by which matches are alike.

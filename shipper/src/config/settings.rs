@@ -250,14 +250,7 @@ impl From<ContainerDirs> for ContainerDirSettings {
 }
 
 impl Settings {
-    /// Rules that look at environment variables which are not recorded: id and name of each.
-    pub fn unrecorded(&self) -> impl Iterator<Item = (&str, &str)> {
-        let variables = |rule| Rule::variables(rule).map(|name| (rule.id.as_ref(), name));
-        let all = self.rules.iter().flat_map(variables);
-        all.filter(|(_, name)| !self.capture.env.iter().any(|recorded| recorded == name))
-    }
-
-    /// Takes over a model whose document was checked, its rules, , and by which expression each sink chooses.
+    /// Takes over a model whose document was checked, its rules, and by which expression each sink chooses.
     pub(super) fn from_checked(
         config: Config,
         rules: Vec<Rule>,

@@ -2,9 +2,11 @@
 //! here, so that nothing can go wrong when an event is held to it.
 
 mod lists;
+mod values;
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo, operators};
 
+use super::asks::Asks;
 use super::field::{AncestorText, Field, Row, TextField};
 use super::functions;
 use super::lists::Lists;
@@ -60,15 +62,12 @@ impl Typed {
     }
 }
 
-/// Names of environment variables that an expression looks at.
-pub(super) type Variables = Vec<String>;
-
 /// Checks one expression.
 pub(super) struct Compiler<'a> {
     pub(super) place: Place,
     pub(super) source: &'a SourceInfo,
     pub(super) lists: &'a mut Lists,
-    pub(super) variables: Variables,
+    pub(super) asks: Asks,
     loops: Vec<Loop>,
 }
 
@@ -76,7 +75,7 @@ pub(super) type Checked<T> = Result<T, ExpressionError>;
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(place: Place, source: &'a SourceInfo, lists: &'a mut Lists) -> Self {
-        Compiler { place, source, lists, variables: Vec::new(), loops: Vec::new() }
+        Compiler { place, source, lists, asks: Asks::default(), loops: Vec::new() }
     }
 
     pub(super) fn error<T>(&self, expr: &IdedExpr, message: impl Into<String>) -> Checked<T> {
@@ -185,7 +184,10 @@ impl<'a> Compiler<'a> {
             ("ancestors", []) => return Ok(Typed::Ancestors),
             ("severity", []) => {
                 return match self.place {
-                    Place::Sink => Ok(Typed::Severity),
+                    Place::Sink => {
+                        self.asks.severity = true;
+                        Ok(Typed::Severity)
+                    }
                     Place::Rule => self.of_matches(expr, "severity"),
                 };
             }
@@ -197,10 +199,14 @@ impl<'a> Compiler<'a> {
             _ => {}
         }
         let name = parts.join(".");
-        match Field::of_name(&name) {
+        let field = Field::of_name(&name);
+        field.into_iter().for_each(|field| Asks::add(&mut self.asks.fields, field));
+        match field {
             Some(Field::Text(field)) => {
-                if field == TextField::ProcessCommandLine {
-                    self.bound_long(expr)?;
+                match field {
+                    TextField::ProcessCommandLine => self.bound(expr, lists::ARGS)?,
+                    TextField::ParentCommandLine => self.bound(expr, lists::ARGS_OF_ANCESTOR)?,
+                    _ => {}
                 }
                 Ok(Typed::Text(Text::Field(field)))
             }
@@ -223,10 +229,8 @@ impl<'a> Compiler<'a> {
 
     /// A recorded environment variable.
     fn variable(&mut self, expr: &IdedExpr, name: &str) -> Checked<Typed> {
-        self.bound_long(expr)?;
-        if !self.variables.iter().any(|known| known == name) {
-            self.variables.push(name.to_owned());
-        }
+        self.bound(expr, lists::ARGS)?;
+        Asks::add(&mut self.asks.variables, name.to_owned());
         Ok(Typed::Text(Text::Variable(format!("{name}=").into_bytes().into())))
     }
 
@@ -236,6 +240,9 @@ impl<'a> Compiler<'a> {
         let known = Field::all().map(|(known, ..)| known).chain(words).chain(levels);
         let advice = match nearest(name, known) {
             Some(known) => format!("did you mean `{known}`?"),
+            None if !name.contains('.') => {
+                "a text stands in quotes; `shipper rules fields` lists all fields".to_owned()
+            }
             None => "`shipper rules fields` lists all".to_owned(),
         };
         let shown: String = name.chars().take(64).collect();
@@ -256,6 +263,10 @@ impl<'a> Compiler<'a> {
             (false, _) => self.error(expr, "this is a text and has no parts"),
             (true, ["pid"]) => Ok(Typed::Number(Number::AncestorPid(depth))),
             (true, ["args"]) => Ok(Typed::Items(Items::ArgsOfAncestor(depth))),
+            (true, ["command_line"]) => {
+                self.bound(expr, lists::ARGS_OF_ANCESTOR)?;
+                Ok(Typed::Text(Text::OfAncestor(depth, AncestorText::CommandLine)))
+            }
             (true, [name]) => match ancestor_row(name) {
                 Some(row) => Ok(Typed::Text(Text::OfAncestor(depth, row.field))),
                 None => self.error(
@@ -300,9 +311,10 @@ impl<'a> Compiler<'a> {
                 self.compare(expr, op, left, right).map(Typed::Bool)
             }
             (operators::NEGATE, [inner]) => match self.typed(inner)? {
-                Typed::Number(Number::Literal(number)) => {
-                    Ok(Typed::Number(Number::Literal(number.wrapping_neg())))
-                }
+                Typed::Number(Number::Literal(number)) => match number.checked_neg() {
+                    Some(number) => Ok(Typed::Number(Number::Literal(number))),
+                    None => self.error(expr, "this number is too large"),
+                },
                 _ => self.error(expr, "nothing is calculated here"),
             },
             (name, _) if name.starts_with('_') => self.error(
@@ -320,7 +332,9 @@ impl<'a> Compiler<'a> {
         left: &IdedExpr,
         right: &IdedExpr,
     ) -> Checked<Node> {
-        match (self.typed(left)?, self.typed(right)?) {
+        let sides = (self.typed(left)?, self.typed(right)?);
+        self.may_be((left, &sides.0), (right, &sides.1))?;
+        match sides {
             (Typed::Number(left), Typed::Number(right)) => Ok(Node::Numbers { left, op, right }),
             (Typed::Text(Text::Field(field)), Typed::Text(Text::Literal(text)))
                 if op == Order::Equal =>
@@ -337,6 +351,15 @@ impl<'a> Compiler<'a> {
                 if matches!(op, Order::Equal | Order::NotEqual) =>
             {
                 self.flag_is(expr, node, value == (op == Order::Equal))
+            }
+            (Typed::Level(_), Typed::Severity) => self
+                .error(expr, "write the severity that is meant on the right: `severity >= high`"),
+            (Typed::Bool(_), Typed::Bool(_)) => self.error(
+                expr,
+                "flags are compared with `== true` and `== false` alone; write them with && and !",
+            ),
+            (Typed::Severity, Typed::Text(_)) => {
+                self.error(expr, "a severity is a word without quotes, such as high")
             }
             (left, right) => self.error(
                 expr,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::asks::Asks;
 use super::compile::{Compiler, Place};
 use super::lists::Lists;
 use super::node::Node;
@@ -15,7 +16,7 @@ use crate::event::Event;
 pub struct Expression {
     source: Arc<str>,
     node: Arc<Node>,
-    variables: Arc<[String]>,
+    asks: Arc<Asks>,
 }
 
 impl Expression {
@@ -27,8 +28,8 @@ impl Expression {
         let (tree, info) = parse(source)?;
         let mut compiler = Compiler::new(place, &info, lists);
         let node = compiler.bool(&tree)?;
-        let variables = compiler.variables.into();
-        Ok(Expression { source: source.into(), node: Arc::new(node), variables })
+        let asks = Arc::new(compiler.asks);
+        Ok(Expression { source: source.into(), node: Arc::new(node), asks })
     }
 
     /// As it is written.
@@ -37,10 +38,10 @@ impl Expression {
         &self.source
     }
 
-    /// Environment variables that it looks at by name.
+    /// What it asks for.
     #[must_use]
-    pub fn variables(&self) -> &[String] {
-        &self.variables
+    pub fn asks(&self) -> &Asks {
+        &self.asks
     }
 
     /// Whether it holds for this.

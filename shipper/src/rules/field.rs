@@ -164,6 +164,20 @@ pub enum Field {
 }
 
 impl Field {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        fn find<F: Copy + PartialEq>(table: &[Row<F>], field: F) -> &'static str {
+            table.iter().find(|row| row.field == field).map_or("", |row| row.name)
+        }
+        match self {
+            Field::Text(field) => find(TextField::TABLE, field),
+            Field::Number(field) => find(NumberField::TABLE, field),
+            Field::Flag(field) => find(FlagField::TABLE, field),
+            Field::List(field) => find(ListField::TABLE, field),
+        }
+    }
+
     /// The field of this name.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Field> {
@@ -211,6 +225,7 @@ mod tests {
                 None => "none",
             };
             assert_eq!(found, kind, "{name}");
+            assert_eq!(Field::of_name(name).map(Field::name), Some(name));
         }
         for (at, row) in TextField::TABLE.iter().enumerate() {
             assert_eq!(row.field as usize, at, "records are read by the number");

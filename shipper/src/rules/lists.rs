@@ -44,6 +44,10 @@ impl Lists {
         if bytes.len() as u64 > LIST_BYTES_MAX {
             return Err(format!("{shown} is larger than {LIST_BYTES_MAX} bytes"));
         }
+        if bytes.contains(&0) {
+            return Err(format!("{shown} is no text; save it as UTF-8, one entry a line"));
+        }
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
         let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
         let entries = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
         let set: Arc<HashSet<Bytes>> = Arc::new(entries.map(Bytes::from).collect());

@@ -4,6 +4,7 @@
 //! (`compile`, `functions`) and then only evaluated (`node`) over an event (`subject`). So nothing in it
 //! can be wrong when an event comes.
 
+mod asks;
 mod compile;
 mod expression;
 pub mod field;
@@ -15,6 +16,7 @@ mod record;
 mod rule;
 mod subject;
 
+pub use asks::Asks;
 pub use compile::Place;
 pub use expression::Expression;
 pub use lists::Lists;

@@ -2,7 +2,8 @@
 //! and, but for a few fields, without allocation.
 //!
 //! A comparison, test or look-up of an absent value is false, `!=` as well; `!` turns any false into
-//! true.
+//! true. An environment variable may be given more than once, and which of them counts is up to the
+//! program: a comparison, test or look-up holds when it does for any of them.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -25,6 +26,8 @@ pub(super) enum Node {
     HasNumber(Number),
     HasFlag(FlagField),
     HasList(Items),
+    /// The list is known, be it empty.
+    IsThere(Items),
     /// A field and a text as it is written: what most comparisons are.
     TextIs {
         field: TextField,
@@ -114,6 +117,10 @@ impl Literals {
         Literals { list, lengths }
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.list.iter().map(|text| &**text)
+    }
+
     fn has(&self, text: &[u8]) -> bool {
         self.lengths & length_bit(text) != 0 && self.list.iter().any(|item| **item == *text)
     }
@@ -201,13 +208,11 @@ impl Node {
             Node::HasNumber(number) => number.of(subject, loops).is_some(),
             Node::HasFlag(field) => subject.flag(*field).is_some(),
             Node::HasList(items) => items.count(subject, loops).is_some_and(|count| count > 0),
+            Node::IsThere(items) => items.list(subject, loops).is_some(),
             Node::TextIs { field, text } => subject.text(*field).is_some_and(|is| *is == **text),
-            Node::Texts { left, right, equal } => {
-                match (left.of(subject, loops), right.of(subject, loops)) {
-                    (Some(left), Some(right)) => (left == right) == *equal,
-                    _ => false,
-                }
-            }
+            Node::Texts { left, right, equal } => left.any(subject, loops, |left| {
+                right.any(subject, loops, |right| (left == right) == *equal)
+            }),
             Node::Numbers { left, op, right } => {
                 match (left.of(subject, loops), right.of(subject, loops)) {
                     (Some(left), Some(right)) => op.holds(left, right),
@@ -218,13 +223,13 @@ impl Node {
                 subject.severity().is_some_and(|severity| op.holds(severity, *level))
             }
             Node::Test { text, test } => {
-                text.of(subject, loops).is_some_and(|text| test.holds(&text, subject, loops))
+                text.any(subject, loops, |text| test.holds(text, subject, loops))
             }
             Node::NumberIn { number, list } => {
                 number.of(subject, loops).is_some_and(|number| list.contains(&number))
             }
             Node::TextIn { text, items } => {
-                text.of(subject, loops).is_some_and(|text| items.has(&text, subject, loops))
+                text.any(subject, loops, |text| items.has(text, subject, loops))
             }
             Node::Any { items, body } => items.any(subject, loops, |text| {
                 let bound = Bound { item: Item::Text(text), outer: loops };
@@ -239,6 +244,25 @@ impl Node {
 }
 
 impl Text {
+    /// Whether it is there and so; of a variable, any of those with its name.
+    fn any<'s, S: Subject>(
+        &'s self,
+        subject: &'s S,
+        loops: Loops<'s, '_>,
+        mut test: impl FnMut(&[u8]) -> bool,
+    ) -> bool {
+        match self {
+            Text::Variable(prefix) => {
+                let variables = subject.list(ListField::ProcessEnvVars);
+                let mut of_name =
+                    |variable: &[u8]| variable.strip_prefix(&**prefix).is_some_and(&mut test);
+                variables.is_some_and(|variables| variables.any(&mut of_name))
+            }
+            text => text.of(subject, loops).is_some_and(|text| test(&text)),
+        }
+    }
+
+    /// The text; of a variable, the first of its name.
     fn of<'s, S: Subject>(&'s self, subject: &'s S, loops: Loops<'s, '_>) -> Option<Cow<'s, [u8]>> {
         match self {
             Text::Literal(bytes) => Some(Cow::Borrowed(bytes)),
@@ -270,7 +294,10 @@ impl Number {
             Number::AncestorPid(depth) => Some(ancestor(loops, *depth)?.key.pid.into()),
             Number::Ancestors => Some(count(subject.ancestors().len())),
             Number::Count(items) => items.count(subject, loops).map(count),
-            Number::Length(text) => Some(count(text.of(subject, loops)?.len())),
+            Number::Length(text) => {
+                let text = text.of(subject, loops)?;
+                Some(count(String::from_utf8_lossy(&text).chars().count()))
+            }
         }
     }
 }
@@ -311,12 +338,11 @@ impl Items {
 
 impl Test {
     fn holds<'s, S: Subject>(&'s self, text: &[u8], subject: &'s S, loops: Loops<'s, '_>) -> bool {
-        let other = |other: &'s Text| other.of(subject, loops);
         match self {
-            Test::StartsWith(start) => other(start).is_some_and(|start| text.starts_with(&start)),
-            Test::EndsWith(end) => other(end).is_some_and(|end| text.ends_with(&end)),
+            Test::StartsWith(start) => start.any(subject, loops, |start| text.starts_with(start)),
+            Test::EndsWith(end) => end.any(subject, loops, |end| text.ends_with(end)),
             Test::Contains(part) => {
-                other(part).is_some_and(|part| memchr::memmem::find(text, &part).is_some())
+                part.any(subject, loops, |part| memchr::memmem::find(text, part).is_some())
             }
             Test::ContainsLiteral(part) => part.find(text).is_some(),
             Test::Glob(glob) => {
@@ -329,8 +355,10 @@ impl Test {
     }
 }
 
-/// The address at the beginning: the whole text, or what stands before a blank, as in `SSH_CONNECTION`.
+/// The address at the beginning: the whole text, or what stands before a blank, as in `SSH_CONNECTION`,
+/// without the zone of a link. An IPv4 address in IPv6 (`::ffff:10.0.0.1`) is one of IPv4.
 fn address(text: &[u8]) -> Option<IpAddr> {
-    let first = text.split(|&byte| byte == b' ').next()?;
-    std::str::from_utf8(first).ok()?.parse().ok()
+    let first = text.split(|&byte| matches!(byte, b' ' | b'%')).next()?;
+    let address: IpAddr = std::str::from_utf8(first).ok()?.parse().ok()?;
+    Some(address.to_canonical())
 }

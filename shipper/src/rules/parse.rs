@@ -43,15 +43,71 @@ pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), ExpressionErro
         match errors.errors.first() {
             Some(error) => {
                 let (line, column) = error.pos;
-                let message = error.msg.trim_start_matches("Syntax error: ");
-                ExpressionError::new(
-                    offset(text, line, column),
-                    format!("this is no expression: {message}"),
-                )
+                let message = format!("this is no expression: {}", plain(&error.msg));
+                ExpressionError::new(offset(text, line, column), message)
             }
             None => ExpressionError::new(0, "this is no expression"),
         }
     })
+}
+
+/// What the parser says, in words: it lists each token that might stand there instead.
+fn plain(message: &str) -> String {
+    let message = message.trim_start_matches("Syntax error: ");
+    let message = message.split(" expecting ").next().unwrap_or_default();
+    let token = || Some(&message[message.find('\'')? + 1..message.rfind('\'')?]);
+    let is = |begin: &str| message.starts_with(begin);
+    match token().map(|token| token.replace("<EOF>", "its end")) {
+        Some(token) if is("missing") => {
+            let missing = token.split('\'').next().unwrap_or_default();
+            format!("a `{missing}` is missing")
+        }
+        Some(token) if is("mismatched input") || is("extraneous input") => {
+            format!("`{token}` does not belong here")
+        }
+        Some(token) if is("no viable alternative") => format!("it makes no sense at `{token}`"),
+        Some(token) if is("token recognition error") => {
+            format!("`{}` has no meaning here", token.escape_debug())
+        }
+        _ if is("invalid argument to has()") => {
+            "`has` takes a field, such as has(env.NAME); of a list ask `size(...) > 0`".to_owned()
+        }
+        _ if message.contains("Recursion limit") => {
+            "this is nested too deep; break it up, or use `in [...]` and `exists`".to_owned()
+        }
+        _ if is("invalid string literal") => {
+            "this text has a character that there is not".to_owned()
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// What the words and signs of other languages are in this one.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("and", "for `and`, write `&&`"),
+    ("AND", "for `AND`, write `&&`"),
+    ("or", "for `or`, write `||`"),
+    ("OR", "for `OR`, write `||`"),
+    ("not", "for `not`, write `!` before it; for `not in`, `!(x in list)`"),
+    ("NOT", "for `NOT`, write `!` before it"),
+    ("<>", "for `<>`, write `!=`"),
+    ("===", "to compare, write `==`"),
+    ("\u{2018}", "texts stand in straight quotes, ' or \""),
+    ("\u{2019}", "texts stand in straight quotes, ' or \""),
+    ("\u{201c}", "texts stand in straight quotes, ' or \""),
+    ("\u{201d}", "texts stand in straight quotes, ' or \""),
+];
+
+/// What stands at the beginning of `rest` and is written otherwise here. `previous` is before it.
+fn elsewhere(rest: &str, previous: char) -> Option<&'static str> {
+    let in_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+    let is_here = |sign: &str| match rest.strip_prefix(sign) {
+        Some(after) if sign.is_ascii() && sign.starts_with(char::is_alphabetic) => {
+            !in_name(previous) && !after.starts_with(|c| in_name(c) || c == '(')
+        }
+        after => after.is_some(),
+    };
+    ELSEWHERE.iter().find(|(sign, _)| is_here(sign)).map(|(_, advice)| *advice)
 }
 
 /// Characters before a line and column, both from 1.
@@ -69,7 +125,12 @@ fn look(text: &str) -> Result<(), ExpressionError> {
     let mut depth = 0;
     let mut chars = text.chars().enumerate().peekable();
     let mut previous = ' ';
+    let mut rest = text;
     while let Some((at, c)) = chars.next() {
+        if let Some(advice) = elsewhere(rest, previous) {
+            return Err(ExpressionError::new(at, advice));
+        }
+        let next = chars.peek().map(|(_, next)| *next);
         match c {
             // Else what is text to the parser and what is text here could differ.
             '"' | '\'' if matches!(previous, 'r' | 'R') => {
@@ -79,16 +140,15 @@ fn look(text: &str) -> Result<(), ExpressionError> {
             '"' | '\'' if matches!(previous, '"' | '\'') => {
                 return Err(ExpressionError::new(at, "a text has one quote on each side"));
             }
-            '"' | '\'' => skip_text(&mut chars, c).map_err(|()| {
-                ExpressionError::new(at, "the text that begins here has no closing quote")
-            })?,
-            '/' if chars.peek().is_some_and(|(_, next)| *next == '/') => {
+            '"' | '\'' => skip_text(&mut chars, at, c)?,
+            '/' if next == Some('/') => {
                 return Err(ExpressionError::new(at, "a comment has no meaning here; remove it"));
             }
-            '=' if !matches!(previous, '=' | '!' | '<' | '>')
-                && chars.peek().is_none_or(|(_, next)| *next != '=') =>
-            {
+            '=' if !matches!(previous, '=' | '!' | '<' | '>') && next != Some('=') => {
                 return Err(ExpressionError::new(at, "to compare, write `==`"));
+            }
+            '&' | '|' if previous != c && next != Some(c) => {
+                return Err(ExpressionError::new(at, format!("for `{c}`, write `{c}{c}`")));
             }
             '(' | '[' | '{' => {
                 open.push(1);
@@ -122,20 +182,39 @@ fn look(text: &str) -> Result<(), ExpressionError> {
             return Err(ExpressionError::new(at, message));
         }
         previous = c;
+        rest = match chars.peek() {
+            Some((next, _)) => rest.char_indices().nth(next - at).map_or("", |(at, _)| &rest[at..]),
+            None => "",
+        };
     }
     Ok(())
 }
 
-/// Skips the rest of a text that a quote has begun.
-fn skip_text(chars: &mut impl Iterator<Item = (usize, char)>, quote: char) -> Result<(), ()> {
-    while let Some((_, c)) = chars.next() {
+/// Skips the rest of a text that a quote has begun, at `begin`.
+fn skip_text(
+    chars: &mut impl Iterator<Item = (usize, char)>,
+    begin: usize,
+    quote: char,
+) -> Result<(), ExpressionError> {
+    while let Some((at, c)) = chars.next() {
         match c {
-            '\\' => {
-                chars.next();
+            '\\' => match chars.next() {
+                Some((_, escaped)) if !"abfnrtv\\'\"`?xXuU0123".contains(escaped) => {
+                    let message = format!(
+                        "`\\{}` is nothing; in a text each backslash is written twice",
+                        escaped.escape_debug()
+                    );
+                    return Err(ExpressionError::new(at, message));
+                }
+                _ => {}
+            },
+            '\n' | '\r' => {
+                let message = "a text ends in the line in which it begins; a line break is \\n";
+                return Err(ExpressionError::new(at, message));
             }
             c if c == quote => return Ok(()),
             _ => {}
         }
     }
-    Err(())
+    Err(ExpressionError::new(begin, "the text that begins here has no closing quote"))
 }

@@ -104,6 +104,7 @@ impl Record {
     fn set(&mut self, name: &str, value: &Value) -> Result<(), String> {
         if name == "ancestors" {
             let list = value.as_array().ok_or("`ancestors` must be a list of mappings")?;
+            list.iter().try_for_each(check_ancestor)?;
             self.ancestors = list.iter().take(ANCESTORS_MAX).map(ancestor).collect();
             return Ok(());
         }
@@ -185,6 +186,16 @@ impl Record {
                 if let Some(path) = &parent.executable {
                     self.texts[executable as usize].get_or_insert_with(|| path.clone());
                 }
+                if let Some(args) = &parent.args {
+                    let line = TextField::ParentCommandLine as usize;
+                    self.texts[line].get_or_insert_with(|| args.list.join(&b' ').into());
+                    self.lists[ListField::ParentArgs as usize]
+                        .get_or_insert_with(|| args.list.clone());
+                }
+                if parent.key.pid != 0 {
+                    self.numbers[NumberField::ParentPid as usize]
+                        .get_or_insert(parent.key.pid.into());
+                }
             }
             None => {
                 let text = |field: TextField| self.texts[field as usize].clone();
@@ -219,6 +230,26 @@ fn number(value: &Value) -> Option<i64> {
 
 fn list(value: &Value) -> Option<Vec<Bytes>> {
     value.as_array()?.iter().map(|item| item.as_str().map(bytes)).collect()
+}
+
+/// That the ancestor of a test has what ancestors have, and nothing else.
+fn check_ancestor(value: &Value) -> Result<(), String> {
+    let known = "an ancestor is a mapping of name, executable, args and pid";
+    let entries = value.as_object().ok_or(known)?;
+    for (key, value) in entries {
+        let is_right = match key.as_str() {
+            "name" | "executable" => value.is_string(),
+            "args" => list(value).is_some(),
+            "pid" => value.as_u64().is_some_and(|pid| u32::try_from(pid).is_ok()),
+            _ => return Err(format!("there is no `{key}` here; {known}")),
+        };
+        if !is_right {
+            return Err(format!(
+                "`{key}` has no such value; {known}, where args is a list of texts"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn ancestor(value: &Value) -> Ancestor {
@@ -347,6 +378,19 @@ mod tests {
     }
 
     #[test]
+    fn the_first_ancestor_of_a_made_up_event_is_its_parent() {
+        let fields = serde_json::json!({
+            "ancestors": [{"name": "java", "args": ["java", "-Dx=tomcat"], "pid": 7}, {"name": "init"}],
+        });
+        let fields: BTreeMap<String, Value> = serde_json::from_value(fields).expect("a map");
+        let record = Record::made(&fields).expect("valid");
+        let line = record.text(TextField::ParentCommandLine);
+        assert_eq!(line.as_deref(), Some(&b"java -Dx=tomcat"[..]));
+        assert_eq!(record.number(NumberField::ParentPid), Some(7));
+        assert_eq!(record.list(ListField::ParentArgs).map(List::count), Some(2));
+    }
+
+    #[test]
     fn a_made_up_event_says_what_is_wrong_with_it() {
         let made = |fields: Value| {
             let fields: BTreeMap<String, Value> = serde_json::from_value(fields).expect("a map");
@@ -360,6 +404,15 @@ mod tests {
             (json!({"file.memfd": 1}), "`file.memfd` must be `true` or `false`"),
             (json!({"process.args": "a"}), "`process.args` must be a list of texts"),
             (json!({"ancestors": "a"}), "`ancestors` must be a list of mappings"),
+            (
+                json!({"ancestors": [{"nmae": "a"}]}),
+                "there is no `nmae` here; an ancestor is a mapping of name, executable, args and pid",
+            ),
+            (
+                json!({"ancestors": [{"name": 7}]}),
+                "`name` has no such value; an ancestor is a mapping of name, executable, args and \
+                 pid, where args is a list of texts",
+            ),
             (json!({"file.mode": 755}), "`file.mode` must be text; put it in quotes"),
         ];
         for (fields, message) in wrong {

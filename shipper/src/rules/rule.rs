@@ -236,13 +236,6 @@ impl Rule {
         self.suppress.as_ref().is_some_and(|suppress| suppress.holds(subject))
     }
 
-    /// Environment variables that it looks at by name, each once.
-    pub fn variables(&self) -> impl Iterator<Item = &str> {
-        let when = self.when.variables();
-        let suppress = self.suppress.iter().flat_map(Expression::variables);
-        when.iter().chain(suppress.filter(|name| !when.contains(name))).map(String::as_str)
-    }
-
     /// A match of it.
     #[must_use]
     pub fn found(&self) -> RuleMatch {

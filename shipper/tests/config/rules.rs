@@ -82,9 +82,7 @@ fn rules_stand_in_the_configuration_and_in_files_and_each_id_once() {
     assert_eq!(problems(&text("b")), [expected]);
     assert_eq!(
         problems(&format!("{SINKS}rules_files: [/no/such]\n")),
-        [
-            "2:15: `rules_files[0]`: `/no/such` cannot be read: No such file or directory (os error 2)"
-        ]
+        ["2:15: `rules_files[0]` cannot be read: /no/such: No such file or directory (os error 2)"]
     );
 }
 
@@ -106,18 +104,82 @@ fn what_is_wrong_in_any_expression_is_said_together_with_the_rest() {
     );
 }
 
+/// What is said of this configuration although it is valid.
+fn notes(text: &str) -> Vec<String> {
+    config::parse("f", text).expect("valid").notes()
+}
+
 #[test]
-fn a_rule_that_asks_for_a_variable_that_is_not_recorded_is_named() {
-    let text = |env: &str| {
-        format!(
-            "{SINKS}capture: {{ env: [{env}] }}\n\
-             rules: [{{ id: a, severity: low, when: \"env.LD_PRELOAD == 'x' || has(env.B)\" }}]\n"
-        )
+fn a_rule_that_asks_for_what_is_not_recorded_is_named() {
+    let text = |when: &str, more: &str| {
+        format!("{SINKS}{more}rules: [{{ id: a, severity: low, when: \"{when}\" }}]\n")
     };
-    let unrecorded = |env: &str| -> Vec<String> {
-        let settings = config::parse("f", &text(env)).expect("valid");
-        settings.unrecorded().map(|(rule, name)| format!("{rule} {name}")).collect()
+    let variables = "env.LD_PRELOAD == 'x' || has(env.B)";
+    let env = |names: &str| notes(&text(variables, &format!("capture: {{ env: [{names}] }}\n")));
+    assert_eq!(
+        env("B"),
+        ["rule a looks at the variable LD_PRELOAD, which is not recorded; name it in capture.env"]
+    );
+    assert_eq!(env("LD_PRELOAD, B"), [""; 0]);
+    for (when, enough, said) in [
+        (
+            "has(file.hash.sha256)",
+            "enrich: { hash: sha256 }\n",
+            "looks at file.hash.sha256, which is not recorded; set `enrich.hash: sha256`",
+        ),
+        (
+            "process.exit_code == 139",
+            "capture: { exit: true }\n",
+            "looks at process.exit_code, which is not recorded; set `capture.exit: true`",
+        ),
+        (
+            "event.action == 'end'",
+            "capture: { exit: true }\n",
+            "is about the ends of processes, which are not recorded; set `capture.exit: true`",
+        ),
+        (
+            "enforcement.action in ['denied']",
+            "enforce: { dry_run: true, rules: [{ id: d, when: memfd }] }\ncapture: { mode: lsm }\n",
+            "looks at enforcement.action, which is not recorded; there are no deny rules (enforce)",
+        ),
+    ] {
+        assert_eq!(notes(&text(when, "capture: { exit: false }\n")), [format!("rule a {said}")]);
+        assert_eq!(notes(&text(when, enough)), [""; 0], "{when}");
+    }
+    let failures = text("failure.errno == 13", "capture: { failures: none }\n");
+    assert_eq!(
+        notes(&failures),
+        [
+            "rule a looks at failure.errno, which is not recorded; set `capture.failures: denied` or \
+          `all`"
+        ]
+    );
+}
+
+#[test]
+fn a_sink_that_asks_for_a_rule_or_tag_that_there_is_not_is_named() {
+    let text = |when: &str, rules: &str| {
+        format!("sinks: [{{ name: s, type: console, when: \"{when}\" }}]\n{rules}")
     };
-    assert_eq!(unrecorded("B"), ["a LD_PRELOAD"]);
-    assert_eq!(unrecorded("LD_PRELOAD, B"), [""; 0]);
+    let rules = "rules: [{ id: gen.one, severity: low, tags: [attack.t1036], when: 'true' }]\n";
+    assert_eq!(
+        notes(&text("'gen.onne' in rules || 'other' in tags", rules)),
+        [
+            "sink s: its `when` asks for the id `gen.onne`, which no rule has; did you mean `gen.one`?",
+            "sink s: its `when` asks for the tag `other`, which no rule has; `shipper rules list` \
+             lists all",
+        ]
+    );
+    assert_eq!(notes(&text("'gen.one' in rules && 'attack.t1036' in tags", rules)), [""; 0]);
+    let none = "sink s: its `when` asks for what rules say, but there are no rules; name some in \
+                `rules_files`";
+    for when in ["severity >= high", "'x' in rules"] {
+        assert_eq!(notes(&text(when, "")), [none]);
+    }
+    assert_eq!(
+        notes(&text("env.A == 'x'", rules)),
+        [
+            "sink s: its `when` looks at the variable A, which is not recorded; name it in capture.env"
+        ]
+    );
 }

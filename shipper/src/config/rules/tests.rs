@@ -55,3 +55,38 @@ fn everything_wrong_with_rules_is_said_at_once() {
     ];
     assert_eq!(problems(text), expected);
 }
+
+#[test]
+fn what_is_missing_at_the_end_is_shown_there() {
+    let text = "rules:\n  - id: a\n    severity: low\n    when: (file.uid != 0\n";
+    let found = problems(text);
+    assert_eq!(
+        found,
+        ["f.yaml:4:25: `rules[0].when`, character 15: this is no expression: a `)` is missing"]
+    );
+}
+
+#[test]
+fn of_a_directory_what_is_hidden_is_left_and_what_would_never_end_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    let text = "rules: [{ id: a, severity: low, when: file.memfd }]\n";
+    std::fs::write(at("a.yaml"), text).expect("written");
+    std::fs::write(at(".#b.yaml"), "an editor's").expect("written");
+    std::fs::write(at("notes.txt"), "no rules").expect("written");
+    let load =
+        |paths: &[PathBuf]| load(paths).map(|rules| rules.len()).map_err(|error| error.to_string());
+    assert_eq!(load(&[dir.path().to_owned()]), Ok(1));
+    let twice = load(&[dir.path().to_owned(), at("a.yaml")]).expect_err("the same");
+    assert!(twice.ends_with("a.yaml:1:1: this file of rules is named twice"), "{twice}");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        at("pipe.yaml"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .expect("a pipe");
+    let pipe = load(&[dir.path().to_owned()]).expect_err("a pipe");
+    assert!(pipe.ends_with("pipe.yaml: cannot be read: it is no regular file"), "{pipe}");
+}

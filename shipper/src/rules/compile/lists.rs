@@ -16,23 +16,36 @@ const LOOPS_MAX: usize = 3;
 const TOO_LONG: &str = "this in a loop over arguments or ancestors would take too long; turn one of \
                         the two into `in [...]` or a pattern";
 
+/// Most that loops and the searches in them may come to, in turns: below a tenth of a second.
+const TURNS_MAX: u64 = 1_000_000;
+
+/// Most ancestors.
+const ANCESTORS: u64 = 64;
+
+/// Arguments of an ancestor: 4096 bytes are kept, and each takes two.
+pub(super) const ARGS_OF_ANCESTOR: u64 = 2048;
+
+/// Arguments or variables of an execution, or parts of them that a search passes: as many as whoever
+/// executes something likes, of 32 KiB unless configured otherwise.
+pub(super) const ARGS: u64 = 16_384;
+
 /// What a loop is over, the innermost last.
 pub(super) struct Loop {
     pub(super) name: String,
     pub(super) is_ancestor: bool,
     /// How many turns it may take.
-    turns: Turns,
+    turns: u64,
 }
 
-/// How many turns a loop may take.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Turns {
-    /// As many as the expression says.
-    Written,
-    /// As many as there are ancestors, or arguments of one: of those at most 4096 bytes are kept.
-    Few,
-    /// As many as whoever executes something likes.
-    Many,
+/// How many texts may be looked through.
+fn length(items: &Items) -> u64 {
+    match items {
+        // Of rules there are 512, and of those that match at once, far fewer.
+        Items::Field(ListField::Rules | ListField::Tags) => ANCESTORS,
+        Items::Field(ListField::ParentArgs) | Items::ArgsOfAncestor(_) => ARGS_OF_ANCESTOR,
+        Items::Field(_) => ARGS,
+        Items::Literal(_) | Items::Set(_) => 1,
+    }
 }
 
 impl Compiler<'_> {
@@ -42,6 +55,9 @@ impl Compiler<'_> {
             match self.typed(element)? {
                 Typed::Text(Text::Literal(text)) => texts.push(text),
                 Typed::Number(Number::Literal(number)) => numbers.push(number),
+                Typed::Level(_) => {
+                    return self.error(element, "severities have an order: `severity >= high`");
+                }
                 _ => return self.error(element, "a list holds texts or numbers as they are"),
             }
         }
@@ -64,11 +80,11 @@ impl Compiler<'_> {
         let [_, body] = step.args.as_slice() else { return self.error(expr, known) };
         let over = self.typed(&each.iter_range)?;
         let (is_ancestor, turns) = match &over {
-            Typed::Ancestors => (true, Turns::Few),
-            Typed::Items(Items::Literal(_)) => (false, Turns::Written),
-            Typed::Items(Items::ArgsOfAncestor(_)) => (false, Turns::Few),
-            Typed::Items(Items::Field(ListField::Rules | ListField::Tags)) => (false, Turns::Few),
-            Typed::Items(Items::Field(_)) => (false, Turns::Many),
+            Typed::Ancestors => (true, ANCESTORS),
+            Typed::Items(Items::Literal(literals)) => (false, literals.iter().count() as u64),
+            Typed::Items(items @ (Items::ArgsOfAncestor(_) | Items::Field(_))) => {
+                (false, length(items))
+            }
             Typed::Items(Items::Set(_)) => return self.error(&each.iter_range, IN_ONLY),
             other => {
                 let message = format!(
@@ -86,29 +102,31 @@ impl Compiler<'_> {
         self.loops.push(Loop { name: each.iter_var.clone(), is_ancestor, turns });
         let body = self.bool(body);
         self.loops.pop();
-        // All are so when none is not so.
+        // All are so when none is not so, and there is a list of which that can be said.
         let body = if is_all { Node::Not(Box::new(body?)) } else { body? };
-        let any = match over {
-            Typed::Items(items) => Node::Any { items, body: Box::new(body) },
-            _ => Node::AnyAncestor { body: Box::new(body) },
+        let (any, known) = match over {
+            Typed::Items(items) => {
+                let known = matches!(items, Items::Field(_) | Items::ArgsOfAncestor(_))
+                    .then(|| Node::IsThere(items.clone()));
+                (Node::Any { items, body: Box::new(body) }, known)
+            }
+            _ => (Node::AnyAncestor { body: Box::new(body) }, None),
         };
-        Ok(if is_all { Node::Not(Box::new(any)) } else { any })
+        if !is_all {
+            return Ok(any);
+        }
+        let none = Node::Not(Box::new(any));
+        Ok(match known {
+            Some(known) => Node::And(vec![known, none]),
+            None => none,
+        })
     }
 
-    /// That a search of so many turns does not stand in a loop that makes it too long.
-    fn bound(&self, expr: &IdedExpr, turns: Turns) -> Checked<()> {
-        let outer = self.loops.iter().map(|outer| outer.turns).max().unwrap_or(Turns::Written);
-        let is_too_long = match turns {
-            Turns::Written => false,
-            Turns::Few => outer == Turns::Many,
-            Turns::Many => outer >= Turns::Few,
-        };
-        if is_too_long { self.error(expr, TOO_LONG) } else { Ok(()) }
-    }
-
-    /// What is as long as whoever executes something likes, and is looked through from its beginning.
-    pub(super) fn bound_long(&self, expr: &IdedExpr) -> Checked<()> {
-        self.bound(expr, Turns::Many)
+    /// That a search of so many turns does not stand in loops that make it too long.
+    pub(super) fn bound(&self, expr: &IdedExpr, turns: u64) -> Checked<()> {
+        let outer = self.loops.iter().map(|outer| outer.turns);
+        let all = outer.fold(turns, u64::saturating_mul);
+        if self.loops.is_empty() || all <= TURNS_MAX { Ok(()) } else { self.error(expr, TOO_LONG) }
     }
 
     pub(super) fn is_in(
@@ -119,15 +137,10 @@ impl Compiler<'_> {
     ) -> Checked<Node> {
         let value = self.typed(left)?;
         let list = self.typed(right)?;
+        self.may_be_in(&value, (right, &list))?;
         match (value, list) {
             (Typed::Text(text), Typed::Items(items)) => {
-                match &items {
-                    Items::Field(field) if !field.is_of_matches() => {
-                        self.bound(expr, Turns::Many)?;
-                    }
-                    Items::ArgsOfAncestor(_) => self.bound(expr, Turns::Few)?,
-                    Items::Field(_) | Items::Literal(_) | Items::Set(_) => {}
-                }
+                self.bound(expr, length(&items))?;
                 Ok(Node::TextIn { text, items })
             }
             (Typed::Number(number), Typed::Numbers(list)) => Ok(Node::NumberIn { number, list }),

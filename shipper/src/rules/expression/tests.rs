@@ -10,13 +10,21 @@ fn compiled(source: &str) -> Result<Expression, ExpressionError> {
     Expression::new(source, Place::Rule, &mut Lists::new(Path::new("/")))
 }
 
-/// A script of the user 1000 in /tmp, below three ancestors, with one recorded variable.
+/// A script of the user 1000 in /tmp, below three ancestors, with recorded variables.
 fn script() -> Event {
     let Event::Exec(mut exec) = exec() else { unreachable!("an exec") };
     exec.file.path.bytes = b"/tmp/a b/x.sh".as_slice().into();
     exec.file.facts = Some(crate::event::FileFacts { uid: 1000, mode: 0o104_757, ..facts() });
     exec.file.hash = Some(FileHash::Sha256([0xab; 32]));
-    exec.process.env.list = vec![b"SSH_CONNECTION=10.1.2.3 50000 10.0.0.1 22".as_slice().into()];
+    exec.process.env.list = [
+        "SSH_CONNECTION=10.1.2.3 50000 10.0.0.1 22",
+        "TWICE=ok",
+        "TWICE=/tmp/a.so",
+        "LINK=fe80::1%eth0 1 2 3",
+        "MAPPED=::ffff:10.1.2.3",
+    ]
+    .map(|variable| variable.as_bytes().into())
+    .into();
     exec.process.comm = b"x.sh".as_slice().into();
     Event::Exec(exec)
 }
@@ -60,6 +68,12 @@ fn expressions_say_what_they_say() {
         ("size(ancestors) == 3", true),
         ("env.SSH_CONNECTION.cidr('10.0.0.0/8')", true),
         ("env['SSH_CONNECTION'].cidr('10.2.0.0/16')", false),
+        ("size('\u{e9}') == 1 && size(env.TWICE) == 2", true),
+        ("env.TWICE == 'ok' && env.TWICE == '/tmp/a.so' && env.TWICE.startsWith('/tmp/')", true),
+        ("env.TWICE in ['no', '/tmp/a.so'] && '/tmp/a.so.1'.startsWith(env.TWICE)", true),
+        ("env.TWICE == 'no' || env.TWICE.endsWith('x')", false),
+        ("env.LINK.cidr('fe80::/10') && env.MAPPED.cidr('10.0.0.0/8')", true),
+        ("ancestors.all(a, a.pid > 0) && process.args.all(a, a != '')", true),
         ("has(env.LD_PRELOAD) || has(env.SSH_CONNECTIO)", false),
         ("user.id == 1000 && process.real_user.id >= 1000 && user.id < 1001", true),
         ("-1 < user.id", true),
@@ -84,6 +98,7 @@ fn what_is_absent_makes_every_comparison_false() {
         ("process.exit_code == 0", false),
         ("has(container.id) || container.name.startsWith('')", false),
         ("has(process.env_vars)", false),
+        ("env.A == 'x' || env.A != 'x'", false),
         ("has(process.args) && has(process.name)", true),
         // Its ancestors have no executable.
         ("has(process.parent.executable)", false),
@@ -101,6 +116,8 @@ fn the_end_of_a_process_has_its_own_fields_and_none_of_an_exec() {
         ("exit.duration_ns > 1000000000 && process.name == 'ls'", true),
         ("has(exit.signal) || has(file.path) || has(user.id) || has(event.outcome)", false),
         ("process.parent.name == 'sh'", true),
+        ("process.env_vars.all(v, v == 'x')", false),
+        ("!process.env_vars.exists(v, v == 'x')", true),
     ];
     for (source, expected) in cases {
         assert_eq!(holds(source, &exit()), expected, "{source}");
@@ -141,7 +158,9 @@ fn a_sink_is_asked_by_what_the_rules_said_and_reports_always_pass() {
 #[test]
 fn a_list_from_a_file_is_read_once_and_looked_into() {
     let dir = tempfile::tempdir().expect("a directory");
-    std::fs::write(dir.path().join("bad.txt"), "# names\n ls \n\nx.sh\r\n").expect("written");
+    let list = "\u{feff}x.sh\r\n# names\n ls \n\n";
+    std::fs::write(dir.path().join("bad.txt"), list).expect("written");
+    std::fs::write(dir.path().join("utf16.txt"), "l\0s\0").expect("written");
     let mut lists = Lists::new(dir.path());
     let listed = Expression::new("process.name in lines('bad.txt')", Place::Rule, &mut lists)
         .expect("valid");
@@ -151,6 +170,16 @@ fn a_list_from_a_file_is_read_once_and_looked_into() {
     assert!(Expression::new("file.name in lines('bad.txt')", Place::Rule, &mut lists).is_ok());
     let missing = Expression::new("file.name in lines('no.txt')", Place::Rule, &mut lists);
     assert_eq!(missing.expect_err("no such file").at, 19);
+    let wrong = Expression::new("file.name in lines('utf16.txt')", Place::Rule, &mut lists);
+    assert!(
+        wrong
+            .expect_err("no text")
+            .message
+            .ends_with("is no text; save it as UTF-8, one entry a line")
+    );
+    let hash = Expression::new("file.hash.sha256 in lines('bad.txt')", Place::Rule, &mut lists);
+    let message = hash.expect_err("no hash").message;
+    assert!(message.ends_with("in lower case, but an entry of this file is `ls`"), "{message}");
     for (source, at) in
         [("size(lines('bad.txt')) > 1", 10), ("lines('bad.txt').all(x, x == '')", 5)]
     {
@@ -173,7 +202,23 @@ fn what_is_wrong_is_said_with_its_place() {
     let cases = [
         ("", 0, "the expression is empty"),
         ("file.uid = 0", 9, "to compare, write `==`"),
-        ("file.uid ==", 11, "this is no expression: "),
+        ("file.uid ==", 11, "this is no expression: `its end` does not belong here"),
+        ("file.uid === 0", 9, "to compare, write `==`"),
+        ("file.uid <> 0", 9, "for `<>`, write `!=`"),
+        ("file.memfd and file.setuid", 11, "for `and`, write `&&`"),
+        ("'and' == file.name OR file.setuid", 19, "for `OR`, write `||`"),
+        ("not file.setuid", 0, "for `not`, write `!`"),
+        ("'x' not in process.args", 4, "for `not`, write `!`"),
+        ("file.memfd & file.setuid", 11, "for `&`, write `&&`"),
+        ("file.memfd | file.setuid", 11, "for `|`, write `||`"),
+        ("'é' == file.name || file.name == ‘bash’", 33, "texts stand in straight quotes"),
+        ("(file.uid != 0", 14, "this is no expression: a `)` is missing"),
+        ("process.name == bash", 16, "there is no field `bash`; a text stands in quotes"),
+        ("file.uid == 0 0", 14, "this is no expression: `0` does not belong here"),
+        ("file.path == 'a' # b", 17, "this is no expression: "),
+        ("event.action == 'execve'", 16, "`event.action` is `exec`, `end`, never `execve`"),
+        ("'0o755' != file.mode", 0, "`file.mode` is 4 octal digits, never `0o755`"),
+        ("file.hash.sha256 in ['AA']", 20, "`file.hash.sha256` is 64 hexadecimal digits in lower"),
         ("file.uid == 'root'", 9, "a number cannot be compared with a text"),
         ("file.pth == 'x'", 0, "there is no field `file.pth`; did you mean `file.path`?"),
         ("é == 'x'", 0, "this is no expression: "),
@@ -205,6 +250,23 @@ fn what_is_wrong_is_said_with_its_place() {
         ("file.uid == null", 12, "nothing is ever null"),
         ("file.uid == 1.5", 12, "numbers here are whole"),
         ("has(true)", 4, "this is no expression: "),
+        (
+            "file.path.matches('a\\.b')",
+            20,
+            "`\\.` is nothing; in a text each backslash is written twice",
+        ),
+        ("file.path == 'a\nb'", 15, "a text ends in the line"),
+        ("file.path == '\\ud800'", 13, "this is no expression: this text has a character"),
+        ("has(process.args[0])", 16, "this is no expression: `has` takes a field"),
+        ("true == file.memfd", 5, "flags are compared with"),
+        ("-9223372036854775808 < 0 && -(-9223372036854775808) < 0", 28, "this number is too large"),
+        (
+            "ancestors.exists(a, a.args.exists(x, ancestors.exists(b, x in b.args)))",
+            53,
+            "this in a loop",
+        ),
+        ("ancestors.exists(a, a.args.exists(x, a.command_line.contains(x)))", 37, "this in a loop"),
+        ("process.args.exists(x, process.parent.command_line.contains(x))", 23, "this in a loop"),
         ("file.path == \"x", 13, "the text that begins here has no closing quote"),
         ("file.path == r'x'", 14, "raw texts have no meaning here"),
         ("file.path == '''x'''", 15, "a text has one quote on each side"),
