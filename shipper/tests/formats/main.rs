@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use shipper::event::{Ancestor, Bytes, Event, WaitStatus};
+use shipper::event::{Ancestor, Bytes, DeniedBy, Event, Failure, WaitStatus};
 use shipper::format::reference::{self, Kind};
 use shipper::format::{Format, encode};
 
@@ -231,6 +231,22 @@ proptest! {
         for name in parent.split_whitespace() {
             prop_assert_eq!(value.get(name).is_some(), has_parent, "{}", name);
         }
+    }
+}
+
+#[test]
+fn an_attempt_that_failed_is_no_start() {
+    let mut runner = TestRunner::deterministic();
+    let mut exec = events::exec().new_tree(&mut runner).expect("generates").current();
+    let mut told = |failure: Option<Failure>| {
+        exec.failure = failure;
+        let value = parsed(Format::Ecs, &Event::Exec(Box::new(exec.clone())));
+        ["action", "type", "outcome"].map(|name| value["event"][name].clone())
+    };
+    assert_eq!(told(None), [json!("exec"), json!(["start"]), json!("success")]);
+    for denied_by in [None, Some(DeniedBy::SecurityModule), Some(DeniedBy::Shipper)] {
+        let failed = told(Some(Failure { errno: 13, denied_by }));
+        assert_eq!(failed, [json!("exec"), json!(["info"]), json!("failure")]);
     }
 }
 
