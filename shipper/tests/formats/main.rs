@@ -211,7 +211,7 @@ proptest! {
         exec.process.comm = b"ls".as_slice().into();
         exec.process.executable.bytes = b"/usr/bin/ls".as_slice().into();
         exec.process.working_directory.bytes = b"/".as_slice().into();
-        exec.interpreter = None;
+        (exec.interpreter, exec.failure) = (None, None);
         exec.file.hash = Some(shipper::event::FileHash::Sha256([7; 32]));
         exec.ancestry.truncate(1);
         for parent in &mut exec.ancestry {
@@ -247,6 +247,26 @@ fn an_attempt_that_failed_is_no_start() {
     for denied_by in [None, Some(DeniedBy::SecurityModule), Some(DeniedBy::Shipper)] {
         let failed = told(Some(Failure { errno: 13, denied_by }));
         assert_eq!(failed, [json!("exec"), json!(["info"]), json!("failure")]);
+    }
+}
+
+#[test]
+fn an_attempt_is_blocked_in_cim_only_where_it_was_refused() {
+    let mut runner = TestRunner::deterministic();
+    let mut exec = events::exec().new_tree(&mut runner).expect("generates").current();
+    let mut action = |failure: Option<Failure>| {
+        exec.failure = failure;
+        let value = parsed(Format::Cim, &Event::Exec(Box::new(exec.clone())));
+        value["action"].clone()
+    };
+    let failed = |errno, denied_by| Some(Failure { errno, denied_by });
+    assert_eq!(action(None), "allowed");
+    for errno in [1, 13] {
+        assert_eq!(action(failed(errno, None)), "blocked", "{errno}");
+    }
+    for errno in [2, 7, 8, 26] {
+        assert_eq!(action(failed(errno, None)), Value::Null, "{errno}");
+        assert_eq!(action(failed(errno, Some(DeniedBy::SecurityModule))), "blocked", "{errno}");
     }
 }
 

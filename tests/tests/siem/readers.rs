@@ -72,6 +72,10 @@ fn the_splunk_add_on_gives_what_the_data_model_wants_of_an_execution() -> Result
     for name in wanted.split_whitespace() {
         assert!(settings.contains_key(&format!("EVAL-{name}")), "{name}");
     }
+    let action = settings.get("EVAL-action").context("an action")?;
+    for refused in ["'shipper.failure.denied_by'", "\"EACCES\"", "\"EPERM\""] {
+        assert!(action.contains(refused), "{refused}: {action}");
+    }
     let types = stanzas("eventtypes")?;
     for (stanza, tags) in stanzas("tags")? {
         let event_type = stanza.strip_prefix("eventtype=").context("a tag of an event type")?;
