@@ -67,8 +67,8 @@ fn the_splunk_add_on_gives_what_the_data_model_wants_of_an_execution() -> Result
     let settings = props.get("shipper:exec").context("the source type")?;
     let wanted = "action dest os parent_process parent_process_exec parent_process_guid \
         parent_process_id parent_process_name parent_process_path process \
-        process_current_directory process_exec process_guid process_id process_name process_path \
-        user user_id vendor_product";
+        process_current_directory process_exec process_guid process_hash process_id process_name \
+        process_path user user_id vendor_product";
     for name in wanted.split_whitespace() {
         assert!(settings.contains_key(&format!("EVAL-{name}")), "{name}");
     }
