@@ -62,6 +62,8 @@ fn carries_list(event: &Value, text: &str, raw: &str, list: &[Bytes]) -> Result<
 fn carries_ancestor(event: &Value, at: &str, ancestor: &Ancestor) -> Result<(), TestCaseError> {
     let source = event.pointer(&format!("{at}/source"));
     prop_assert_eq!(source, Some(&json!(ancestor.source.as_str())));
+    let start = event.pointer(&format!("{at}/start_time"));
+    prop_assert_eq!(start, Some(&json!(ancestor.start)));
     if let Some(args) = &ancestor.args {
         let [list, raw] = ["list", "list_base64"].map(|name| format!("{at}/args/{name}"));
         carries_list(event, &list, &raw, &args.list)?;
