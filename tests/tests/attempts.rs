@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shipper_tests::daemon::{Daemon, config, has_arg};
 use shipper_tests::tracefs::Tracefs;
 
@@ -31,6 +31,7 @@ fn recorded(settings: &str) -> Result<Option<(bool, bool)>> {
     for (mark, code) in [(&absent, "ENOENT"), (&refused_mark, "EACCES")] {
         for event in failed(mark) {
             assert_eq!(event["event"]["outcome"], "failure");
+            assert_eq!(event["event"]["type"], json!(["info"]), "it started nothing");
             assert_eq!(event["error"]["code"], code);
         }
     }

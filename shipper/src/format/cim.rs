@@ -6,7 +6,8 @@
 //! one of the model. It is whole, since the names of the model are views of it (a joined command line,
 //! a name or else an id): who looks for the facts finds all of them in one place.
 //!
-//! Ends of processes and reports of losses have no `action`: the model has executions alone.
+//! Ends of processes and reports of losses have no `action`: the model has executions alone. Nor has an
+//! attempt that failed and was refused by nobody: it was neither allowed nor blocked.
 
 pub mod schema;
 
@@ -128,7 +129,10 @@ impl<'a> ProcessFields<'a> {
         let name = process.names.as_ref().and_then(|names| names.euid.as_deref());
         let executable = &*process.executable.bytes;
         ProcessFields {
-            action: Some(if exec.failure.is_some() { "blocked" } else { "allowed" }),
+            action: match &exec.failure {
+                None => Some("allowed"),
+                Some(failure) => failure.is_refusal().then_some("blocked"),
+            },
             user: Some(name.map_or(User::Id(euid), User::Name)),
             user_id: Some(euid),
             process: Some(CommandLine(&process.args.list)),

@@ -233,14 +233,15 @@ struct Policy<'a> {
 }
 
 impl<'a> Control<'a> {
-    /// A deny rule of ours, or a security module of the kernel.
+    /// A deny rule of ours, or a security module of the kernel: what that refused is denied, whatever a
+    /// rule that refuses nothing says.
     fn of_exec(exec: &'a Exec) -> Option<Self> {
         let denied = exec.failure.as_ref().and_then(|failure| failure.denied_by);
         let action = exec.enforcement.as_ref().map(|enforcement| enforcement.action);
         let (action_id, action, disposition_id, disposition) = match (action, denied) {
-            (Some(EnforcementAction::Denied), _) | (None, Some(_)) => (2, "Denied", 2, "Blocked"),
-            (Some(EnforcementAction::WouldDeny), _) => (3, "Observed", 17, "Logged"),
-            (Some(EnforcementAction::NotJudged), _) => (1, "Allowed", 16, "No Action"),
+            (_, Some(_)) | (Some(EnforcementAction::Denied), _) => (2, "Denied", 2, "Blocked"),
+            (Some(EnforcementAction::WouldDeny), None) => (3, "Observed", 17, "Logged"),
+            (Some(EnforcementAction::NotJudged), None) => (1, "Allowed", 16, "No Action"),
             (None, None) => return None,
         };
         let policy = exec.enforcement.as_ref().map(|enforcement| Policy {
@@ -397,6 +398,26 @@ impl<'a> LossFields<'a> {
             log_name: "shipper.process",
             log_provider: "shipper",
             device: Device::new(&loss.host),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{DeniedBy, Enforcement, Failure, testing};
+
+    #[test]
+    fn what_a_security_module_refused_is_denied_also_where_a_rule_let_it_go() {
+        let Event::Exec(mut exec) = testing::exec() else { unreachable!("an execution") };
+        exec.failure = Some(Failure { errno: 13, denied_by: Some(DeniedBy::SecurityModule) });
+        for action in [EnforcementAction::WouldDeny, EnforcementAction::NotJudged] {
+            exec.enforcement = Some(Enforcement { rule: "no-user-files".to_owned(), action });
+            let control = Control::of_exec(&exec).expect("both had a say");
+            assert_eq!((control.action_id, control.action), (2, "Denied"));
+            assert_eq!((control.disposition_id, control.disposition), (2, "Blocked"));
+            let policy = control.policy.expect("a rule was for it");
+            assert_eq!((policy.uid, policy.is_applied), ("no-user-files", false));
         }
     }
 }

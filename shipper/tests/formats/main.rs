@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use shipper::event::{Ancestor, Bytes, Event, WaitStatus};
+use shipper::event::{Ancestor, Bytes, DeniedBy, Event, Failure, WaitStatus};
 use shipper::format::reference::{self, Kind};
 use shipper::format::{Format, encode};
 
@@ -62,6 +62,8 @@ fn carries_list(event: &Value, text: &str, raw: &str, list: &[Bytes]) -> Result<
 fn carries_ancestor(event: &Value, at: &str, ancestor: &Ancestor) -> Result<(), TestCaseError> {
     let source = event.pointer(&format!("{at}/source"));
     prop_assert_eq!(source, Some(&json!(ancestor.source.as_str())));
+    let start = event.pointer(&format!("{at}/start_time"));
+    prop_assert_eq!(start, Some(&json!(ancestor.start)));
     if let Some(args) = &ancestor.args {
         let [list, raw] = ["list", "list_base64"].map(|name| format!("{at}/args/{name}"));
         carries_list(event, &list, &raw, &args.list)?;
@@ -211,7 +213,7 @@ proptest! {
         exec.process.comm = b"ls".as_slice().into();
         exec.process.executable.bytes = b"/usr/bin/ls".as_slice().into();
         exec.process.working_directory.bytes = b"/".as_slice().into();
-        exec.interpreter = None;
+        (exec.interpreter, exec.failure) = (None, None);
         exec.file.hash = Some(shipper::event::FileHash::Sha256([7; 32]));
         exec.ancestry.truncate(1);
         for parent in &mut exec.ancestry {
@@ -231,6 +233,42 @@ proptest! {
         for name in parent.split_whitespace() {
             prop_assert_eq!(value.get(name).is_some(), has_parent, "{}", name);
         }
+    }
+}
+
+#[test]
+fn an_attempt_that_failed_is_no_start() {
+    let mut runner = TestRunner::deterministic();
+    let mut exec = events::exec().new_tree(&mut runner).expect("generates").current();
+    let mut told = |failure: Option<Failure>| {
+        exec.failure = failure;
+        let value = parsed(Format::Ecs, &Event::Exec(Box::new(exec.clone())));
+        ["action", "type", "outcome"].map(|name| value["event"][name].clone())
+    };
+    assert_eq!(told(None), [json!("exec"), json!(["start"]), json!("success")]);
+    for denied_by in [None, Some(DeniedBy::SecurityModule), Some(DeniedBy::Shipper)] {
+        let failed = told(Some(Failure { errno: 13, denied_by }));
+        assert_eq!(failed, [json!("exec"), json!(["info"]), json!("failure")]);
+    }
+}
+
+#[test]
+fn an_attempt_is_blocked_in_cim_only_where_it_was_refused() {
+    let mut runner = TestRunner::deterministic();
+    let mut exec = events::exec().new_tree(&mut runner).expect("generates").current();
+    let mut action = |failure: Option<Failure>| {
+        exec.failure = failure;
+        let value = parsed(Format::Cim, &Event::Exec(Box::new(exec.clone())));
+        value["action"].clone()
+    };
+    let failed = |errno, denied_by| Some(Failure { errno, denied_by });
+    assert_eq!(action(None), "allowed");
+    for errno in [1, 13] {
+        assert_eq!(action(failed(errno, None)), "blocked", "{errno}");
+    }
+    for errno in [2, 7, 8, 26] {
+        assert_eq!(action(failed(errno, None)), Value::Null, "{errno}");
+        assert_eq!(action(failed(errno, Some(DeniedBy::SecurityModule))), "blocked", "{errno}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use saphyr::{LoadableYamlNode as _, Yaml};
+use shipper::event::LossStage;
 use shipper::format::ecs::schema::FIELDS;
 use shipper::format::{Format, reference};
 
@@ -66,10 +67,14 @@ fn the_splunk_add_on_gives_what_the_data_model_wants_of_an_execution() -> Result
     let settings = props.get("shipper:exec").context("the source type")?;
     let wanted = "action dest os parent_process parent_process_exec parent_process_guid \
         parent_process_id parent_process_name parent_process_path process \
-        process_current_directory process_exec process_guid process_id process_name process_path \
-        user user_id vendor_product";
+        process_current_directory process_exec process_guid process_hash process_id process_name \
+        process_path user user_id vendor_product";
     for name in wanted.split_whitespace() {
         assert!(settings.contains_key(&format!("EVAL-{name}")), "{name}");
+    }
+    let action = settings.get("EVAL-action").context("an action")?;
+    for refused in ["'shipper.failure.denied_by'", "\"EACCES\"", "\"EPERM\""] {
+        assert!(action.contains(refused), "{refused}: {action}");
     }
     let types = stanzas("eventtypes")?;
     for (stanza, tags) in stanzas("tags")? {
@@ -100,6 +105,32 @@ fn the_splunk_add_on_knows_every_format_and_reads_fields_of_cim_that_are_there()
         let words = cim.split([' ', '=', '(', ')']).filter(|word| word.starts_with("shipper."));
         for field in words {
             assert!(rows.iter().any(|row| row.name == field), "{field}");
+        }
+    }
+    Ok(())
+}
+
+/// In the format cim, the stage alone tells the one from the other.
+#[test]
+fn the_splunk_add_on_calls_lost_what_we_call_lost() -> Result<()> {
+    let types = stanzas("eventtypes")?;
+    let lists = [
+        ("shipper_loss", "NOT shipper.loss.stage IN ("),
+        ("shipper_left_out", "shipper.kind=\"loss\" shipper.loss.stage IN ("),
+    ];
+    for (name, start) in lists {
+        let search = types.get(name).and_then(|settings| settings.get("search")).context(name)?;
+        let (_, rest) = search.split_once(start).context(name)?;
+        let (list, _) = rest.split_once(')').context(name)?;
+        let patterns: Vec<_> = list.split(", ").map(|item| item.trim_matches('"')).collect();
+        for stage in LossStage::ALL {
+            let word = stage.as_str();
+            let is_listed = patterns.iter().any(|pattern| {
+                pattern
+                    .strip_suffix('*')
+                    .map_or(*pattern == word, |prefix| word.starts_with(prefix))
+            });
+            assert_eq!(is_listed, stage.is_wanted(), "{name}: {word}");
         }
     }
     Ok(())

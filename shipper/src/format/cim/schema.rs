@@ -9,7 +9,7 @@ pub const FIELDS: &[Field] = fields! {
     "vendor_product" Keyword "schema" "`shipper`",
     "dest" Keyword "host.name" "",
     "os" Keyword "host.os_full" "PRETTY_NAME of os-release, or NAME, or `linux`",
-    "action" Keyword "failure.errno" "`allowed`, or `blocked` for an attempt that failed or was denied; absent of what is no execution",
+    "action" Keyword "failure.errno" "`allowed`; `blocked` for an attempt that a deny rule or a security module refused, or that failed with EACCES or EPERM; absent of one that failed otherwise, and of what is no execution",
     "user" Keyword "process.names.euid" "Name of the effective user after the exec, or its id where it has none",
     "user_id" Keyword "process.credentials.euid" "",
     "process" Keyword "process.args.list" "The arguments joined by spaces",

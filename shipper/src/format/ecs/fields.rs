@@ -61,14 +61,16 @@ pub struct EventFields<'a> {
 }
 
 impl<'a> EventFields<'a> {
-    /// Of an execution.
+    /// Of an execution, or of an attempt: that started nothing, and who looks for what was started asks
+    /// for the type alone.
     pub fn exec(exec: &'a Exec) -> Self {
+        let is_failure = exec.failure.is_some();
         EventFields {
             kind: Class::EXEC.kind,
             category: &["process"],
-            types: &["start"],
+            types: if is_failure { &["info"] } else { &["start"] },
             action: Class::EXEC.action,
-            outcome: Some(if exec.failure.is_some() { "failure" } else { "success" }),
+            outcome: Some(if is_failure { "failure" } else { "success" }),
             reason: exec.enforcement.as_ref().map(Enforcement::sentence),
             severity: severity(&exec.matches),
             id: exec.id,

@@ -9,7 +9,7 @@ pub const FIELDS: &[Field] = fields! {
     "ecs.version" Keyword "schema" "Version of the Elastic Common Schema",
     "event.kind" Keyword "kind" "`event`; `pipeline_error` for a report of lost records, `metric` for one of records that were left out as configured",
     "event.category" Keywords "kind" "`process`",
-    "event.type" Keywords "kind" "`start`; `end` for the end of a process",
+    "event.type" Keywords "kind" "`start`; `info` for an attempt that failed, which started nothing; `end` for the end of a process",
     "event.action" Keyword "kind" "`exec`; `end` for the end of a process (capture.exit); `events-lost` for a report of lost records, `events-left-out` for one of records that were left out as configured",
     "event.outcome" Keyword "failure.errno" "`success` of an exec, or `failure` of an attempt: then `process` is the one that tried and goes on, and its arguments are those that it handed over",
     "event.reason" Keyword "enforcement.action" "What was lost or left out and why, or what a deny rule made of the exec, in words",

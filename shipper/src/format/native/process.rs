@@ -211,8 +211,7 @@ pub(super) struct AncestorFields<'a> {
     pid: Option<u32>,
     start_ticks: Long,
     entity_id: Id,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    start_time: Option<WallTime>,
+    start_time: WallTime,
     #[serde(skip_serializing_if = "Option::is_none")]
     comm: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -376,7 +375,7 @@ impl<'a> AncestorFields<'a> {
             pid: part.mapped(ancestor.key.pid),
             start_ticks: Long(ancestor.key.start_ticks),
             entity_id: ancestor.entity_id,
-            start_time: part.mapped(ancestor.start),
+            start_time: ancestor.start,
             comm: part.mapped(Text(&ancestor.comm)),
             comm_base64: exact(&ancestor.comm),
             executable: part.mapped(executable.map(Text)).flatten(),

@@ -139,7 +139,6 @@ pub const MAPPED: &[&str] = &[
     "process.executable",
     "file.path",
     "ancestry.pid",
-    "ancestry.start_time",
     "ancestry.comm",
     "ancestry.executable",
 ];
