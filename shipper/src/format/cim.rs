@@ -1,5 +1,5 @@
-//! The names of Splunk's Common Information Model, data set Endpoint.Processes, flat; and the whole event
-//! in the words of [`super::native`] below `shipper`.
+//! The names of Splunk's Common Information Model, data set Endpoint.Processes, flat, with those of Alerts
+//! where a rule matched; and the whole event in the words of [`super::native`] below `shipper`.
 //!
 //! One object beside the flat names and not names that begin with `shipper_`: Splunk reads nested JSON
 //! by dotted names anyway, the words are those that are documented once, and no name of ours can ever be
@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::native::{self, Part};
 use super::text::{CommandLine, Sha256, Shown, Text, some};
 use super::write_line;
-use crate::event::{Ancestor, Event, Exec, Host, Id, WallTime, basename};
+use crate::event::{Ancestor, Event, Exec, Host, Id, RuleMatch, WallTime, basename, gravest};
 
 /// The version of the model whose names these are.
 pub const CIM_VERSION: &str = "6.0";
@@ -27,16 +27,22 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
         Event::Exec(exec) => {
             let whole = native::ExecDocument::new(exec, Part::Whole);
             let process = ProcessFields::executed(exec);
-            write_line(&Document::new(event, Some(process), exec.ancestry.first(), whole), out);
+            write_line(
+                &Document::new(event, Some(process), exec.ancestry.first(), &exec.matches, whole),
+                out,
+            );
         }
         Event::Exit(exit) => {
             let whole = native::ExitDocument::new(exit, Part::Whole);
             let process = ProcessFields::ended(&exit.process);
-            write_line(&Document::new(event, Some(process), exit.ancestry.first(), whole), out);
+            write_line(
+                &Document::new(event, Some(process), exit.ancestry.first(), &exit.matches, whole),
+                out,
+            );
         }
         Event::Loss(loss) => {
             let whole = native::LossDocument::new(loss, Part::Whole);
-            write_line(&Document::new(event, None, None, whole), out);
+            write_line(&Document::new(event, None, None, &[], whole), out);
         }
     }
 }
@@ -51,6 +57,8 @@ struct Document<'a, W> {
     process: Option<ProcessFields<'a>>,
     #[serde(flatten)]
     parent: Option<ParentFields<'a>>,
+    #[serde(flatten)]
+    alert: Option<AlertFields<'a>>,
     shipper: W,
 }
 
@@ -59,6 +67,7 @@ impl<'a, W> Document<'a, W> {
         event: &'a Event,
         process: Option<ProcessFields<'a>>,
         parent: Option<&'a Ancestor>,
+        matches: &'a [RuleMatch],
         whole: W,
     ) -> Self {
         let host: &Host = event.host();
@@ -71,6 +80,7 @@ impl<'a, W> Document<'a, W> {
             os: os.map_or("linux", String::as_str),
             process,
             parent: parent.map(ParentFields::new),
+            alert: gravest(matches).map(AlertFields::new),
             shipper: whole,
         }
     }
@@ -120,6 +130,24 @@ struct ParentFields<'a> {
     parent_process_name: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_process_path: Option<Text<'a>>,
+}
+
+/// Of the gravest match; all of them are below `shipper.rules`.
+#[derive(Serialize)]
+struct AlertFields<'a> {
+    severity: &'static str,
+    signature: &'a str,
+    signature_id: &'a str,
+}
+
+impl<'a> AlertFields<'a> {
+    fn new(found: &'a RuleMatch) -> Self {
+        AlertFields {
+            severity: found.severity.as_str(),
+            signature: &found.name,
+            signature_id: &found.id,
+        }
+    }
 }
 
 impl<'a> ProcessFields<'a> {

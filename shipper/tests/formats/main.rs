@@ -221,7 +221,7 @@ proptest! {
             parent.executable = Some(b"/bin/sh".as_slice().into());
             parent.args = Some(std::sync::Arc::default());
         }
-        let has_parent = !exec.ancestry.is_empty();
+        let (has_parent, has_match) = (!exec.ancestry.is_empty(), !exec.matches.is_empty());
         let value = parsed(Format::Cim, &Event::Exec(Box::new(exec)));
         let names = "action dest os process process_current_directory process_exec process_guid \
             process_hash process_id process_name process_path user user_id vendor_product";
@@ -232,6 +232,9 @@ proptest! {
         }
         for name in parent.split_whitespace() {
             prop_assert_eq!(value.get(name).is_some(), has_parent, "{}", name);
+        }
+        for name in ["severity", "signature", "signature_id"] {
+            prop_assert_eq!(value.get(name).is_some(), has_match, "{}", name);
         }
     }
 }

@@ -68,7 +68,7 @@ fn the_splunk_add_on_gives_what_the_data_model_wants_of_an_execution() -> Result
     let wanted = "action dest os parent_process parent_process_exec parent_process_guid \
         parent_process_id parent_process_name parent_process_path process \
         process_current_directory process_exec process_guid process_hash process_id process_name \
-        process_path user user_id vendor_product";
+        process_path user user_id vendor_product severity signature signature_id";
     for name in wanted.split_whitespace() {
         assert!(settings.contains_key(&format!("EVAL-{name}")), "{name}");
     }
@@ -77,10 +77,13 @@ fn the_splunk_add_on_gives_what_the_data_model_wants_of_an_execution() -> Result
         assert!(action.contains(refused), "{refused}: {action}");
     }
     let types = stanzas("eventtypes")?;
-    for (stanza, tags) in stanzas("tags")? {
-        let event_type = stanza.strip_prefix("eventtype=").context("a tag of an event type")?;
+    let tags = stanzas("tags")?;
+    for (event_type, wanted) in
+        [("shipper_exec", &["process", "report"][..]), ("shipper_match", &["alert"])]
+    {
         assert!(types.contains_key(event_type), "{event_type}");
-        assert!(["process", "report"].iter().all(|tag| tags.contains_key(*tag)), "{tags:?}");
+        let tags = tags.get(&format!("eventtype={event_type}")).context("tags")?;
+        assert!(wanted.iter().all(|tag| tags.contains_key(*tag)), "{tags:?}");
     }
     for (name, settings) in types {
         let search = settings.get("search").context("a search")?;

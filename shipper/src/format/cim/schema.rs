@@ -26,4 +26,7 @@ pub const FIELDS: &[Field] = fields! {
     "parent_process_id" Long "ancestry.pid" "Process that made this one, also when it has ended since",
     "parent_process_name" Keyword "ancestry.comm" "Its name",
     "parent_process_path" Keyword "ancestry.executable" "Its binary",
+    "severity" Keyword "rules.severity" "Of the gravest rule that matched: informational, low, medium, high or critical",
+    "signature" Keyword "rules.name" "Its name",
+    "signature_id" Keyword "rules.id" "Its id",
 };
