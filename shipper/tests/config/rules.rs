@@ -139,7 +139,7 @@ fn a_rule_that_asks_for_what_is_not_recorded_is_named() {
         ),
         (
             "enforcement.action in ['denied']",
-            "enforce: { dry_run: true, rules: [{ id: d, when: memfd }] }\ncapture: { mode: lsm }\n",
+            "enforce: { dry_run: true, rules: [{ id: d, deny: memfd }] }\ncapture: { mode: lsm }\n",
             "looks at enforcement.action, which is not recorded; there are no deny rules (enforce)",
         ),
     ] {
