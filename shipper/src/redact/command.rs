@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::names::{is_harmless, is_secret};
 use super::programs::{self, Program, Value};
-use super::words::{commands, unquoted};
+use super::words::{inner, is_reference, unquoted};
 use super::{Found, Kind};
 use crate::event::basename;
 
@@ -16,12 +16,17 @@ pub(super) const HINTS: &[&str] = &[
     "pwd",
     "pw=",
     "-pw",
+    "_pw",
+    ".pw",
+    "\"pw",
+    "'pw",
     "secret",
     "token",
     "apikey",
     "api-key",
     "api_key",
     "api.key",
+    "__key",
     "accesskey",
     "access-key",
     "access_key",
@@ -33,6 +38,7 @@ pub(super) const HINTS: &[&str] = &[
     "encryption-key",
     "encryption_key",
     "encryption.key",
+    "masterauth",
     // Programs.
     "mysql",
     "mariadb",
@@ -47,6 +53,7 @@ pub(super) const HINTS: &[&str] = &[
     "ipmitool",
     "smbclient",
     "rpcclient",
+    "ssh-keygen",
     "login",
 ];
 
@@ -74,8 +81,29 @@ const SHORT_DASHED: [&str; 14] = [
     "pwd",
 ];
 
-/// Options of OpenSSL whose value says where a password is: `pass:X` is one, `file:PATH` is none.
-const OPENSSL: [&[u8]; 3] = [b"-pass", b"-passin", b"-passout"];
+/// Options of OpenSSL, with one dash or two, whose value says where a password is: `pass:X` is one,
+/// `file:PATH` is none.
+const OPENSSL: [&[u8]; 3] = [b"pass", b"passin", b"passout"];
+
+/// How many words before a `--secret` are looked at for the program that it belongs to.
+const WORDS_BEFORE_MAX: usize = 64;
+
+/// Options of programs of containers that have no value in the next word.
+const BARE_OF_CONTAINERS: [&[u8]; 10] = [
+    b"-i",
+    b"-t",
+    b"-d",
+    b"-q",
+    b"--rm",
+    b"--init",
+    b"--tty",
+    b"--interactive",
+    b"--detach",
+    b"--privileged",
+];
+
+/// Their words before an image.
+const BEFORE_IMAGE: [&[u8]; 6] = [b"run", b"create", b"container", b"service", b"build", b"buildx"];
 
 /// Adds what is found in arguments that are joined by NUL.
 pub(super) fn find(joined: &[u8], found: &mut Vec<Found>) {
@@ -88,7 +116,7 @@ pub(super) fn find(joined: &[u8], found: &mut Vec<Found>) {
             place
         })
         .collect();
-    Search { text: joined, found }.command(&words, 0);
+    Search { text: joined, depth: 0, found }.command(&words);
 }
 
 /// The program whose options follow.
@@ -113,54 +141,114 @@ impl Running {
 
 struct Search<'a> {
     text: &'a [u8],
+    /// How deep in commands of commands: 0 are the arguments themselves.
+    depth: usize,
     found: &'a mut Vec<Found>,
 }
 
 impl Search<'_> {
-    fn command(&mut self, words: &[Range<usize>], depth: usize) {
+    fn command(&mut self, words: &[Range<usize>]) {
         let text = self.text;
         let is_variable = |word: &[u8]| word.contains(&b'=') && !word.starts_with(b"-");
+        let Some(start) = words.first().map(|place| &text[place.clone()]) else { return };
         let first = words.iter().position(|place| !is_variable(&text[place.clone()])).unwrap_or(0);
-        let runs_others =
-            words.get(first).is_some_and(|place| programs::runs_others(&text[place.clone()]));
-        let (mut program, mut has_ports) = (None::<Running>, false);
+        let is_ssh = basename(&text[words[first].clone()]) == b"ssh";
+        let is_pulumi = self.pulumi(words);
+        // `ProxyCommand=ssh ...`, `--rsh=ssh ...`: the value begins a command.
+        let value = start.iter().rposition(|byte| *byte == b'=').map(|equals| &start[equals + 1..]);
+        let mut program = value.and_then(programs::named).map(|named| Running::new(named, false));
+        let mut runs_others = value.is_some_and(programs::runs_others);
+        let mut has_ports = false;
+        // The next word that is neither option nor variable begins a command.
+        let mut is_start = true;
         let mut at = 0;
         while let Some(place) = words.get(at) {
             let word = &text[place.clone()];
             let next = words.get(at + 1);
             at += 1;
             if !word.starts_with(b"-") {
-                if program.is_some_and(|running| running.program.wraps) {
+                if at > 1 && program.is_some_and(|running| running.program.wraps) {
                     program = None;
                 }
                 has_ports |= runs_others && matches!(word, b"run" | b"create");
-                let named =
-                    if at == first + 1 || runs_others { programs::named(word) } else { None };
-                if let Some(named) = named {
+                let begins = is_start && !is_variable(word);
+                if let Some(named) =
+                    if begins || runs_others { programs::named(word) } else { None }
+                {
                     program = Some(Running::new(named, has_ports));
                 } else if let Some(running) = &mut program {
                     running.see(word);
                 }
+                if begins {
+                    runs_others |= programs::runs_others(word);
+                    is_start = programs::is_interpreter(word);
+                }
+            } else if word.starts_with(b"--secret")
+                && (is_pulumi || self.is_of_containers(&words[..at - 1]))
+            {
+                continue;
             } else if self.option_of(program, place, next) || self.option(place, next) {
                 at += 1;
                 continue;
             }
+            is_start |= programs::is_before_command(word);
             let before = at.checked_sub(2).map(|at| &text[words[at].clone()]);
-            let is_ssh = basename(&text[words[first].clone()]) == b"ssh";
             self.fields(place, is_ssh || before.is_some_and(is_script_option));
-            if depth < DEPTH_MAX && word.iter().any(u8::is_ascii_whitespace) {
-                for words in commands(text, place.clone()) {
-                    self.command(&words, depth + 1);
+            if self.depth < DEPTH_MAX && word.iter().any(u8::is_ascii_whitespace) {
+                self.depth += 1;
+                for words in inner(text, place.clone()) {
+                    self.command(&words);
                 }
+                self.depth -= 1;
             }
         }
     }
 
-    fn add(&mut self, at: Range<usize>, kind: Kind) {
+    /// False when it is none: nothing, or in a script what a shell puts in.
+    fn add(&mut self, at: Range<usize>, kind: Kind) -> bool {
         let at = unquoted(self.text, at);
-        if !at.is_empty() {
+        let is_secret = !at.is_empty() && (self.depth == 0 || !is_reference(self.text, at.clone()));
+        if is_secret {
             self.found.push(Found { at, kind });
         }
+        is_secret
+    }
+
+    /// `pulumi config set --secret name value`, in any order: what follows the name.
+    fn pulumi(&mut self, words: &[Range<usize>]) -> bool {
+        let text = self.text;
+        let is = |word: &[u8], known: &str| word == known.as_bytes();
+        let mut rest = words.iter().map(|place| &text[place.clone()]);
+        let is_set = rest.any(|word| word.ends_with(b"pulumi")) && rest.any(|word| is(word, "set"));
+        let behind = &words[words.len() - rest.len()..];
+        if !is_set || !behind.iter().any(|place| is(&text[place.clone()], "--secret")) {
+            return false;
+        }
+        for place in behind.iter().filter(|place| !text[place.start..].starts_with(b"-")).skip(1) {
+            self.add(place.clone(), Kind::PasswordOption);
+        }
+        true
+    }
+
+    /// Whether an option behind these words is one of a program of containers, before the image, and not
+    /// of what runs in the container.
+    fn is_of_containers(&self, before: &[Range<usize>]) -> bool {
+        let before = &before[before.len().saturating_sub(WORDS_BEFORE_MAX)..];
+        let mut words = before.iter().map(|place| &self.text[place.clone()]);
+        let (mut is_command, mut is_value) = (false, false);
+        let is_before_image = |word: &[u8]| {
+            let is_of_option = std::mem::take(&mut is_value);
+            if word.starts_with(b"-") {
+                is_value = (word.len() == 2 || word.starts_with(b"--"))
+                    && !word.contains(&b'=')
+                    && !BARE_OF_CONTAINERS.contains(&word);
+                return true;
+            }
+            let is_known = BEFORE_IMAGE.contains(&word);
+            is_command |= is_known;
+            is_known || is_of_option
+        };
+        words.any(programs::is_of_containers) && words.all(is_before_image) && is_command
     }
 
     /// An option of a known program. True when the next word is its value.
@@ -173,7 +261,7 @@ impl Search<'_> {
         let Some(Running { program, has_ports, is_meant: true }) = program else { return false };
         let word = &self.text[place.clone()];
         for flag in program.flags {
-            let (value, is_next) = match (flag.value(word), next) {
+            let (value, is_next) = match (flag.value(word, program.bare), next) {
                 (Some(Value::From(from)), _) => (place.start + from..place.end, false),
                 (Some(Value::Next), Some(next)) => (next.clone(), true),
                 _ => continue,
@@ -190,8 +278,7 @@ impl Search<'_> {
             if has_ports && is_port(&self.text[secret.clone()]) {
                 continue;
             }
-            self.add(secret, program.kind);
-            return is_next;
+            return self.add(secret, program.kind) && is_next;
         }
         false
     }
@@ -201,17 +288,21 @@ impl Search<'_> {
         let word = &self.text[place.clone()];
         let equals = word.iter().position(|byte| *byte == b'=');
         let option = &word[..equals.unwrap_or(word.len())];
-        if OPENSSL.contains(&option) {
-            if let Some(next) = next
-                && self.text[next.clone()].starts_with(b"pass:")
-            {
-                self.add(next.start + 5..next.end, Kind::PasswordOption);
-                return true;
-            }
-            return false;
-        }
         let dashes = option.iter().take_while(|byte| **byte == b'-').count();
         let name = &option[dashes..];
+        if matches!(dashes, 1 | 2) && OPENSSL.contains(&name) {
+            let value = equals.map(|equals| place.start + equals + 1..place.end);
+            let value = value.or_else(|| next.cloned()).map(|place| unquoted(self.text, place));
+            if let Some(value) = value
+                && self.text[value.clone()].starts_with(b"pass:")
+            {
+                let is_secret = self.add(value.start + 5..value.end, Kind::PasswordOption);
+                return is_secret && equals.is_none();
+            }
+            if dashes == 1 {
+                return false;
+            }
+        }
         let is_option = match dashes {
             1 => SHORT_DASHED.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes())),
             _ => is_secret(name),
@@ -232,8 +323,7 @@ impl Search<'_> {
         if value.starts_with(b"-") || is_harmless(name, value) {
             return false;
         }
-        self.add(next.clone(), Kind::PasswordOption);
-        true
+        self.add(next.clone(), Kind::PasswordOption)
     }
 
     /// `NAME=value` anywhere in a word: a variable, `-Dname=value`, a field of a form or of a connection

@@ -1,7 +1,7 @@
 //! Which names of options, variables and fields are those of secrets.
 
 /// How the name of a secret ends, without `-`, `_` and `.`.
-const ENDINGS: [&str; 15] = [
+pub(super) const ENDINGS: [&str; 17] = [
     "password",
     "passwd",
     "passphrase",
@@ -17,10 +17,12 @@ const ENDINGS: [&str; 15] = [
     "storepass",
     "keypass",
     "srcpass",
+    "requirepass",
+    "masterauth",
 ];
 
 /// Last parts of a name that are too short to be looked for within a part: `--compass` is none.
-const LAST_PARTS: [&str; 3] = ["pass", "pwd", "pw"];
+pub(super) const LAST_PARTS: [&str; 3] = ["pass", "pwd", "pw"];
 
 /// First parts of names that tell whether or how something is asked for, or of numbers that models of
 /// language have.
@@ -63,4 +65,6 @@ pub(super) fn is_harmless(name: &[u8], value: &[u8]) -> bool {
                 .iter()
                 .any(|key| value.starts_with(key.as_bytes()))
         || is("pwd") && value.starts_with(b"/")
+        // A file.
+        || is("auth-user-pass")
 }

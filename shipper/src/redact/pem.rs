@@ -16,6 +16,9 @@ const BEGIN: &str =
 /// The line after it.
 const END: &str = r"-----END[A-Z0-9\x00 ]*-----";
 
+/// How far behind a beginning its end may be where not all between can be part of a key.
+const BROKEN_BYTES_MAX: usize = 8 << 10;
+
 /// Finds private keys.
 #[derive(Debug)]
 pub(super) struct Pem {
@@ -28,11 +31,14 @@ impl Pem {
         Pem { begin: compile(BEGIN), end: compile(END) }
     }
 
-    /// Adds every key in the joined arguments. One without an end, which was cut off, ends with the argument
-    /// or before the first byte that cannot be part of a key.
+    /// Adds every key in the joined arguments, up to the line after it, also where something else stands
+    /// between, such as the quotes of a list of lines. One without an end near by, which was cut off, ends
+    /// with the argument or before the first byte that cannot be part of a key.
     pub(super) fn find(&self, joined: &[u8], found: &mut Vec<Found>) {
-        // All before `stop` may be part of a key; no end is between `hopeless` and it.
-        let (mut done, mut stop, mut hopeless) = (0, 0, usize::MAX);
+        // All before `stop` may be part of a key.
+        let (mut done, mut stop) = (0, 0);
+        // The first end behind the beginning.
+        let mut next_end = self.end.find(joined);
         for begin in self.begin.find_iter(joined) {
             let body = begin.end();
             if begin.start() < done {
@@ -40,15 +46,15 @@ impl Pem {
             }
             if body >= stop {
                 stop = run(joined, body, |byte| is_of_key(byte) || byte == 0);
-                hopeless = usize::MAX;
             }
-            let end = if body >= hopeless { None } else { self.end.find(&joined[body..stop]) };
-            done = match end {
-                Some(end) => body + end.end(),
-                None => {
-                    hopeless = hopeless.min(body);
-                    run(joined, body, is_of_key)
-                }
+            while let Some(end) = next_end
+                && end.start() < body
+            {
+                next_end = self.end.find_at(joined, end.end());
+            }
+            done = match next_end {
+                Some(end) if end.start() < stop.max(body + BROKEN_BYTES_MAX) => end.end(),
+                _ => run(joined, body, is_of_key),
             };
             found.push(Found { at: begin.start()..done, kind: Kind::PrivateKey });
         }

@@ -3,9 +3,12 @@
 //! Prefixes and lengths are those that the services document for scanners of secrets. Lengths are lower
 //! bounds well below the real ones, so that a token which was cut is found as well.
 
+use std::ops::Range;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::names::{is_harmless, is_secret};
+use super::words::is_reference;
 use super::{Found, Kind};
 
 /// What must be in an argument, whatever its case, for any shape to be found.
@@ -56,12 +59,17 @@ pub(super) const HINTS: &[&str] = &[
     "://",
     "sig=",
     "signature=",
+    "key:",
+    "identified",
     // Names of secrets have their hints in `command`.
 ];
 
 /// Most places that one shape with a group finds in a line: telling where a group is takes a hundred
 /// times as long as passing over a byte, and whoever executes chooses how many there are.
 const MATCHES_MAX: usize = 256;
+
+/// How far before a reference of a shell a blank is looked for.
+const SCRIPT_BYTES_MAX: usize = 256;
 
 /// A regular expression. Its group `secret`, else the whole, is the secret.
 #[derive(Debug)]
@@ -72,11 +80,18 @@ pub(super) struct Shape {
     pub only_cut: bool,
 }
 
+/// The name of a header with a secret, and what stands before the secret.
+macro_rules! header {
+    () => {
+        r"(?:(?:proxy-)?authorization|x-[a-z-]*(?:key|token|secret|auth|session)[a-z-]*|private-token|job-token|deploy-token|(?:[a-z0-9]+-)*api-?key|(?:set-)?cookie)\s*:\s*(?:(?:bearer|basic|token|digest|negotiate|apikey|splunk|bot)\s+)?"
+    };
+}
+
 /// Kind, and what it looks like. A first group `name` must be the name of a secret.
 const ROWS: &[(Kind, &str)] = &[
     (Kind::GithubToken, r"\b(?:gh[pousr]_[A-Za-z0-9]{6,}|github_pat_\w{6,})"),
     (Kind::GitlabToken, r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt)-[\w.-]{8,}"),
-    (Kind::SlackToken, r"\b(?:xox[abceoprs]|xapp)-[A-Za-z0-9.-]{6,}"),
+    (Kind::SlackToken, r"\b(?:xox[abcdeoprs]|xapp)-[A-Za-z0-9.%-]{6,}"),
     (Kind::SlackToken, r"hooks\.slack\.com/(?:services|workflows|triggers)/(?<secret>[\w/-]+)"),
     (Kind::AwsKey, r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
     // The secret key has no prefix, so only with its name.
@@ -92,10 +107,36 @@ const ROWS: &[(Kind, &str)] = &[
     ),
     // Header and payload, both JSON; the signature may be cut off.
     (Kind::Jwt, r"\beyJ[\w-]{8,}\.eyJ[\w-]{4,}(?:\.[\w-]*)?"),
-    // An argument, or what stands in quotes, is a header as a whole.
+    // A header that is an argument, with all that is in it.
     (
         Kind::AuthorizationHeader,
-        r#"(?i)(?:^|[\x00"'])(?:-H|--header=)?(?:(?:proxy-)?authorization|x-[a-z-]*(?:key|token|secret|auth|session)[a-z-]*|private-token|job-token|deploy-token|api-?key|(?:set-)?cookie)\s*:\s*(?:(?:bearer|basic|token|digest|negotiate|apikey|splunk|bot)\s+)?(?<secret>[^\x00"'\r\n]+)"#,
+        concat!(r"(?i)(?:^|\x00)(?:-H|--header=)?", header!(), r"(?<secret>[^\x00\r\n]+)"),
+    ),
+    // One in quotes in a script.
+    (
+        Kind::AuthorizationHeader,
+        concat!(r"(?i)'(?:-H|--header=)?", header!(), r"(?<secret>[^'\x00\r\n]+)"),
+    ),
+    (
+        Kind::AuthorizationHeader,
+        concat!(
+            r#"(?i)[^\\]"(?:-H|--header=)?"#,
+            header!(),
+            r#"(?<secret>(?:[^"\\\x00\r\n]|\\[^\x00\r\n])+)"#
+        ),
+    ),
+    (
+        Kind::AuthorizationHeader,
+        concat!(r#"(?i)\\"(?:-H|--header=)?"#, header!(), r#"(?<secret>[^\x00"\\\r\n]+)"#),
+    ),
+    // And without.
+    (
+        Kind::AuthorizationHeader,
+        concat!(
+            r"(?i)\s(?:-H\s*|--header[\s=]\s*)",
+            header!(),
+            r#"(?<secret>(?:"[^"\x00]*"|'[^'\x00]*'|\\[^\x00]|[^\s\x00"'\\;|&<>()`])+)"#
+        ),
     ),
     // Elsewhere it ends at a blank.
     (
@@ -119,6 +160,10 @@ const ROWS: &[(Kind, &str)] = &[
         r#"\\"(?<name>[\w.-]+)\\"\s*:\s*\\"(?<secret>[^"\x00]+?)(?:\\"|\x00|\z)"#,
     ),
     (Kind::PasswordField, r#"'(?<name>[\w.-]+)'\s*:\s*'(?<secret>(?:[^'\\\x00]|\\[^\x00])+)"#),
+    (
+        Kind::PasswordField,
+        r#"(?i)\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?\\?["'](?<secret>(?:[^"'\\\x00]|\\[^"'\x00])+)"#,
+    ),
 ];
 
 /// The same at the end of arguments of which the rest is missing.
@@ -132,7 +177,7 @@ const CUT_ROWS: &[(Kind, &str)] = &[
     (Kind::StripeKey, r"\b(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9]{4,}\z"),
     (Kind::GithubToken, r"\b(?:gh[pousr]_|github_pat_)\w{1,5}\z"),
     (Kind::GitlabToken, r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt)-[\w.-]{4,}\z"),
-    (Kind::SlackToken, r"\b(?:xox[abceoprs]|xapp)-[A-Za-z0-9.-]{4,}\z"),
+    (Kind::SlackToken, r"\b(?:xox[abcdeoprs]|xapp)-[A-Za-z0-9.%-]{4,}\z"),
     (
         Kind::ApiKey,
         r"\b(?:npm_|hf_|pypi-|sk-(?:proj|ant|svcacct|admin|or)-|SG\.|hvs\.|dop_v1_|dckr_(?:pat|oat)_|AGE-SECRET-KEY-1)[\w.-]{4,}\z",
@@ -168,6 +213,8 @@ impl Shape {
         }
         for (count, captures) in self.regex.captures_iter(joined).enumerate() {
             let Some(secret) = captures.name("secret") else { continue };
+            let whole = captures.get_match().start();
+            let start = whole + usize::from(joined[whole] == 0);
             if count == MATCHES_MAX {
                 found.push(Found { at: secret.start()..joined.len(), kind: self.kind });
                 return;
@@ -175,9 +222,19 @@ impl Shape {
             let is_named = captures.name("name").is_none_or(|name| {
                 is_secret(name.as_bytes()) && !is_harmless(name.as_bytes(), secret.as_bytes())
             });
-            if is_named {
+            if is_named && !self.is_expanded(joined, start, secret.range()) {
                 found.push(Found { at: secret.range(), kind: self.kind });
             }
         }
+    }
+
+    /// Whether a shell puts something in its place: in a script, which has blanks before what begins at
+    /// `start`. A field in JSON may stand there without any shell, but not where its quotes are escaped.
+    fn is_expanded(&self, joined: &[u8], start: usize, secret: Range<usize>) -> bool {
+        let before = &joined[start.saturating_sub(SCRIPT_BYTES_MAX)..start];
+        let argument = before.rsplit(|byte| *byte == 0).next().unwrap_or_default();
+        is_reference(joined, secret.clone())
+            && argument.iter().any(u8::is_ascii_whitespace)
+            && (self.kind != Kind::PasswordField || joined[..secret.start].ends_with(b"\\\""))
     }
 }

@@ -2,38 +2,125 @@
 
 use std::ops::Range;
 
+/// How far before a reference of a shell its quote is looked for.
+const QUOTE_BYTES_MAX: usize = 256;
+
+/// What is open at a place of a text: quotes, and `$(...)` between double ones, in which quotes begin anew.
+#[derive(Default)]
+struct Open {
+    /// What closes each of them.
+    closed_by: Vec<u8>,
+    is_escaped: bool,
+}
+
+impl Open {
+    fn is_plain(&self) -> bool {
+        self.closed_by.is_empty() && !self.is_escaped
+    }
+
+    /// Goes on by one byte.
+    fn see(&mut self, before: Option<u8>, byte: u8) {
+        let last = self.closed_by.last().copied();
+        match byte {
+            _ if self.is_escaped => self.is_escaped = false,
+            b'\\' if last != Some(b'\'') => self.is_escaped = true,
+            _ if last == Some(byte) => {
+                self.closed_by.pop();
+            }
+            b'\'' | b'"' if matches!(last, None | Some(b')')) => self.closed_by.push(byte),
+            b'(' if last == Some(b')') || last == Some(b'"') && before == Some(b'$') => {
+                self.closed_by.push(b')');
+            }
+            _ => {}
+        }
+    }
+}
+
 /// The commands in a part of a text, each as the places of its words. Quotes around a whole word are not
 /// part of it; quotes within a word are. A quote that is not closed, since the text was cut, lasts to the
-/// end.
-pub(super) fn commands(text: &[u8], within: Range<usize>) -> Vec<Vec<Range<usize>>> {
+/// end. A line that ends with a backslash goes on in the next.
+fn commands(text: &[u8], within: Range<usize>) -> Vec<Vec<Range<usize>>> {
     let (mut commands, mut words) = (Vec::new(), Vec::new());
     let mut begun: Option<usize> = None;
-    let mut quote: Option<u8> = None;
-    let mut is_escaped = false;
+    let mut open = Open::default();
+    let mut goes_on = false;
+    let mut before = None;
     for at in within.clone() {
         let byte = text[at];
-        let is_plain = quote.is_none() && !is_escaped;
-        let ends_command = is_plain && b"\n;|&()`".contains(&byte);
-        if ends_command || is_plain && (byte.is_ascii_whitespace() || b"<>".contains(&byte)) {
+        let is_plain = open.is_plain();
+        let is_continued = std::mem::take(&mut goes_on);
+        goes_on = is_plain && text[at..within.end].starts_with(b"\\\n");
+        let ends_command = is_plain && !is_continued && b"\n;|&()`".contains(&byte);
+        let ends_word = goes_on || byte.is_ascii_whitespace() || b"<>".contains(&byte);
+        if ends_command || is_plain && ends_word {
             words.extend(word(text, begun.take(), at));
             if ends_command {
                 commands.push(std::mem::take(&mut words));
             }
-            continue;
+        } else {
+            begun.get_or_insert(at);
+            open.see(before, byte);
         }
-        begun.get_or_insert(at);
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if quote != Some(b'\'') => is_escaped = true,
-            b'\'' | b'"' if quote.is_none() => quote = Some(byte),
-            _ if quote == Some(byte) => quote = None,
-            _ => {}
-        }
+        before = Some(byte);
     }
     words.extend(word(text, begun, within.end));
     commands.push(words);
     commands.retain(|words| !words.is_empty());
     commands
+}
+
+/// The commands in a word with blanks. Where quotes within it hold it together, as in `x="$(run this)"`,
+/// those between the quotes.
+pub(super) fn inner(text: &[u8], place: Range<usize>) -> Vec<Vec<Range<usize>>> {
+    let split = commands(text, place.clone());
+    match &split[..] {
+        [words] if words[..] == [place.clone()] => {
+            quoted(text, place).into_iter().flat_map(|part| commands(text, part)).collect()
+        }
+        _ => split,
+    }
+}
+
+/// What stands between quotes in a word.
+fn quoted(text: &[u8], place: Range<usize>) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let mut open = Open::default();
+    let (mut begun, mut before) = (None, None);
+    for at in place.clone() {
+        open.see(before, text[at]);
+        before = Some(text[at]);
+        match begun {
+            None if !open.closed_by.is_empty() => begun = Some(at + 1),
+            Some(begin) if open.closed_by.is_empty() => {
+                parts.push(begin..at);
+                begun = None;
+            }
+            _ => {}
+        }
+    }
+    parts.extend(begun.map(|begin| begin..place.end));
+    parts
+}
+
+/// Whether a shell puts something else in place of all of it: `$NAME`, `${NAME}`, `$(...)`. Between single
+/// quotes it does not; the quote is looked for in the same word, not far.
+pub(super) fn is_reference(text: &[u8], at: Range<usize>) -> bool {
+    let is_name = |name: &[u8]| {
+        !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    };
+    let is_written_so = match &text[at.clone()] {
+        [b'$', b'{', name @ .., b'}'] => is_name(name),
+        [b'$', b'(', rest @ ..] => {
+            rest.iter().position(|byte| *byte == b')').is_none_or(|end| end + 1 == rest.len())
+        }
+        [b'`', rest @ .., b'`'] => !rest.contains(&b'`'),
+        [b'$'] => text.get(at.end) == Some(&b'('),
+        [b'$', name @ ..] => is_name(name),
+        _ => false,
+    };
+    let before = &text[at.start.saturating_sub(QUOTE_BYTES_MAX)..at.start];
+    let word = before.iter().rev().take_while(|byte| !byte.is_ascii_whitespace() && **byte != 0);
+    is_written_so && word.into_iter().find(|byte| b"'\"".contains(byte)) != Some(&b'\'')
 }
 
 fn word(text: &[u8], begun: Option<usize>, end: usize) -> Option<Range<usize>> {
@@ -63,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_text_is_split_as_a_shell_splits_it() {
-        let cases: [(&str, &[&[&str]]); 11] = [
+        let cases: [(&str, &[&[&str]]); 15] = [
             ("ls -l  x\ty", &[&["ls", "-l", "x", "y"]]),
             ("a; b && c | d\ne (f)", &[&["a"], &["b"], &["c"], &["d"], &["e"], &["f"]]),
             ("a <b >c 2>&1", &[&["a", "b", "c", "2"], &["1"]]),
@@ -74,10 +161,59 @@ mod tests {
             ("x 'cut off", &[&["x", "cut off"]]),
             ("x -p'cut off", &[&["x", "-p'cut off"]]),
             (r"x '\' y", &[&["x", r"\", "y"]]),
+            ("x \\\n -y\\\nz", &[&["x", "-y", "z"]]),
+            ("x \\\\\ny", &[&["x", r"\\"], &["y"]]),
+            ("x=\"$(a \"b c\" (d) e)\" f", &[&["x=\"$(a \"b c\" (d) e)\"", "f"]]),
+            ("\"(a\" b", &[&["(a", "b"]]),
             (" ;; ", &[]),
         ];
         for (text, words) in cases {
             assert_eq!(split(text), words, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_word_that_quotes_hold_together_each_part_is_a_script() {
+        let cases: [(&str, &[&[&str]]); 5] = [
+            ("a b", &[&["a", "b"]]),
+            ("x=\"a b\"'c; d'", &[&["a", "b"], &["c"], &["d"]]),
+            ("x=\"$(a -p\"b\" c)\"", &[&["$"], &["a", "-p\"b\"", "c"]]),
+            ("x=\"cut off", &[&["cut", "off"]]),
+            (r"a\ b", &[]),
+        ];
+        for (text, words) in cases {
+            let shown = |words: Vec<Range<usize>>| -> Vec<_> {
+                words.into_iter().map(|place| &text[place]).collect()
+            };
+            let seen: Vec<_> =
+                inner(text.as_bytes(), 0..text.len()).into_iter().map(shown).collect();
+            assert_eq!(seen, words, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_shell_replaces_as_a_whole_is_a_reference() {
+        let cases = [
+            ("«$NAME»", true),
+            ("x \"«${NAME}»\"", true),
+            ("'y' «$1»", true),
+            ("«$(cat f)»", true),
+            ("«$»(cat f)", true),
+            ("«`cat f`»", true),
+            ("'«$NAME»'", false),
+            ("-u'a:«$NAME»'", false),
+            ("«$NAME-x»", false),
+            ("«${NAME:-x}»", false),
+            ("«$(cat f) x»", false),
+            ("«$»", false),
+            ("«NAME»", false),
+        ];
+        for (row, expected) in cases {
+            let (before, rest) = row.split_once('«').expect("a value");
+            let (value, after) = rest.split_once('»').expect("its end");
+            let at = before.len()..before.len() + value.len();
+            let text = format!("{before}{value}{after}");
+            assert_eq!(is_reference(text.as_bytes(), at), expected, "{row}");
         }
     }
 }

@@ -62,6 +62,39 @@ fn redact(redactor: &Redactor, args: &Args) -> (String, Vec<String>) {
 }
 
 #[test]
+fn every_name_of_a_secret_is_found_in_every_form() {
+    let redactor = redactor();
+    // A word within is set off as well: `api_key`.
+    let spelled = |name: &str| {
+        let mut all = vec![name.to_owned()];
+        if let Some(before) = name.strip_suffix("key") {
+            all.extend(["-", "_", ".", "__"].map(|between| format!("{before}{between}key")));
+        }
+        all
+    };
+    let names = names::ENDINGS.iter().chain(&names::LAST_PARTS).flat_map(|name| spelled(name));
+    for name in names.flat_map(|name| {
+        let prefixed = ["-", "_", "."].map(|between| format!("db{between}{name}"));
+        [vec![name.to_uppercase(), name], prefixed.into()].concat()
+    }) {
+        for line in [
+            format!("x · --{name} · «S» · y"),
+            format!("x · --{name}=«S» · y"),
+            format!("x · {name}=«S»"),
+            format!("x · {{\"{name}\":\"«S»\"}}"),
+            format!("x · {{\"{name}\": \"«S»\", \"y\": 1}}"),
+            format!("x · {{'{name}':'«S»'}}"),
+            format!("sh · -c · x \"{{\\\"{name}\\\":\\\"«S»\\\"}}\""),
+        ] {
+            let (shown, kinds) = redact(&redactor, &list(&plain(&line)));
+            let kind = kinds.first().map_or("", String::as_str);
+            assert_eq!(shown, expected(&line, kind));
+            assert!(kind.starts_with("password_"), "{line}: {kind}");
+        }
+    }
+}
+
+#[test]
 fn counts_and_lengths_tell_what_there_was() {
     let args =
         Args { truncated: true, count: 9, bytes_total: 4711, ..list("x · --password=hunter2") };
