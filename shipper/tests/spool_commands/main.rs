@@ -83,8 +83,8 @@ impl Fixture {
         writer.close(at(count)).expect("closed");
         let config = format!(
             "spool: {{ dir: {}, bytes_max: 16MiB, disk_free_min: 0% }}\nsinks:\n\
-             - {{ name: local, type: file, path: /tmp/x }}\n- {{ name: siem, type: console }}\n\
-             - {{ name: later, type: file, path: /tmp/y }}\n",
+             - {{ name: local, type: file, path: /no/such/x }}\n- {{ name: siem, type: console }}\n\
+             - {{ name: later, type: file, path: /no/such/y }}\n",
             fixture.dir().display()
         );
         fs::write(fixture.config(), config).expect("written");
