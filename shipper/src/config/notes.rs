@@ -94,7 +94,7 @@ impl Settings {
             if known.contains(&name) {
                 return;
             }
-            let advice = match nearest(name, known.into_iter()) {
+            let advice = match nearest(name, known) {
                 Some(known) => format!("did you mean {}?", quote(known)),
                 None => "`shipper rules list` lists all".to_owned(),
             };
