@@ -39,6 +39,7 @@ const ROWS: &[(&str, &str)] = &[
     ("password_option", "sh · -c · tool --password='«cut off»"),
     ("password_field", "sh · -c · PGPASSWORD=«x» psql -h h"),
     ("password_field", "sh · -c · export TOKEN=\"«x y»\"; run"),
+    ("password_field", "bash · -c · TOKEN=\"«x y»\""),
     ("password_field", "ssh · h · PGPASSWORD=«x» psql -h h"),
     ("password_field", "docker · run · -e · DB_PASSWORD=«a b c» · app"),
     ("password_field", "docker · run · --env=DB_PASSWORD=«a b c» · app"),
@@ -148,6 +149,7 @@ const ROWS: &[(&str, &str)] = &[
     ("password_option", "sh · -c · openssl rsa --passin='pass:«S»' -in k"),
     // A line that goes on.
     ("password_option", "sh · -c · tool --password \\\n  «S» \\\n  --next"),
+    ("password_option", "sh · -c · tool --password\\\n «S\\\nT» U"),
     ("password_option", "sh · -c · curl \\\n-u u:«S»"),
     // A name and a value.
     ("password_option", "pulumi · config · set · --secret · dbKey · «S»"),

@@ -89,6 +89,7 @@ const ROWS: &[&str] = &[
     "sh · -c · curl -H \"Authorization: Bearer $TOKEN\" https://h",
     "sh · -c · curl -H \"Authorization: Bearer $(cat \"$f\")\" https://h",
     "sh · -c · curl -H \"Cookie: ${C}\" -H X-Api-Key:$K https://h",
+    "sh · -c · curl -H X-Api-Key:$K https://h",
     "sh · -c · git clone https://me:$PW@h/r.git",
     "sh · -c · curl \"https://h/?token=$T\"",
     "sh · -c · curl -d \"{\\\"password\\\":\\\"$PW\\\"}\" h",
