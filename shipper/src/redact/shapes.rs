@@ -137,8 +137,9 @@ const ROWS: &[(Kind, &str)] = &[
     (
         Kind::AuthorizationHeader,
         concat!(
-            r"(?i)\s(?:-H\s*|--header[\s=]\s*)",
+            r"(?i)\s(?:(?:-H\s*|--header[\s=]\s*)",
             header!(),
+            r"|x-[a-z-]*(?:key|token|secret|auth|session)[a-z-]*:)",
             r#"(?<secret>(?:"[^"\x00]*"|'[^'\x00]*'|\\[^\x00]|[^\s\x00"'\\;|&<>()`])+)"#
         ),
     ),

@@ -203,6 +203,7 @@ const ROWS: &[(&str, &str)] = &[
     ("authorization_header", "curl · -H · DD-API-KEY: «S» · https://h"),
     ("authorization_header", "http · GET · h · X-Master-Key:«S»"),
     ("authorization_header", "sh · -c · curl -H X-Api-Key:«S» https://h"),
+    ("authorization_header", "sh · -c · http GET h X-Master-Key:«S»; x"),
     ("authorization_header", "sh · -c · curl --header X-Api-Key:«\"S T\"» https://h"),
     ("authorization_header", "sh · -c · curl -H 'Cookie: «a=\"S\"; b=c»' https://h"),
     ("authorization_header", "sh · -c · curl -H \"Cookie: «a=\\\"S\\\"; b=c»\" https://h"),
@@ -240,6 +241,10 @@ const ROWS: &[(&str, &str)] = &[
         "x · a«-----BEGIN RSA PRIVATE ~KEY-----\\nMIIE\\n-----END RSA PRIVATE ~KEY-----»b · c",
     ),
     ("private_key", "x · «-----BEGIN PRIVATE ~KEY-----\nMIIEcut»"),
+    (
+        "private_key",
+        "x · [\"«-----BEGIN PRIVATE ~KEY-----\", \"MIIEvQIBADANBgkqhkiG\",\"MIIEvQIBADANBgkqhkiGMII»\"] · y",
+    ),
     (
         "private_key",
         "sh · -c · printf '%s\\n' '«-----BEGIN RSA PRIVATE ~KEY-----' 'MIIE' 'AAAA=' '-----END RSA PRIVATE ~KEY-----»' > k",

@@ -113,6 +113,7 @@ const ROWS: &[&str] = &[
     "grep · -- · -p · mysql.txt",
     "sh · -c · tool --cmd=\"ls -pS db\" x=\"$(mysql db)\"",
     "ssh · -o · ProxyCommand=ssh -p 22 mysql-jump · host",
+    "git · commit · -m · Send the X-Api-Key: it is asked for",
     "docker · run · token:latest · my-key:1",
     "git · commit · -m · Add a cookie: it was identified by name",
     "sh · -c · tool \\\n  --password-file \\\n  x",
