@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::names::{is_harmless, is_secret};
 use super::programs::{self, Program, Value};
-use super::words::{inner, is_reference, unquoted};
+use super::words::{commands, commands_in_quotes, is_reference, unquoted};
 use super::{Found, Kind};
 use crate::event::basename;
 
@@ -193,12 +193,18 @@ impl Search<'_> {
             }
             is_start |= programs::is_before_command(word);
             let before = at.checked_sub(2).map(|at| &text[words[at].clone()]);
-            self.fields(place, is_ssh || before.is_some_and(is_script_option));
-            if self.depth < DEPTH_MAX && word.iter().any(u8::is_ascii_whitespace) {
+            let has_blank = word.iter().any(u8::is_ascii_whitespace);
+            let mut inner = if has_blank { commands(text, place.clone()) } else { Vec::new() };
+            // `PASSWORD="my secret"`
+            let is_one_word = matches!(&inner[..], [words] if words[..] == [place.clone()]);
+            let is_script = is_ssh || before.is_some_and(is_script_option);
+            self.fields(place, is_script && !is_one_word);
+            if is_one_word {
+                inner = commands_in_quotes(text, place.clone());
+            }
+            if self.depth < DEPTH_MAX {
                 self.depth += 1;
-                for words in inner(text, place.clone()) {
-                    self.command(&words);
-                }
+                inner.iter().for_each(|words| self.command(words));
                 self.depth -= 1;
             }
         }

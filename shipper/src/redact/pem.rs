@@ -16,6 +16,9 @@ const BEGIN: &str =
 /// The line after it.
 const END: &str = r"-----END[A-Z0-9\x00 ]*-----";
 
+/// What stands between a line in quotes and the next, and how that begins.
+const LINE: &str = r#"\A\\?["'][\s,]*\\?["'][A-Za-z0-9+/=]{16}"#;
+
 /// How far behind a beginning its end may be where not all between can be part of a key.
 const BROKEN_BYTES_MAX: usize = 8 << 10;
 
@@ -24,11 +27,12 @@ const BROKEN_BYTES_MAX: usize = 8 << 10;
 pub(super) struct Pem {
     begin: Regex,
     end: Regex,
+    line: Regex,
 }
 
 impl Pem {
     pub(super) fn new() -> Self {
-        Pem { begin: compile(BEGIN), end: compile(END) }
+        Pem { begin: compile(BEGIN), end: compile(END), line: compile(LINE) }
     }
 
     /// Adds every key in the joined arguments, up to the line after it, also where something else stands
@@ -54,10 +58,19 @@ impl Pem {
             }
             done = match next_end {
                 Some(end) if end.start() < stop.max(body + BROKEN_BYTES_MAX) => end.end(),
-                _ => run(joined, body, is_of_key),
+                _ => self.cut(joined, body),
             };
             found.push(Found { at: begin.start()..done, kind: Kind::PrivateKey });
         }
+    }
+
+    /// The end of a key without one: of its lines, also where each stands in quotes.
+    fn cut(&self, joined: &[u8], body: usize) -> usize {
+        let mut end = run(joined, body, is_of_key);
+        while let Some(line) = self.line.find(&joined[end..]) {
+            end = run(joined, end + line.end(), is_of_key);
+        }
+        end
     }
 }
 

@@ -120,21 +120,26 @@ const ROWS: &[(Kind, &str)] = &[
     (
         Kind::AuthorizationHeader,
         concat!(
-            r#"(?i)[^\\]"(?:-H|--header=)?"#,
+            r#"(?i)(?:^|[^\\])"(?:-H|--header=)?"#,
             header!(),
             r#"(?<secret>(?:[^"\\\x00\r\n]|\\[^\x00\r\n])+)"#
         ),
     ),
     (
         Kind::AuthorizationHeader,
-        concat!(r#"(?i)\\"(?:-H|--header=)?"#, header!(), r#"(?<secret>[^\x00"\\\r\n]+)"#),
+        concat!(
+            r#"(?i)\\"(?:-H|--header=)?"#,
+            header!(),
+            r#"(?<secret>(?:[^"\\\x00\r\n]|\\[^"\x00\r\n])+)"#
+        ),
     ),
     // And without.
     (
         Kind::AuthorizationHeader,
         concat!(
-            r"(?i)\s(?:-H\s*|--header[\s=]\s*)",
+            r"(?i)\s(?:(?:-H\s*|--header[\s=]\s*)",
             header!(),
+            r"|x-[a-z-]*(?:key|token|secret|auth|session)[a-z-]*:)",
             r#"(?<secret>(?:"[^"\x00]*"|'[^'\x00]*'|\\[^\x00]|[^\s\x00"'\\;|&<>()`])+)"#
         ),
     ),
@@ -228,10 +233,10 @@ impl Shape {
         }
     }
 
-    /// Whether a shell puts something in its place: in a script, which has blanks before what begins at
-    /// `start`. A field in JSON may stand there without any shell, but not where its quotes are escaped.
+    /// Whether a shell puts something in its place: in a script, which has a blank before or where the match
+    /// begins. A field in JSON may stand there without any shell, but not where its quotes are escaped.
     fn is_expanded(&self, joined: &[u8], start: usize, secret: Range<usize>) -> bool {
-        let before = &joined[start.saturating_sub(SCRIPT_BYTES_MAX)..start];
+        let before = &joined[start.saturating_sub(SCRIPT_BYTES_MAX)..=start];
         let argument = before.rsplit(|byte| *byte == 0).next().unwrap_or_default();
         is_reference(joined, secret.clone())
             && argument.iter().any(u8::is_ascii_whitespace)

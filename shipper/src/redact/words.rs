@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+/// A line that goes on in the next.
+const CONTINUED: &[u8] = b"\\\n";
+
 /// How far before a reference of a shell its quote is looked for.
 const QUOTE_BYTES_MAX: usize = 256;
 
@@ -38,8 +41,8 @@ impl Open {
 
 /// The commands in a part of a text, each as the places of its words. Quotes around a whole word are not
 /// part of it; quotes within a word are. A quote that is not closed, since the text was cut, lasts to the
-/// end. A line that ends with a backslash goes on in the next.
-fn commands(text: &[u8], within: Range<usize>) -> Vec<Vec<Range<usize>>> {
+/// end. A line that ends with a backslash goes on in the next, and so does a word.
+pub(super) fn commands(text: &[u8], within: Range<usize>) -> Vec<Vec<Range<usize>>> {
     let (mut commands, mut words) = (Vec::new(), Vec::new());
     let mut begun: Option<usize> = None;
     let mut open = Open::default();
@@ -49,7 +52,7 @@ fn commands(text: &[u8], within: Range<usize>) -> Vec<Vec<Range<usize>>> {
         let byte = text[at];
         let is_plain = open.is_plain();
         let is_continued = std::mem::take(&mut goes_on);
-        goes_on = is_plain && text[at..within.end].starts_with(b"\\\n");
+        goes_on = is_plain && begun.is_none() && text[at..within.end].starts_with(CONTINUED);
         let ends_command = is_plain && !is_continued && b"\n;|&()`".contains(&byte);
         let ends_word = goes_on || byte.is_ascii_whitespace() || b"<>".contains(&byte);
         if ends_command || is_plain && ends_word {
@@ -69,16 +72,9 @@ fn commands(text: &[u8], within: Range<usize>) -> Vec<Vec<Range<usize>>> {
     commands
 }
 
-/// The commands in a word with blanks. Where quotes within it hold it together, as in `x="$(run this)"`,
-/// those between the quotes.
-pub(super) fn inner(text: &[u8], place: Range<usize>) -> Vec<Vec<Range<usize>>> {
-    let split = commands(text, place.clone());
-    match &split[..] {
-        [words] if words[..] == [place.clone()] => {
-            quoted(text, place).into_iter().flat_map(|part| commands(text, part)).collect()
-        }
-        _ => split,
-    }
+/// The commands between the quotes of a word, as in `x="$(run this)"`.
+pub(super) fn commands_in_quotes(text: &[u8], place: Range<usize>) -> Vec<Vec<Range<usize>>> {
+    quoted(text, place).into_iter().flat_map(|part| commands(text, part)).collect()
 }
 
 /// What stands between quotes in a word.
@@ -124,7 +120,10 @@ pub(super) fn is_reference(text: &[u8], at: Range<usize>) -> bool {
 }
 
 fn word(text: &[u8], begun: Option<usize>, end: usize) -> Option<Range<usize>> {
-    begun.map(|begun| unquoted(text, begun..end))
+    begun.map(|begun| {
+        let word = &text[begun..end];
+        unquoted(text, begun..begun + word.strip_suffix(CONTINUED).unwrap_or(word).len())
+    })
 }
 
 /// Without the quotes around it, also where the closing one was cut off.
@@ -161,7 +160,7 @@ mod tests {
             ("x 'cut off", &[&["x", "cut off"]]),
             ("x -p'cut off", &[&["x", "-p'cut off"]]),
             (r"x '\' y", &[&["x", r"\", "y"]]),
-            ("x \\\n -y\\\nz", &[&["x", "-y", "z"]]),
+            ("x \\\n -y\\\n z\\\nz", &[&["x", "-y", "z\\\nz"]]),
             ("x \\\\\ny", &[&["x", r"\\"], &["y"]]),
             ("x=\"$(a \"b c\" (d) e)\" f", &[&["x=\"$(a \"b c\" (d) e)\"", "f"]]),
             ("\"(a\" b", &[&["(a", "b"]]),
@@ -173,9 +172,8 @@ mod tests {
     }
 
     #[test]
-    fn of_a_word_that_quotes_hold_together_each_part_is_a_script() {
-        let cases: [(&str, &[&[&str]]); 5] = [
-            ("a b", &[&["a", "b"]]),
+    fn what_quotes_in_a_word_hold_together_is_a_script() {
+        let cases: [(&str, &[&[&str]]); 4] = [
             ("x=\"a b\"'c; d'", &[&["a", "b"], &["c"], &["d"]]),
             ("x=\"$(a -p\"b\" c)\"", &[&["$"], &["a", "-p\"b\"", "c"]]),
             ("x=\"cut off", &[&["cut", "off"]]),
@@ -186,7 +184,7 @@ mod tests {
                 words.into_iter().map(|place| &text[place]).collect()
             };
             let seen: Vec<_> =
-                inner(text.as_bytes(), 0..text.len()).into_iter().map(shown).collect();
+                commands_in_quotes(text.as_bytes(), 0..text.len()).into_iter().map(shown).collect();
             assert_eq!(seen, words, "{text}");
         }
     }

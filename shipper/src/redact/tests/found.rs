@@ -39,6 +39,7 @@ const ROWS: &[(&str, &str)] = &[
     ("password_option", "sh · -c · tool --password='«cut off»"),
     ("password_field", "sh · -c · PGPASSWORD=«x» psql -h h"),
     ("password_field", "sh · -c · export TOKEN=\"«x y»\"; run"),
+    ("password_field", "bash · -c · TOKEN=\"«x y»\""),
     ("password_field", "ssh · h · PGPASSWORD=«x» psql -h h"),
     ("password_field", "docker · run · -e · DB_PASSWORD=«a b c» · app"),
     ("password_field", "docker · run · --env=DB_PASSWORD=«a b c» · app"),
@@ -148,6 +149,7 @@ const ROWS: &[(&str, &str)] = &[
     ("password_option", "sh · -c · openssl rsa --passin='pass:«S»' -in k"),
     // A line that goes on.
     ("password_option", "sh · -c · tool --password \\\n  «S» \\\n  --next"),
+    ("password_option", "sh · -c · tool --password\\\n «S\\\nT» U"),
     ("password_option", "sh · -c · curl \\\n-u u:«S»"),
     // A name and a value.
     ("password_option", "pulumi · config · set · --secret · dbKey · «S»"),
@@ -201,6 +203,7 @@ const ROWS: &[(&str, &str)] = &[
     ("authorization_header", "curl · -H · DD-API-KEY: «S» · https://h"),
     ("authorization_header", "http · GET · h · X-Master-Key:«S»"),
     ("authorization_header", "sh · -c · curl -H X-Api-Key:«S» https://h"),
+    ("authorization_header", "sh · -c · http GET h X-Master-Key:«S»; x"),
     ("authorization_header", "sh · -c · curl --header X-Api-Key:«\"S T\"» https://h"),
     ("authorization_header", "sh · -c · curl -H 'Cookie: «a=\"S\"; b=c»' https://h"),
     ("authorization_header", "sh · -c · curl -H \"Cookie: «a=\\\"S\\\"; b=c»\" https://h"),
@@ -238,6 +241,10 @@ const ROWS: &[(&str, &str)] = &[
         "x · a«-----BEGIN RSA PRIVATE ~KEY-----\\nMIIE\\n-----END RSA PRIVATE ~KEY-----»b · c",
     ),
     ("private_key", "x · «-----BEGIN PRIVATE ~KEY-----\nMIIEcut»"),
+    (
+        "private_key",
+        "x · [\"«-----BEGIN PRIVATE ~KEY-----\", \"MIIEvQIBADANBgkqhkiG\",\"MIIEvQIBADANBgkqhkiGMII»\"] · y",
+    ),
     (
         "private_key",
         "sh · -c · printf '%s\\n' '«-----BEGIN RSA PRIVATE ~KEY-----' 'MIIE' 'AAAA=' '-----END RSA PRIVATE ~KEY-----»' > k",
