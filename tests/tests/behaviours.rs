@@ -21,9 +21,8 @@ use shipper_tests::tracefs::Tracefs;
 /// What no machine may leave out: most rows need nothing but root.
 const RUN_MIN: usize = 90;
 
-/// What the data model wants of every execution and is always known.
-const CIM_ALWAYS: [&str; 10] = [
-    "action",
+/// What the data model wants of every execution and is always known, beside `action`.
+const CIM_ALWAYS: [&str; 9] = [
     "dest",
     "os",
     "process",
@@ -158,6 +157,10 @@ fn faults(format: Format, events: &[Value]) -> Result<BTreeSet<String>> {
             (Format::Cim, ..) if event["shipper"]["kind"] == "exec" => {
                 let missing = CIM_ALWAYS.iter().filter(|name| event.get(**name).is_none());
                 faults.extend(missing.map(|name| format!("{name} is missing")));
+                // What failed and was refused by nobody was neither allowed nor blocked.
+                if event.get("action").is_none() && event["shipper"]["failure"].is_null() {
+                    faults.insert("action is missing".to_owned());
+                }
             }
             _ => {}
         }
