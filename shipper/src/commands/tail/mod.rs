@@ -203,7 +203,12 @@ impl Screen {
             Item::Line(line) if line.trim_ascii().is_empty() => {}
             Item::Line(line) | Item::Unfinished(line) => match serde_json::from_slice(line) {
                 Ok(event @ Value::Object(_)) => match Format::of(&event) {
-                    None | Some(Format::Ecs) => self.event(&event),
+                    Some(Format::Ecs) => self.event(&event),
+                    // What a search gives back may lack the version.
+                    None if event.get("process").or(event.get("event")).is_some() => {
+                        self.event(&event);
+                    }
+                    None => self.unreadable(line, "not an event"),
                     Some(other) => {
                         let what = format!("in format {}; tail reads ecs", other.as_str());
                         self.unreadable(line, &what);

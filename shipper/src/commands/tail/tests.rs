@@ -75,6 +75,7 @@ fn lines_that_are_no_events_are_marked_and_harmless() {
         assert!(lines[2].contains("       7 "), "{text}");
         assert!(lines[3].ends_with("{{{…  [not JSON]"), "{text}");
         assert_eq!(lines[4], "{\"process\":  [unfinished line]");
+        assert_eq!(lines[5], "{}  [not an event]");
         assert_eq!(lines[6], "xxx  [line of more than 4 MiB]");
         assert_eq!(lines.len(), 7, "{text}");
     }
