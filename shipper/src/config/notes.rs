@@ -49,11 +49,6 @@ impl Settings {
                 Field::Text(TextField::FileSha256) if self.enrich.hash.is_none() => {
                     absent(*field, "set `enrich.hash: sha256`");
                 }
-                Field::Text(TextField::EnforcementRule | TextField::EnforcementAction)
-                    if self.enforce.is_none() =>
-                {
-                    absent(*field, "there are no deny rules (enforce)");
-                }
                 Field::Text(TextField::DeniedBy) | Field::Number(NumberField::FailureErrno)
                     if self.capture.failures == Failures::None =>
                 {
