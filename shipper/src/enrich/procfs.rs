@@ -26,6 +26,10 @@ const STAT_BYTES_MAX: u64 = 4096;
 /// As much of `status` as is read: the line with the user ids is the ninth.
 const STATUS_BYTES_MAX: u64 = 4096;
 
+/// As much of `cmdline` as is read: arguments and environment together have at most 6 MiB
+/// (`bprm_stack_limits`).
+const CMDLINE_BYTES_MAX: u64 = 6 << 20;
+
 /// As much of `cgroup` as is read: a line for each of some twelve hierarchies.
 const CGROUP_BYTES_MAX: u64 = 16 << 10;
 
@@ -138,22 +142,18 @@ impl Procfs {
         })
     }
 
-    /// Arguments, as the process presents them, of at most so many bytes.
+    /// Arguments, as the process presents them, of at most so many bytes; counted are all.
     #[must_use]
     pub fn args(&self, pid: u32, bytes_max: usize) -> Option<Args> {
-        let limit = u64::try_from(bytes_max).ok()?;
-        let mut bytes = read_limited(&self.path(pid, "cmdline"), limit + 1).ok()?;
-        let truncated = bytes.len() > bytes_max;
-        bytes.truncate(bytes_max);
-        if bytes.is_empty() {
-            return None;
-        }
-        let list = split_args(&bytes);
+        let bytes = read_limited(&self.path(pid, "cmdline"), CMDLINE_BYTES_MAX).ok()?;
+        let kept = &bytes[..bytes.len().min(bytes_max)];
+        let last = bytes.last()?;
+        let count = bytes.iter().filter(|byte| **byte == 0).count() + usize::from(*last != 0);
         Some(Args {
-            count: u32::try_from(list.len()).unwrap_or(u32::MAX),
+            count: u32::try_from(count).unwrap_or(u32::MAX),
             bytes_total: bytes.len() as u64,
-            list,
-            truncated,
+            list: split_args(kept),
+            truncated: kept.len() < bytes.len(),
             faulted: false,
             redacted: Vec::new(),
         })
@@ -348,6 +348,27 @@ mod tests {
         assert_eq!((procfs.euid(7), procfs.container_id(7).as_deref()), (Some(0), Some(&*id)));
         write("cgroup", "0::/user.slice/user-0.slice/session-1.scope\n");
         assert_eq!(procfs.container_id(7), None);
+    }
+
+    #[test]
+    fn arguments_that_were_cut_are_counted() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let procfs = Procfs::new(dir.path());
+        std::fs::create_dir(dir.path().join("7")).expect("writable");
+        for (cmdline, list, count, truncated) in [
+            (&b"a\0bb\0"[..], &["a", "bb"][..], 2, false),
+            (b"a\0bb\0c\0dd\0", &["a", "bb"], 4, true),
+            (b"a\0bb cc dd", &["a", "bb "], 2, true),
+        ] {
+            std::fs::write(dir.path().join("7/cmdline"), cmdline).expect("writable");
+            let args = procfs.args(7, 5).expect("arguments");
+            let seen: Vec<_> = args.list.iter().map(|arg| String::from_utf8_lossy(arg)).collect();
+            assert_eq!(seen, list);
+            assert_eq!((args.count, args.truncated), (count, truncated));
+            assert_eq!(args.bytes_total, cmdline.len() as u64);
+        }
+        std::fs::write(dir.path().join("7/cmdline"), "").expect("writable");
+        assert!(procfs.args(7, 5).is_none(), "a worker of the kernel has none");
     }
 
     #[test]
