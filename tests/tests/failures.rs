@@ -125,7 +125,7 @@ fn a_missing_configuration_is_told_and_ends_with_2() -> Result<()> {
 }
 
 #[test]
-fn a_path_that_cannot_be_written_is_told_and_ends_with_1() -> Result<()> {
+fn a_path_that_cannot_be_written_is_told_once_before_anything_is_captured() -> Result<()> {
     if !is_root() {
         return Ok(());
     }
@@ -137,7 +137,6 @@ fn a_path_that_cannot_be_written_is_told_and_ends_with_1() -> Result<()> {
     let Some(mounted) = Tmpfs::mount(1 << 20)? else { return Ok(()) };
     mount_remount(&mounted.dir, MountFlags::RDONLY, c"")?;
     let cases = [
-        (folder.clone(), "name a file in that directory"),
         (file.join("below"), "that should be a directory is a file"),
         (mounted.dir.join("events.ndjson"), "mount the file system writable"),
     ];
@@ -148,6 +147,10 @@ fn a_path_that_cannot_be_written_is_told_and_ends_with_1() -> Result<()> {
             assert_eq!(said.matches(part).count(), 1, "`{part}` once: {said}");
         }
     }
+    // What is a directory already was a mistake of whoever wrote the configuration.
+    let (code, said) = refusal(&mut run_with(dir.path(), &writing_to(dir.path(), &folder))?)?;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("`sinks[0].path` is a directory; name a file in it"), "{said}");
     assert_eq!(std::fs::read(&file)?, b"somebody's\n");
     Ok(())
 }
