@@ -54,7 +54,7 @@ fn advice(info: &str) -> &'static str {
         "; a text with `: ` in it stands in quotes, or below `>-`"
     } else if info.contains("trailing content after") {
         "; a text that begins with a quote ends with it: put the whole in quotes, or below `>-`"
-    } else if info.contains("valid YAML whitespace") || info.contains("tab") {
+    } else if info.contains("valid YAML whitespace") || info.contains("tabs") {
         "; YAML wants blanks, not tabs"
     } else {
         ""
@@ -341,7 +341,16 @@ mod tests {
                 "f:1:8: this is not valid YAML: invalid trailing content after double-quoted scalar; \
                  a text that begins with a quote ends with it: ",
             ),
-            ("a:\tb: c\n", "f:1:"),
+            (
+                "a:\tb: c\n",
+                "f:1:4: this is not valid YAML: ':' must be followed by a valid YAML whitespace; YAML \
+                 wants blanks, not tabs",
+            ),
+            (
+                "a:\n\t- b\n",
+                "f:2:2: this is not valid YAML: tabs disallowed within this context (block \
+                 indentation); YAML wants blanks, not tabs",
+            ),
             ("a: [1, 2\nb: 3\n", "f:"),
             ("a: 1\n---\nb: 2\n", "f:2:1: a second YAML document begins here; "),
             (&"[".repeat(100), "f:1:33: nested deeper than 32 levels"),

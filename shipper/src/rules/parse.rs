@@ -83,7 +83,7 @@ fn plain(message: &str) -> String {
 }
 
 /// What the words and signs of other languages are in this one.
-const ELSEWHERE: [(&str, &str); 12] = [
+const ELSEWHERE: [(&str, &str); 14] = [
     ("and", "for `and`, write `&&`"),
     ("AND", "for `AND`, write `&&`"),
     ("or", "for `or`, write `||`"),
@@ -91,6 +91,8 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ("not", "for `not`, write `!` before it; for `not in`, `!(x in list)`"),
     ("NOT", "for `NOT`, write `!` before it"),
     ("<>", "for `<>`, write `!=`"),
+    ("=>", "for `=>`, write `>=`"),
+    ("=<", "for `=<`, write `<=`"),
     ("===", "to compare, write `==`"),
     ("\u{2018}", "texts stand in straight quotes, ' or \""),
     ("\u{2019}", "texts stand in straight quotes, ' or \""),

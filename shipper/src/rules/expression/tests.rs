@@ -204,6 +204,8 @@ fn what_is_wrong_is_said_with_its_place() {
         ("file.uid = 0", 9, "to compare, write `==`"),
         ("file.uid ==", 11, "this is no expression: `its end` does not belong here"),
         ("file.uid === 0", 9, "to compare, write `==`"),
+        ("file.uid => 1", 9, "for `=>`, write `>=`"),
+        ("file.uid =< 1", 9, "for `=<`, write `<=`"),
         ("file.uid <> 0", 9, "for `<>`, write `!=`"),
         ("file.memfd and file.setuid", 11, "for `and`, write `&&`"),
         ("'and' == file.name OR file.setuid", 19, "for `OR`, write `||`"),

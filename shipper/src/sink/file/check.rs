@@ -11,8 +11,7 @@ use crate::sink::Finding;
 #[must_use]
 pub fn check_place(path: &Path) -> Finding {
     let shown = path.display();
-    let found = |path: &Path| std::fs::symlink_metadata(path).ok().map(|found| found.file_type());
-    match found(path) {
+    match std::fs::symlink_metadata(path).ok().map(|found| found.file_type()) {
         Some(kind) if kind.is_symlink() => {
             return Finding::bad(format!("{shown} is a symbolic link; name the file itself"));
         }
@@ -28,11 +27,10 @@ pub fn check_place(path: &Path) -> Finding {
         None => {}
     }
     // Directories that are missing are made.
-    let there = disk::directory(path).ancestors().find(|directory| {
-        directory.as_os_str().is_empty() || std::fs::symlink_metadata(directory).is_ok()
-    });
-    let there =
-        there.filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut above = disk::directory(path).ancestors();
+    let there = above.find(|directory| std::fs::symlink_metadata(directory).is_ok());
+    // Nothing of a relative path is there.
+    let there = there.unwrap_or(Path::new("."));
     match access(there, Access::WRITE_OK | Access::EXEC_OK) {
         Err(error) => {
             Finding::bad(format!("{shown} cannot be made in {}: {error}", there.display()))
