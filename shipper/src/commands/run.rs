@@ -19,10 +19,10 @@ Examples:
   sudo shipper run --local
   sudo shipper run --config /etc/shipper/shipper.yaml
 
-SIGHUP reopens the files; configuration and rules are read at start alone. SIGINT or SIGTERM stops:
-what was captured is delivered first, for at most 5 seconds; a second signal leaves at once. Nothing
-stays loaded in the kernel, unless capture.pin is set: then capture goes on there, and the next start
-takes it over.";
+SIGHUP reopens the files; configuration and rules are read at start alone. SIGINT or SIGTERM
+stops: what was captured is delivered first, for at most 5 seconds; a second signal leaves at once.
+Nothing stays loaded in the kernel, unless capture.pin is set: then capture goes on there, and the
+next start takes it over.";
 
 /// Capture executions and deliver them.
 #[derive(Clone, Debug, clap::Args)]
